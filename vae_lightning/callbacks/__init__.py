@@ -1,0 +1,7 @@
+"""What happens beside training: the unit monitor, the progress bar, the figures."""
+
+from vae_lightning.callbacks.figures import RunFigures
+from vae_lightning.callbacks.monitor import UnitMonitor
+from vae_lightning.callbacks.progress import EpochProgress
+
+__all__ = ["EpochProgress", "RunFigures", "UnitMonitor"]

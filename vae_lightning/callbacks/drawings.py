@@ -1,0 +1,83 @@
+"""Pictures of a trained model: arrays in, matplotlib figures out. No global plotting state, no files."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from matplotlib.figure import Figure
+from torch import Tensor
+
+Image = Float[Tensor, "n channels height width"]
+MANIFOLD_SIDE = 20
+
+
+def image_grid(images: Image, n_columns: int, title: str, value_range: tuple[float, float]) -> Figure:
+    """Draw images as tiles, row by row, black at the low end of ``value_range`` and white at the high end."""
+    from torchvision.utils import make_grid
+
+    tiles = make_grid(images, nrow=n_columns, padding=1, pad_value=sum(value_range) / 2)[0]
+    height, width = tiles.shape
+    figure = Figure(figsize=(6, max(1.0, 6 * height / width) + 0.4), layout="constrained")
+    axes = figure.add_subplot()
+    low, high = value_range
+    axes.imshow(tiles, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=10)
+    return figure
+
+
+def inverse_normal_grid(side: int = MANIFOLD_SIDE) -> Float[Tensor, "codes 2"]:
+    """Return codes on a square grid of equal prior mass: the inverse normal CDF of the cells' midpoints.
+
+    Row by row from the top: the first coordinate grows to the right, the second upwards (Kingma & Welling 2013, fig. 4).
+    """
+    quantiles = torch.special.ndtri((torch.arange(side) + 0.5) / side)
+    vertical, horizontal = torch.meshgrid(quantiles.flip(0), quantiles, indexing="ij")
+    return torch.stack([horizontal.flatten(), vertical.flatten()], dim=1)
+
+
+def latent_scatter(means: Float[Tensor, "n 2"], labels: Int[Tensor, " n"]) -> Figure:
+    """Draw the posterior mean of each image in the latent plane, coloured by class."""
+    figure = Figure(figsize=(6.4, 5.6), layout="constrained")
+    axes = figure.add_subplot()
+    n_classes = int(labels.max()) + 1
+    points = axes.scatter(*means.T, c=labels, cmap="tab10", s=4, alpha=0.6, vmin=-0.5, vmax=9.5, linewidths=0)
+    bar = figure.colorbar(points, ax=axes, ticks=range(n_classes), label="class")
+    bar.ax.set_ylim(-0.5, n_classes - 0.5)
+    bar.solids.set_alpha(1)
+    axes.set(xlabel="mean of unit 0", ylabel="mean of unit 1", title="test images in the latent plane")
+    axes.set_aspect("equal", adjustable="datalim")
+    return figure
+
+
+def curves(lines: Sequence[dict[str, Any]], split: str) -> Figure:
+    """Draw ELBO, KL, distortion and active units against the step, from the local curves."""
+    figure = Figure(figsize=(9, 6), layout="constrained")
+    panels = figure.subplots(2, 2, sharex=True)
+    for axes, (name, label) in zip(
+        panels.flat,
+        [("elbo", "ELBO [nats/image]"), ("kl", "KL [nats/image]"), ("distortion", "distortion [nats/image]")],
+        strict=False,
+    ):
+        for source in ("train", split):
+            axes.plot(*_points(lines, f"{source}/{name}"), label=source, marker="." if source == split else None)
+        axes.set_ylabel(label)
+        axes.legend()
+    last = panels.flat[3]
+    last.plot(*_points(lines, f"{split}/active_units"), color="C1", marker=".")
+    last.set(ylabel=f"active units ({split})", ylim=(-0.1, None))
+    last.yaxis.get_major_locator().set_params(integer=True)
+    weight = last.twinx()
+    weight.plot(*_points(lines, "train/kl_weight"), color="C2", linestyle=":")
+    weight.set_ylabel("KL weight in force", color="C2")
+    weight.set_ylim(0, None)
+    for axes in panels[1]:
+        axes.set_xlabel("step")
+    return figure
+
+
+def _points(lines: Sequence[dict[str, Any]], name: str) -> tuple[list[int], list[float]]:
+    points = [(line["step"], np.nan if line[name] is None else line[name]) for line in lines if name in line]
+    return [step for step, _ in points], [value for _, value in points]

@@ -1,0 +1,29 @@
+"""Shows each latent unit live or die: per epoch, the KL and the variance of the mean of every unit."""
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import WandbLogger
+
+from vae_lightning.module import VAE
+from vae_lightning.runs.curves import JsonLinesLogger
+
+
+class UnitMonitor(Callback):
+    """Writes lists of one value per unit to the local curves and histograms to W&B."""
+
+    def on_validation_end(self, trainer: Trainer, pl_module: VAE) -> None:  # type: ignore[override]
+        if pl_module.evaluation is None or not trainer.is_global_zero:
+            return
+        split = trainer.datamodule.curve_split  # type: ignore[attr-defined]
+        values = {
+            f"{split}/kl_per_unit": pl_module.evaluation.terms.kl_per_unit.tolist(),
+            f"{split}/variance_of_mean_per_unit": pl_module.evaluation.mean_variances.tolist(),
+        }
+        step = trainer.global_step
+        for logger in trainer.loggers:
+            if isinstance(logger, JsonLinesLogger):
+                logger.log_metrics({**values, "epoch": trainer.current_epoch}, step)
+            elif isinstance(logger, WandbLogger):
+                import wandb
+
+                histograms = {name: wandb.Histogram(list_) for name, list_ in values.items()}
+                logger.experiment.log({**histograms, "trainer/global_step": step})

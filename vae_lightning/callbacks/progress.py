@@ -1,0 +1,84 @@
+"""What a person sees while it trains: a bar with ELBO, KL and active units, and one line per epoch that stays."""
+
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vae_lightning.module import VAE
+
+REFRESH_S = 0.25
+
+
+class EpochProgress(Callback):
+    """A rich bar on a terminal; elsewhere one plain line per epoch.
+
+    The bar moves at most four times a second, so that it costs nothing beside a training step.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress: Progress | None = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:  # noqa: ARG002
+        if not trainer.is_global_zero or not self.console.is_terminal:
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[terms]}"),
+        )
+        self.progress = Progress(*columns, console=self.console, transient=True)
+        self.progress.start()
+        self.task = self.progress.add_task("", total=None, terms="")
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:  # noqa: ARG002
+        self.started = self.drawn = time.perf_counter()
+        if self.progress:
+            self.progress.reset(
+                self.task,
+                total=trainer.num_training_batches,
+                description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
+            )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int  # noqa: ARG002
+    ) -> None:
+        if self.progress is None or time.perf_counter() - self.drawn < REFRESH_S:
+            return
+        self.drawn = time.perf_counter()
+        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        active = next((value for name, value in values.items() if name.endswith("/active_units")), None)
+        terms = [
+            f"ELBO {values['train/elbo']:.1f}  KL {values['train/kl']:.2f}" if "train/elbo" in values else "",
+            f"active {active:.0f}" if active is not None else "",
+        ]
+        self.progress.update(self.task, completed=batch_idx + 1, terms="  ".join(terms))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: VAE) -> None:  # type: ignore[override]
+        if not trainer.is_global_zero or pl_module.evaluation is None:
+            return
+        found = pl_module.evaluation.scalars()
+        split = trainer.datamodule.curve_split  # type: ignore[attr-defined]
+        seconds = time.perf_counter() - self.started
+        self.console.print(
+            f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}  "
+            f"{split} ELBO {found['elbo']:9.2f}  KL {found['kl']:6.2f}  distortion {found['distortion']:8.2f}  "
+            f"active units {found['active_units']}/{pl_module.latent_dim}  {seconds:5.1f} s",
+            highlight=False,
+        )
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:  # noqa: ARG002
+        self._stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:  # noqa: ARG002
+        self._stop()
+
+    def _stop(self) -> None:
+        if self.progress:
+            self.progress.stop()
+            self.progress = None

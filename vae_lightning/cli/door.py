@@ -1,0 +1,82 @@
+"""What every command shares: where the configs lie, and how a failure is told to a person."""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vae_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+FULL_TRACE = "HYDRA_FULL_ERROR"
+"""The environment variable by which Hydra's users ask for stack traces."""
+
+
+def config_folder() -> Path:
+    """Return ``conf/``: inside the package when installed as a wheel, beside it in a checkout."""
+    package = Path(__file__).parent.parent
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
+def open_door(command: Callable[[], object]) -> None:
+    """Run a command; tell errors in one line or a short paragraph and exit with 1, unless a trace is asked for.
+
+    What is the user's to mend is a UserError, a Hydra error, or a full disk and the like; anything else is our
+    bug and keeps its trace.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    trace_wanted = os.environ.get(FULL_TRACE, "0") != "0"
+    os.environ[FULL_TRACE] = "1"  # Hydra hands exceptions to us instead of printing them its own way
+    try:
+        command()
+    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+        if trace_wanted:
+            raise
+        print(f"{explain(error)}\n\nFor a stack trace: {FULL_TRACE}=1", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)  # noqa: T201
+        sys.exit(130)
+
+
+def explain(error: BaseException) -> str:
+    """Return what a person needs of an error: for Hydra's unknown keys, also the ones that could be meant."""
+    message = str(error).strip()
+    if unknown := re.search(r"Could not override '([^']+)'", message):
+        return _explain_unknown_key(unknown[1])
+    return re.sub(r"\n\s+(full_key|object_type)\S*.*", "", message) or type(error).__name__
+
+
+def _explain_unknown_key(key: str) -> str:
+    from vae_lightning.spelling import did_you_mean
+
+    *parents, last = key.split(".")
+    node = compose_defaults()
+    for depth, parent in enumerate(parents):
+        if parent not in node:
+            valid = [str(name) for name in node]
+            return f"{key}: not a known key; in {'.'.join(parents[:depth]) or 'config.yaml'}: {did_you_mean(parent, valid)}"
+        node = node[parent]
+    valid = [str(name) for name in node] if hasattr(node, "keys") else []
+    return f"{key}: not a known key; {did_you_mean(last, valid)}"
+
+
+def compose_defaults() -> "DictConfig":
+    """Compose the config of this command line's group choices, without its values, to see which keys exist."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    choices = [word for word in sys.argv[1:] if re.fullmatch(r"\w+=[\w]+", word) and _is_group(word.split("=")[0])]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return compose("config", overrides=choices)
+
+
+def _is_group(name: str) -> bool:
+    return (config_folder() / name).is_dir()

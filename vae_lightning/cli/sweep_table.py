@@ -1,0 +1,25 @@
+"""Prints one table when a multirun ends. A Hydra callback, because Hydra runs the jobs."""
+
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.experimental.callback import Callback
+
+
+class SweepTable(Callback):
+    """Collects what the jobs of a multirun return."""
+
+    def __init__(self) -> None:
+        self.results: list[dict[str, Any]] = []
+
+    def on_job_end(self, config: Any, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ARG002
+        if job_return.status == JobStatus.COMPLETED:
+            self.results.append(job_return.return_value)
+
+    def on_multirun_end(self, config: Any, **kwargs: Any) -> None:  # noqa: ARG002
+        from rich.console import Console
+
+        from vae_lightning.report.tables import sweep_table
+
+        if self.results:
+            Console().print(sweep_table(self.results))

@@ -1,0 +1,141 @@
+"""Checks a composed config before anything is built: unknown keys, types and ranges, by the key's full name.
+
+The constructors are the schema. What a YAML file may choose are the keyword-only arguments of its ``_target_``,
+with their annotations (pydantic's ``Field`` gives the ranges); what :mod:`vae_lightning.assemble` supplies itself
+are the positional ones. So an option is declared once, where it is used, and a user's own class is checked alike.
+"""
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, get_type_hints
+
+from hydra.utils import get_object
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from vae_lightning.errors import UserError
+from vae_lightning.runs.wandb_window import WandbSettings
+from vae_lightning.spelling import did_you_mean
+
+Node = dict[str, Any]
+
+
+class Study(BaseModel):
+    """The ``study`` section: which page of the lab notebook a run belongs to."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    question: str
+
+
+class Model(BaseModel):
+    """The ``model`` section: a name for people and the two networks."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    encoder: Node
+    decoder: Node
+
+
+class TopLevel(BaseModel):
+    """The keys of ``conf/config.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    kl_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    latent_dim: Annotated[int, Field(ge=1)]
+    seed: Annotated[int, Field(ge=0)]
+    runs_dir: Annotated[str, Field(min_length=1)]
+    data_dir: Annotated[str, Field(min_length=1)]
+    smoke: bool
+    rerun: bool
+    study: Study
+    wandb: WandbSettings
+    data: Node
+    model: Model
+    likelihood: Node
+    posterior: Node
+    objective: Node
+    beta_schedule: Node
+    optimizer: Node
+    trainer: Node
+
+
+def check(config: Node) -> None:
+    """Check a resolved config.
+
+    Raises:
+        UserError: one line per fault, each with the key's full name and what would be valid.
+    """
+    faults = list(_faults(TopLevel, config, prefix=""))
+    if not faults:
+        parts = {name: node for name, node in config.items() if isinstance(node, dict) and "_target_" in node}
+        parts["data"] = {key: value for key, value in config["data"].items() if key != "name"}
+        parts |= {f"model.{name}": config["model"][name] for name in ("encoder", "decoder")}
+        for name, node in parts.items():
+            faults += _faults_of_part(name, node)
+    if faults:
+        raise UserError("\n".join(faults))
+
+
+def _faults_of_part(path: str, node: Node) -> Iterable[str]:
+    """Check a node with a ``_target_`` against the signature of what it names, and the nodes inside it."""
+    if "_target_" not in node:
+        yield f"{path}._target_: missing; it names the class or function to build"
+        return
+    try:
+        target = get_object(node["_target_"])
+    except Exception as error:  # noqa: BLE001 (importing a user's module can fail in any way)
+        yield f"{path}._target_={node['_target_']}: cannot be imported ({error})"
+        return
+    arguments = {key: value for key, value in node.items() if key not in {"_target_", "_partial_"}}
+    nested = {key for key, value in arguments.items() if isinstance(value, dict) and "_target_" in value}
+    for key in sorted(nested):
+        yield from _faults_of_part(f"{path}.{key}", arguments[key])
+    yield from _faults(_schema(target, built_elsewhere=nested), arguments, prefix=f"{path}.")
+
+
+def _schema(target: Callable[..., Any], built_elsewhere: set[str]) -> type[BaseModel]:
+    """Return a pydantic model of the arguments that a YAML file may give to ``target``."""
+    parameters = inspect.signature(target).parameters.values()
+    ours = target.__module__.split(".")[0] == __name__.split(".")[0]
+    hints = get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+    fields: dict[str, Any] = {}
+    for parameter in parameters:
+        keyword_only = parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        if parameter.kind in {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
+            continue
+        if ours and not keyword_only:
+            continue
+        type_ = Any if parameter.name in built_elsewhere else hints.get(parameter.name, Any)
+        # Other libraries do not share our convention: there, what has no default may be supplied when it is built.
+        required = parameter.default is inspect.Parameter.empty and ours
+        fields[parameter.name] = (type_, ... if required else None)
+    settings = ConfigDict(extra="forbid", strict=ours, arbitrary_types_allowed=True, protected_namespaces=())
+    return create_model("Arguments", __config__=settings, **fields)
+
+
+def _faults(schema: type[BaseModel], values: Node, prefix: str) -> Iterable[str]:
+    try:
+        schema.model_validate(values)
+    except ValidationError as error:
+        seen = set()
+        for fault in error.errors():
+            key = prefix + ".".join(str(part) for part in fault["loc"] if str(part) not in _UNION_BRANCHES)
+            if fault["type"] == "extra_forbidden":
+                yield f"{key}: not a known key; {_valid_keys(schema, fault['loc'])}"
+            elif fault["type"] == "missing":
+                yield f"{key}: missing"
+            elif key not in seen:  # a union says the same of each of its branches
+                message = fault["msg"][0].lower() + fault["msg"][1:]
+                yield f"{key}={fault['input']}: {message}"
+            seen.add(key)
+
+
+_UNION_BRANCHES = {"float", "int", "str", "constrained-int", "constrained-float", "function-after"}
+
+
+def _valid_keys(schema: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """Name what could have been meant by an unknown key: the nearest spelling first, then every valid one."""
+    for part in location[:-1]:
+        schema = schema.model_fields[str(part)].annotation  # type: ignore[assignment]
+    return did_you_mean(str(location[-1]), schema.model_fields)
+

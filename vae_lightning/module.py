@@ -1,0 +1,222 @@
+"""The LightningModule: encoder + decoder + objective. It logs what it minimises and measures what it learned."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from vae_lightning.data import Batch, EvaluationLoader
+from vae_lightning.diagnostics import PosteriorMeanVariance, RateDistortion, RateDistortionMetric, active_units
+from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily
+from vae_lightning.errors import UserError
+from vae_lightning.objectives import Bound, Elbo
+from vae_lightning.randomness import Stream, generator_for
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+BetaSchedule = Callable[[int, int], float]
+
+
+class Evaluation(NamedTuple):
+    """What one pass over a held-out split found."""
+
+    terms: RateDistortion
+    mean_variances: Float[Tensor, " latent"]
+    """Variance over images of each unit's posterior mean."""
+
+    def scalars(self) -> dict[str, float]:
+        return {
+            "elbo": float(self.terms.elbo),
+            "kl": float(self.terms.kl),
+            "distortion": float(self.terms.distortion),
+            "active_units": active_units(self.mean_variances),
+        }
+
+
+class VAE(LightningModule):
+    """Encoder, decoder and a bound on log p(x), in nats per image.
+
+    The KL weight in force at a step is ``kl_weight * beta_schedule(step, total_steps)``. Noise is a function of
+    (seed, step), drawn for the global batch and sliced by rank, so that one device and several see the same.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: nn.Module,
+        decoder: nn.Module,
+        posterior: PosteriorFamily,
+        likelihood: Likelihood,
+        objective: Elbo,
+        beta_schedule: BetaSchedule,
+        optimizer: OptimizerFactory,
+        kl_weight: float,
+        latent_dim: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = decoder
+        self.posterior = posterior
+        self.likelihood = likelihood
+        self.objective = objective
+        self.beta_schedule = beta_schedule
+        self.optimizer = optimizer
+        self.kl_weight = kl_weight
+        self.latent_dim = latent_dim
+        self.seed = seed
+        self.terms = RateDistortionMetric(latent_dim)
+        self.mean_variances = PosteriorMeanVariance(latent_dim)
+        self.evaluation: Evaluation | None = None
+        self._evaluation_noise: Float[Tensor, "samples n latent"] = torch.empty(0)
+        self._window: list[Float[Tensor, " columns"]] = []
+
+    # What the model is ------------------------------------------------------------------------------------------
+
+    def encode(self, pixels: Float[Tensor, "batch channels height width"]) -> Posterior:
+        return self.posterior(self.encoder(pixels))
+
+    def decode(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
+        """Return the mean image of each code."""
+        return self.likelihood.mean(self.decoder(codes))
+
+    def forward(
+        self, pixels: Float[Tensor, "batch channels height width"]
+    ) -> Float[Tensor, "batch channels height width"]:
+        """Reconstruct: decode the posterior mean."""
+        return self.decode(self.encode(pixels).mean)
+
+    def bound(
+        self,
+        pixels: Float[Tensor, "batch channels height width"],
+        posterior: Posterior,
+        noise: Float[Tensor, "samples batch latent"],
+        kl_weight: float,
+    ) -> Bound:
+        return self.objective(pixels, posterior, self.decoder, self.likelihood, noise, kl_weight)
+
+    # Training ---------------------------------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer(self.parameters())
+
+    def on_fit_start(self) -> None:
+        self.total_steps = int(self.trainer.estimated_stepping_batches)
+
+    def kl_weight_at(self, step: int) -> float:
+        return self.kl_weight * self.beta_schedule(step, self.total_steps)
+
+    def training_noise(self, step: int, n_images: int) -> Float[Tensor, "samples batch latent"]:
+        world_size, rank = self.trainer.world_size, self.trainer.global_rank
+        generator = generator_for(self.seed, Stream.TRAINING_NOISE, step, device=self.device)
+        shape = (self.objective.n_samples, n_images * world_size, self.latent_dim)
+        noise = torch.randn(shape, generator=generator, device=self.device)
+        return noise[:, rank * n_images : (rank + 1) * n_images]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 (Lightning's signature)
+        step = self.global_step
+        noise = self.training_noise(step, len(batch.pixels))
+        bound = self.bound(batch.pixels, self.encode(batch.pixels), noise, self.kl_weight_at(step))
+        self._record(bound)
+        if (step + 1) % self.trainer.log_every_n_steps == 0:
+            self.log_dict(self._flush(step + 1))
+        return bound.loss
+
+    def on_train_epoch_end(self) -> None:
+        if self._window:
+            self.log_dict(self._flush(self.global_step), sync_dist=True)
+
+    def _record(self, bound: Bound) -> None:
+        """Keep a step's terms on the device; nothing waits for them until the window is flushed."""
+        with torch.no_grad():
+            terms = torch.stack([bound.loss, bound.distortion.mean()])
+            self._window.append(torch.cat([terms, bound.kl_per_unit.mean(0)]))
+
+    def _flush(self, next_step: int) -> dict[str, float]:
+        """Average the recorded steps over the window and the ranks, after checking that all are finite."""
+        first_step = next_step - len(self._window)
+        window = self.trainer.strategy.reduce(torch.stack(self._window), reduce_op="mean")
+        self._window.clear()
+        check_finite(window, first_step, self.kl_weight_at)
+        loss, distortion, *kl_per_unit = window.mean(0).tolist()
+        kl = sum(kl_per_unit)
+        return {
+            "train/loss": loss,
+            "train/elbo": -(distortion + kl),
+            "train/kl": kl,
+            "train/distortion": distortion,
+            "train/kl_weight": self.kl_weight_at(next_step - 1),
+        }
+
+    # Evaluation -------------------------------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        self._draw_evaluation_noise(self.trainer.val_dataloaders)
+
+    def on_test_epoch_start(self) -> None:
+        self._draw_evaluation_noise(self.trainer.test_dataloaders)
+
+    def _draw_evaluation_noise(self, loader: EvaluationLoader) -> None:
+        """Noise as a function of (seed, image): the result does not depend on batches, ranks or the epoch."""
+        generator = generator_for(self.seed, Stream.EVALUATION_NOISE, device=self.device)
+        shape = (self.objective.n_samples, len(loader.images.pixels), self.latent_dim)
+        self._evaluation_noise = torch.randn(shape, generator=generator, device=self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        self._evaluate(batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+        self._evaluate(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self.evaluation = self._finish_evaluation()
+        split = self.trainer.datamodule.curve_split
+        values = {f"{split}/{name}": value for name, value in self.evaluation.scalars().items()}
+        self.log_dict(values, sync_dist=True)  # equal on all ranks already; said so to Lightning
+
+    def on_test_epoch_end(self) -> None:
+        self.evaluation = self._finish_evaluation()
+
+    def _evaluate(self, batch: Batch) -> None:
+        posterior = self.encode(batch.pixels)
+        noise = self._evaluation_noise[:, batch.rows]
+        bound = self.bound(batch.pixels, posterior, noise, self.kl_weight)
+        self.terms.update(bound.distortion, bound.kl_per_unit)
+        self.mean_variances.update(posterior.mean)
+
+    def _finish_evaluation(self) -> Evaluation:
+        evaluation = Evaluation(self.terms.compute(), self.mean_variances.compute())
+        self.terms.reset()
+        self.mean_variances.reset()
+        return evaluation
+
+
+N_LARGEST_TERMS = 3
+
+
+def check_finite(
+    window: Float[Tensor, "steps columns"], first_step: int, kl_weight_at: Callable[[int], float]
+) -> None:
+    """Raise when a step's terms were not finite. Columns: loss, distortion, then the KL of each unit.
+
+    Raises:
+        UserError: naming the first such step, its loss, and its largest terms.
+    """
+    bad = ~window.isfinite().all(dim=1)
+    if not bad.any():
+        return
+    row = int(bad.nonzero()[0])
+    loss, *terms = window[row].tolist()
+    names = ["distortion", *(f"KL of unit {unit}" for unit in range(len(terms) - 1))]
+    # Not-a-number compares with nothing, so it is put first by hand.
+    ranked = sorted(zip(names, terms, strict=True), key=lambda pair: -abs(pair[1]) if pair[1] == pair[1] else -math.inf)
+    largest = ", ".join(f"{name} = {value:.4g}" for name, value in ranked[:N_LARGEST_TERMS])
+    step = first_step + row
+    raise UserError(
+        f"the loss is not finite: it is {loss:.4g} at step {step}, where kl_weight is {kl_weight_at(step):g}. "
+        f"Largest terms (nats per image): {largest}. "
+        "Try a smaller optimizer.lr, a larger likelihood.variance or a smaller kl_weight."
+    )

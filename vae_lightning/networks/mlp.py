@@ -1,0 +1,59 @@
+"""Fully connected encoder and decoder for images of any shape. Without hidden layers they are linear maps."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
+
+HiddenSizes = Sequence[Annotated[int, Field(ge=1)]]
+Activation = Literal["relu", "tanh"]
+
+
+def dense_layers(sizes: Sequence[int], activation: Activation) -> list[nn.Module]:
+    """Return Linear layers through ``sizes`` with the activation between them, not after the last."""
+    layers: list[nn.Module] = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
+    return layers[:-1]
+
+
+class MLPEncoder(nn.Sequential):
+    """Image -> hidden layers -> ``n_outputs`` posterior parameters."""
+
+    def __init__(
+        self,
+        image_shape: tuple[int, int, int],
+        n_outputs: int,
+        *,
+        hidden_sizes: HiddenSizes,
+        activation: Activation,
+    ) -> None:
+        sizes = [math.prod(image_shape), *hidden_sizes, n_outputs]
+        super().__init__(nn.Flatten(), *dense_layers(sizes, activation))
+
+    def forward(self, pixels: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch outputs"]:
+        return super().forward(pixels)  # type: ignore[no-any-return]
+
+
+class MLPDecoder(nn.Sequential):
+    """Latent code -> hidden layers -> one unbounded value per pixel."""
+
+    def __init__(
+        self,
+        latent_dim: int,
+        image_shape: tuple[int, int, int],
+        *,
+        hidden_sizes: HiddenSizes,
+        activation: Activation,
+    ) -> None:
+        sizes = [latent_dim, *hidden_sizes, math.prod(image_shape)]
+        super().__init__(*dense_layers(sizes, activation), nn.Unflatten(1, image_shape))
+
+    def forward(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
+        return super().forward(codes)  # type: ignore[no-any-return]

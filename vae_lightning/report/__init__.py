@@ -1,0 +1,1 @@
+"""Finished runs -> summaries, tables, and pages of the lab notebook."""

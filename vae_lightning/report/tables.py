@@ -1,0 +1,69 @@
+"""Runs as text: the summary before, the summary after, and the table of a sweep."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+UNITS_SHOWN = 8
+
+
+def facts(title: str, rows: Sequence[tuple[str, str]]) -> RenderableType:
+    """Return a framed two-column list."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold")
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(name, Text(value))
+    return Panel(grid, title=title, title_align="left", expand=False)
+
+
+def results_summary(results: dict[str, Any], directory: Path) -> RenderableType:
+    """Return what a finished run found and where to look."""
+    kl_per_unit = sorted(results["test/kl_per_unit"], reverse=True)
+    shown = " ".join(f"{kl:.2f}" for kl in kl_per_unit[:UNITS_SHOWN])
+    rest = f" … {kl_per_unit[-1]:.2f}" if len(kl_per_unit) > UNITS_SHOWN else ""
+    rows = [
+        ("test ELBO", f"{results['test/elbo']:.2f} nats per image"),
+        ("KL", f"{results['test/kl']:.2f} nats, distortion {results['test/distortion']:.2f}"),
+        ("KL per unit", f"{shown}{rest}  (sorted)"),
+        ("active units", f"{results['test/active_units']} of {len(kl_per_unit)}: {collapse_verdict(results)}"),
+        ("trained", f"{results['epochs']} epochs, {results['steps']} steps, {results['seconds']:.0f} s"),
+        ("figures", str(directory / "figures")),
+        ("results", str(directory / "results.json")),
+    ]
+    return facts("finished", rows)
+
+
+def collapse_verdict(results: dict[str, Any]) -> str:
+    """Say in words how much of the latent code the decoder lost."""
+    n_units = len(results["test/kl_per_unit"])
+    dead = n_units - results["test/active_units"]
+    if dead == 0:
+        return "not collapsed"
+    return "collapsed" if dead == n_units else f"{dead} units collapsed"
+
+
+def sweep_table(results: Sequence[dict[str, Any]]) -> RenderableType:
+    """Return one row per run, by KL weight: what survived at which weight."""
+    table = Table(title="KL-weight sweep, held-out test images, nats per image", title_justify="left")
+    for column in ("run", "kl_weight", "kl_weight·σ²", "ELBO", "KL", "distortion", "active units"):
+        table.add_column(column, justify="left" if column == "run" else "right")
+    table.add_column("posterior")
+    for row in sorted(results, key=lambda row: (row["kl_weight"], row["run"])):
+        critical = row["kl_weight_times_variance"]
+        table.add_row(
+            row["run"],
+            f"{row['kl_weight']:g}",
+            "–" if critical is None else f"{critical:g}",
+            f"{row['test/elbo']:.2f}",
+            f"{row['test/kl']:.2f}",
+            f"{row['test/distortion']:.2f}",
+            f"{row['test/active_units']}/{len(row['test/kl_per_unit'])}",
+            collapse_verdict(row),
+        )
+    return table

@@ -1,0 +1,1 @@
+"""What a run is: its name, its directory, its curves, its Trainer."""

@@ -1,0 +1,68 @@
+"""The local curves: one JSON object a line, each with step and epoch. They are the truth; W&B is the window."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.utilities import rank_zero_only
+
+FILE_NAME = "metrics.jsonl"
+
+
+class JsonLinesLogger(Logger):
+    """Appends every logged value to ``<run>/metrics.jsonl`` at once, lists included; a killed run loses nothing.
+
+    Lightning's CSVLogger keeps values in memory between saves, has no room for one value per latent unit, and
+    rewrites the file when a new column appears; hence this one.
+    """
+
+    def __init__(self, run_directory: Path) -> None:
+        super().__init__()
+        self.path = run_directory / FILE_NAME
+
+    @property
+    def name(self) -> str:
+        return "local"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing to do: the resolved config lies beside the curves."""
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
+        """Append one line. A value that is not finite is written as null, which every JSON reader accepts."""
+        values = {name: _plain(value) for name, value in metrics.items() if name != "epoch"}
+        epoch = int(metrics.get("epoch", 0))
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": step, "epoch": epoch, **values}) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    number = float(value)
+    if not math.isfinite(number):
+        return None
+    return int(number) if number.is_integer() and isinstance(value, int) else number
+
+
+def read_curves(run_directory: Path) -> list[dict[str, Any]]:
+    """Return the logged lines in order; an unfinished last line (a killed run) is left out."""
+    path = run_directory / FILE_NAME
+    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def cut_after(run_directory: Path, step: int) -> None:
+    """Drop the lines after ``step``, which a run continued from its checkpoint there will write again."""
+    kept = [line for line in read_curves(run_directory) if line["step"] <= step]
+    path = run_directory / FILE_NAME
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    temporary.replace(path)

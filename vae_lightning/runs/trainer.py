@@ -1,0 +1,72 @@
+"""The Lightning Trainer of a run: Lightning does the loop, the device, the strategy and the checkpoint."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from pydantic import Field
+
+from vae_lightning.errors import UserError
+from vae_lightning.runs.directory import CHECKPOINTS
+
+Positive = Annotated[int, Field(ge=1)]
+SMOKE_BATCHES = 4
+CHECKPOINTS_KEPT = 2
+
+
+def make_trainer(
+    run_directory: Path,
+    callbacks: Sequence[Callback],
+    loggers: Sequence[Logger],
+    smoke: bool,
+    *,
+    accelerator: Literal["auto", "cpu", "gpu", "mps"],
+    devices: Positive | Literal["auto"],
+    num_nodes: Positive,
+    strategy: Annotated[str, Field(min_length=1)],
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"],
+    max_epochs: Positive,
+    gradient_clip_val: Annotated[float, Field(gt=0)] | None,
+    log_every_n_steps: Positive,
+) -> Trainer:
+    """Return a Trainer that writes into ``run_directory``. With ``smoke`` it sees a few batches only.
+
+    Raises:
+        UserError: the devices asked for are not there.
+    """
+    checkpoint = ModelCheckpoint(
+        dirpath=run_directory / CHECKPOINTS,
+        filename="step{step:09d}",
+        auto_insert_metric_name=False,
+        monitor="step",  # the newest have the largest step
+        mode="max",
+        save_top_k=CHECKPOINTS_KEPT,
+        save_on_train_epoch_end=True,
+    )
+    try:
+        return Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            num_nodes=num_nodes,
+            strategy=strategy,
+            precision=precision,
+            max_epochs=1 if smoke else max_epochs,
+            gradient_clip_val=gradient_clip_val,
+            log_every_n_steps=log_every_n_steps,
+            limit_train_batches=SMOKE_BATCHES if smoke else None,
+            limit_val_batches=1 if smoke else None,
+            limit_test_batches=1 if smoke else None,
+            default_root_dir=run_directory,
+            callbacks=[*callbacks, checkpoint],
+            logger=list(loggers),
+            use_distributed_sampler=False,  # our loaders give each rank its share
+            num_sanity_val_steps=0,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise UserError(f"trainer.accelerator={accelerator}, trainer.devices={devices}: {error}") from error

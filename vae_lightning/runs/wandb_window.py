@@ -1,0 +1,79 @@
+"""Weights & Biases as a window on a run: online where that works at once, offline otherwise, never waited for."""
+
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from lightning.pytorch.loggers import WandbLogger
+from pydantic import BaseModel, ConfigDict, Field
+
+from vae_lightning.runs.identity import RunIdentity
+
+PROBE_TIMEOUT_S = 3.0
+SERVER_TIMEOUT_S = 10.0
+
+
+class WandbSettings(BaseModel):
+    """The config's ``wandb`` section."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    mode: Literal["auto", "online", "offline", "disabled"]
+    project: Annotated[str, Field(min_length=1)]
+    entity: str | None
+
+
+def wandb_logger(settings: WandbSettings, identity: RunIdentity, config: dict[str, Any]) -> WandbLogger | None:
+    """Return the logger of a run, or None when W&B is disabled. The run's id is its fingerprint."""
+    if settings.mode == "disabled":
+        return None
+    import wandb
+
+    offline = settings.mode == "offline" or (settings.mode == "auto" and not server_answers())
+    return WandbLogger(
+        project=settings.project,
+        entity=settings.entity,
+        name=identity.directory.name,
+        id=identity.fingerprint,
+        group=config["study"]["name"],
+        save_dir=identity.directory,
+        offline=offline,
+        config=config,
+        settings=wandb.Settings(
+            silent=True,
+            console="off",
+            disable_git=True,
+            disable_code=True,
+            init_timeout=SERVER_TIMEOUT_S,
+            finish_timeout=SERVER_TIMEOUT_S,
+            finish_timeout_raises=False,
+        ),
+    )
+
+
+def server_answers() -> bool:
+    """Say whether there is an account here and its server takes a connection within the probe's time."""
+    import wandb
+
+    settings = wandb.Settings()
+    has_key = bool(settings.api_key) or _key_in_netrc(settings.base_url)
+    address = urlsplit(settings.base_url)
+    if not has_key or address.hostname is None:
+        return False
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        with socket.create_connection((address.hostname, port), timeout=PROBE_TIMEOUT_S):
+            return True
+    except OSError:
+        return False
+
+
+def _key_in_netrc(base_url: str) -> bool:
+    from requests.utils import get_netrc_auth  # knows where each system keeps its netrc; wandb depends on requests
+
+    return get_netrc_auth(base_url) is not None
+
+
+def offline_folder(run_directory: Path) -> Path | None:
+    """Return the newest offline W&B folder of a run, for the command that syncs it later."""
+    return max((run_directory / "wandb").glob("offline-run-*"), default=None, key=lambda path: path.name)

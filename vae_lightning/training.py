@@ -1,0 +1,168 @@
+"""Config -> finished run: check, build, train, test, draw, and write the results last."""
+
+import logging
+import shlex
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+
+from vae_lightning import __version__
+from vae_lightning.assemble import build_data, build_model, build_trainer
+from vae_lightning.callbacks import EpochProgress, RunFigures, UnitMonitor
+from vae_lightning.config import check
+from vae_lightning.data import ImageDataModule
+from vae_lightning.errors import UserError
+from vae_lightning.module import VAE
+from vae_lightning.report.tables import facts, results_summary
+from vae_lightning.runs import directory
+from vae_lightning.runs.curves import JsonLinesLogger, cut_after
+from vae_lightning.runs.identity import RunIdentity, critical_text, identify
+from vae_lightning.runs.wandb_window import WandbSettings, offline_folder, wandb_logger
+
+Config = dict[str, Any]
+
+
+def train(config: Config) -> dict[str, Any]:
+    """Do what a resolved config says and return the results.
+
+    A finished run is not trained again (``rerun=true`` does, keeping the earlier one aside); an interrupted one
+    continues from its last checkpoint.
+
+    Raises:
+        UserError: whatever the user can mend.
+    """
+    check(config)
+    identity = identify(config)
+    first_process = rank_zero_only.rank == 0
+    console = Console(quiet=not first_process)
+    if first_process:
+        if config["rerun"] and identity.directory.exists():
+            console.print(f"rerun: the earlier run is kept as {directory.set_aside(identity.directory)}")
+        elif results := directory.read_results(identity.directory):
+            console.print(f"{identity.directory} is finished already; rerun=true trains it again")
+            console.print(results_summary(results, identity.directory))
+            return results
+        directory.open_directory(identity.directory, config)
+    results = _train_and_test(config, identity, console)
+    if first_process:
+        directory.write_results(identity.directory, results)
+    console.print(results_summary(results, identity.directory))
+    return results
+
+
+def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> dict[str, Any]:
+    _quieten_lightning()
+    data = build_data(config)
+    model = build_model(config, data.image_shape)
+    window = wandb_logger(WandbSettings(**config["wandb"]), identity, config)
+    figures = RunFigures(identity.directory)
+    trainer = build_trainer(
+        config,
+        identity.directory,
+        callbacks=[UnitMonitor(), EpochProgress(console), figures],
+        loggers=[JsonLinesLogger(identity.directory), *([window] if window else [])],
+    )
+    console.print(_start_summary(config, identity, data, model, trainer))
+    started = time.perf_counter()
+    failed = True
+    try:
+        _fit(trainer, model, data, identity.directory, console)
+        seconds = time.perf_counter() - started
+        trainer.test(model, datamodule=data, verbose=False)
+        failed = False
+    finally:
+        if window:
+            import wandb
+
+            wandb.finish(exit_code=int(failed))
+            if folder := offline_folder(identity.directory):
+                console.print(f"W&B was offline; to upload this run later: wandb sync {folder}")
+    return {**_description(config, identity, trainer, seconds), **_test_results(model), **figures.kinds}
+
+
+def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, console: Console) -> None:
+    checkpoint = directory.newest_checkpoint(folder)
+    if checkpoint:
+        position = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        console.print(f"continuing after epoch {position['epoch'] + 1} from {checkpoint}")
+        cut_after(folder, position["global_step"])
+    try:
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except UserError as error:
+        good = directory.newest_checkpoint(folder)
+        where = f"The last good checkpoint is {good}." if good else "There was no checkpoint before it."
+        raise UserError(f"{error}\n{where}") from error
+
+
+def _start_summary(
+    config: Config, identity: RunIdentity, data: ImageDataModule, model: VAE, trainer: Trainer
+) -> Any:
+    training, test = data.splits["train"].pixels, data.splits["test"].pixels
+    shape = "x".join(map(str, data.image_shape))
+    held_out = f"{len(data.splits['val'].pixels):,} validation, " if data.curve_split == "val" else ""
+    encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder))
+    variance = model.likelihood.variance
+    names = {key: config[key]["_target_"].rsplit(".")[-1] for key in ("likelihood", "objective", "beta_schedule")}
+    devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
+    window = config["wandb"]["mode"]
+    rows = [
+        ("run", identity.title),
+        ("writes to", str(identity.directory)),
+        ("data", f"{len(training):,} training, {held_out}{len(test):,} test images of {shape}"),
+        ("model", f"{config['model']['name']}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}"),
+        ("objective", f"{names['objective']}, {names['likelihood']}, beta schedule {names['beta_schedule']}"),
+        ("collapse", f"{critical_text(model.kl_weight, variance)}" + ("; large values kill units" if variance else "")),
+        ("length", f"{trainer.max_epochs} epochs of {len(training) // data.batch_size} batches of {data.batch_size}"),
+        ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}"),
+        ("W&B", window),
+    ]
+    return facts("vae-train", rows)
+
+
+def _description(config: Config, identity: RunIdentity, trainer: Trainer, seconds: float) -> dict[str, Any]:
+    variance = config["likelihood"].get("variance")
+    return {
+        "run": identity.directory.name,
+        "study": config["study"]["name"],
+        "title": identity.title,
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "fingerprint": identity.fingerprint,
+        "kl_weight": config["kl_weight"],
+        "kl_weight_times_variance": None if variance is None else config["kl_weight"] * variance,
+        "latent_dim": config["latent_dim"],
+        "seed": config["seed"],
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "seconds": round(seconds, 3),
+        "versions": {
+            "vae-lightning": __version__,
+            "torch": torch.__version__,
+            "lightning": lightning.__version__,
+        },
+    }
+
+
+def _test_results(model: VAE) -> dict[str, Any]:
+    assert model.evaluation is not None  # noqa: S101 (the test pass has just been)
+    found = {f"test/{name}": value for name, value in model.evaluation.scalars().items()}
+    return {
+        **found,
+        "test/kl_per_unit": model.evaluation.terms.kl_per_unit.tolist(),
+        "test/variance_of_mean_per_unit": model.evaluation.mean_variances.tolist(),
+    }
+
+
+def _quieten_lightning() -> None:
+    """Our summaries say what Lightning's device banner and tips say."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    # Lightning suggests worker processes and shuffling for every loader it does not know.
+    warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
