@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import Logger
 
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import UserError
-from vae_lightning.module import OptimizerFactory, VAE
+from vae_lightning.module import VAE, OptimizerFactory
 from vae_lightning.randomness import Stream, seed_for
 
 Config = dict[str, Any]

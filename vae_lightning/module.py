@@ -9,8 +9,13 @@ from jaxtyping import Float
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from vae_lightning.data import Batch, EvaluationLoader
-from vae_lightning.diagnostics import PosteriorMeanVariance, RateDistortion, RateDistortionMetric, active_units
+from vae_lightning.data import Batch, ImageDataModule
+from vae_lightning.diagnostics import (
+    PosteriorMeanVariance,
+    RateDistortion,
+    RateDistortionMetric,
+    active_units,
+)
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily
 from vae_lightning.errors import UserError
 from vae_lightning.objectives import Bound, Elbo
@@ -103,7 +108,14 @@ class VAE(LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer(self.parameters())
 
+    @property
+    def data(self) -> ImageDataModule:
+        """The data module that the Trainer runs with."""
+        data: ImageDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        return data
+
     def on_fit_start(self) -> None:
+        self.log_interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         self.total_steps = int(self.trainer.estimated_stepping_batches)
 
     def kl_weight_at(self, step: int) -> float:
@@ -116,12 +128,12 @@ class VAE(LightningModule):
         noise = torch.randn(shape, generator=generator, device=self.device)
         return noise[:, rank * n_images : (rank + 1) * n_images]
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:  # noqa: ARG002 (Lightning's signature)
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         step = self.global_step
         noise = self.training_noise(step, len(batch.pixels))
         bound = self.bound(batch.pixels, self.encode(batch.pixels), noise, self.kl_weight_at(step))
         self._record(bound)
-        if (step + 1) % self.trainer.log_every_n_steps == 0:
+        if (step + 1) % self.log_interval == 0:
             self.log_dict(self._flush(step + 1))
         return bound.loss
 
@@ -154,26 +166,26 @@ class VAE(LightningModule):
     # Evaluation -------------------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        self._draw_evaluation_noise(self.trainer.val_dataloaders)
+        self._draw_evaluation_noise(self.data.curve_split)
 
     def on_test_epoch_start(self) -> None:
-        self._draw_evaluation_noise(self.trainer.test_dataloaders)
+        self._draw_evaluation_noise("test")
 
-    def _draw_evaluation_noise(self, loader: EvaluationLoader) -> None:
+    def _draw_evaluation_noise(self, split: str) -> None:
         """Noise as a function of (seed, image): the result does not depend on batches, ranks or the epoch."""
         generator = generator_for(self.seed, Stream.EVALUATION_NOISE, device=self.device)
-        shape = (self.objective.n_samples, len(loader.images.pixels), self.latent_dim)
+        shape = (self.objective.n_samples, len(self.data.splits[split].pixels), self.latent_dim)
         self._evaluation_noise = torch.randn(shape, generator=generator, device=self.device)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch)
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:  # noqa: ARG002
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch)
 
     def on_validation_epoch_end(self) -> None:
         self.evaluation = self._finish_evaluation()
-        split = self.trainer.datamodule.curve_split
+        split = self.data.curve_split
         values = {f"{split}/{name}": value for name, value in self.evaluation.scalars().items()}
         self.log_dict(values, sync_dist=True)  # equal on all ranks already; said so to Lightning
 
@@ -197,9 +209,7 @@ class VAE(LightningModule):
 N_LARGEST_TERMS = 3
 
 
-def check_finite(
-    window: Float[Tensor, "steps columns"], first_step: int, kl_weight_at: Callable[[int], float]
-) -> None:
+def check_finite(window: Float[Tensor, "steps columns"], first_step: int, kl_weight_at: Callable[[int], float]) -> None:
     """Raise when a step's terms were not finite. Columns: loss, distortion, then the KL of each unit.
 
     Raises:

@@ -30,9 +30,7 @@ def seed_for(seed: int, stream: Stream, *position: int) -> int:
     return int(mixed[0])
 
 
-def generator_for(
-    seed: int, stream: Stream, *position: int, device: torch.device | str = "cpu"
-) -> torch.Generator:
+def generator_for(seed: int, stream: Stream, *position: int, device: torch.device | str = "cpu") -> torch.Generator:
     """Return a fresh generator on ``device`` whose draws depend on nothing but the arguments.
 
     Draws of equal arguments are equal on devices of one type; a CPU and a GPU draw different numbers.

@@ -11,6 +11,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
@@ -23,11 +24,13 @@ from vae_lightning.errors import UserError
 from vae_lightning.module import VAE
 from vae_lightning.report.tables import facts, results_summary
 from vae_lightning.runs import directory
-from vae_lightning.runs.curves import JsonLinesLogger, cut_after
+from vae_lightning.runs.curves import JsonLinesLogger, cut_from
 from vae_lightning.runs.identity import RunIdentity, critical_text, identify
+from vae_lightning.runs.trainer import SMOKE_BATCHES
 from vae_lightning.runs.wandb_window import WandbSettings, offline_folder, wandb_logger
 
 Config = dict[str, Any]
+SURVIVAL = ": a direction of the data can live only if its variance is larger"
 
 
 def train(config: Config) -> dict[str, Any]:
@@ -41,7 +44,7 @@ def train(config: Config) -> dict[str, Any]:
     """
     check(config)
     identity = identify(config)
-    first_process = rank_zero_only.rank == 0
+    first_process = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # set by Lightning from the environment
     console = Console(quiet=not first_process)
     if first_process:
         if config["rerun"] and identity.directory.exists():
@@ -62,7 +65,7 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
     _quieten_lightning()
     data = build_data(config)
     model = build_model(config, data.image_shape)
-    window = wandb_logger(WandbSettings(**config["wandb"]), identity, config)
+    window = None if console.quiet else wandb_logger(WandbSettings(**config["wandb"]), identity, config)
     figures = RunFigures(identity.directory)
     trainer = build_trainer(
         config,
@@ -84,7 +87,7 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
 
             wandb.finish(exit_code=int(failed))
             if folder := offline_folder(identity.directory):
-                console.print(f"W&B was offline; to upload this run later: wandb sync {folder}")
+                console.print(f"W&B was offline; to upload this run later: wandb sync {folder}", soft_wrap=True)
     return {**_description(config, identity, trainer, seconds), **_test_results(model), **figures.kinds}
 
 
@@ -93,7 +96,7 @@ def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, cons
     if checkpoint:
         position = torch.load(checkpoint, map_location="cpu", weights_only=True)
         console.print(f"continuing after epoch {position['epoch'] + 1} from {checkpoint}")
-        cut_after(folder, position["global_step"])
+        cut_from(folder, position["global_step"])
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except UserError as error:
@@ -102,29 +105,38 @@ def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, cons
         raise UserError(f"{error}\n{where}") from error
 
 
-def _start_summary(
-    config: Config, identity: RunIdentity, data: ImageDataModule, model: VAE, trainer: Trainer
-) -> Any:
+def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule, model: VAE, trainer: Trainer) -> Any:
     training, test = data.splits["train"].pixels, data.splits["test"].pixels
     shape = "x".join(map(str, data.image_shape))
     held_out = f"{len(data.splits['val'].pixels):,} validation, " if data.curve_split == "val" else ""
     encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder))
     variance = model.likelihood.variance
     names = {key: config[key]["_target_"].rsplit(".")[-1] for key in ("likelihood", "objective", "beta_schedule")}
+    n_batches = SMOKE_BATCHES if config["smoke"] else len(training) // data.batch_size
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
-    window = config["wandb"]["mode"]
     rows = [
         ("run", identity.title),
         ("writes to", str(identity.directory)),
         ("data", f"{len(training):,} training, {held_out}{len(test):,} test images of {shape}"),
-        ("model", f"{config['model']['name']}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}"),
+        (
+            "model",
+            f"{config['model']['name']}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}",
+        ),
         ("objective", f"{names['objective']}, {names['likelihood']}, beta schedule {names['beta_schedule']}"),
-        ("collapse", f"{critical_text(model.kl_weight, variance)}" + ("; large values kill units" if variance else "")),
-        ("length", f"{trainer.max_epochs} epochs of {len(training) // data.batch_size} batches of {data.batch_size}"),
-        ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}"),
-        ("W&B", window),
+        ("collapse", critical_text(model.kl_weight, variance) + (SURVIVAL if variance else "")),
+        ("length", f"{trainer.max_epochs} epochs of {n_batches} batches of {data.batch_size}"),
+        (
+            "device",
+            f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}",
+        ),
+        ("W&B", _wandb_state(trainer)),
     ]
     return facts("vae-train", rows)
+
+
+def _wandb_state(trainer: Trainer) -> str:
+    runs = [logger.experiment for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+    return "disabled" if not runs else "offline, kept in the run directory" if runs[0].offline else runs[0].url
 
 
 def _description(config: Config, identity: RunIdentity, trainer: Trainer, seconds: float) -> dict[str, Any]:
@@ -164,5 +176,7 @@ def _quieten_lightning() -> None:
     """Our summaries say what Lightning's device banner and tips say."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    # Lightning suggests worker processes and shuffling for every loader it does not know.
-    warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+    # Lightning 2.6 asks torch >= 2.11 something in a way that torch now calls old.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    # The module writes the training curves of an epoch shorter than the interval at its end.
+    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")

@@ -11,7 +11,7 @@ from pydantic import Field
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
-def constant(step: int, total_steps: int) -> float:  # noqa: ARG001 (every schedule has this signature)
+def constant(step: int, total_steps: int) -> float:
     """Return 1 at every step."""
     return 1.0
 
@@ -21,9 +21,7 @@ def linear(step: int, total_steps: int, *, warmup: Share) -> float:
     return min(1.0, step / (warmup * total_steps))
 
 
-def cyclical(
-    step: int, total_steps: int, *, n_cycles: Annotated[int, Field(ge=1)], ramp: Share
-) -> float:
-    """Rise from 0 to 1 over ``ramp`` of each of ``n_cycles`` equal cycles, stay, and restart (Fu et al. 2019, eq. 6)."""
+def cyclical(step: int, total_steps: int, *, n_cycles: Annotated[int, Field(ge=1)], ramp: Share) -> float:
+    """Rise from 0 to 1 over ``ramp`` of each of ``n_cycles`` equal cycles, stay, restart (Fu et al. 2019, eq. 6)."""
     position = (step * n_cycles % total_steps) / total_steps
     return min(1.0, position / ramp)

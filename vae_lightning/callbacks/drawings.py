@@ -31,7 +31,8 @@ def image_grid(images: Image, n_columns: int, title: str, value_range: tuple[flo
 def inverse_normal_grid(side: int = MANIFOLD_SIDE) -> Float[Tensor, "codes 2"]:
     """Return codes on a square grid of equal prior mass: the inverse normal CDF of the cells' midpoints.
 
-    Row by row from the top: the first coordinate grows to the right, the second upwards (Kingma & Welling 2013, fig. 4).
+    Row by row from the top: the first coordinate grows to the right, the second upwards, as in figure 4 of
+    Kingma & Welling 2013.
     """
     quantiles = torch.special.ndtri((torch.arange(side) + 0.5) / side)
     vertical, horizontal = torch.meshgrid(quantiles.flip(0), quantiles, indexing="ij")
@@ -43,10 +44,14 @@ def latent_scatter(means: Float[Tensor, "n 2"], labels: Int[Tensor, " n"]) -> Fi
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     axes = figure.add_subplot()
     n_classes = int(labels.max()) + 1
-    points = axes.scatter(*means.T, c=labels, cmap="tab10", s=4, alpha=0.6, vmin=-0.5, vmax=9.5, linewidths=0)
+    horizontal, vertical = means.T
+    points = axes.scatter(
+        horizontal, vertical, c=labels, cmap="tab10", s=4, alpha=0.6, vmin=-0.5, vmax=9.5, linewidths=0
+    )
     bar = figure.colorbar(points, ax=axes, ticks=range(n_classes), label="class")
     bar.ax.set_ylim(-0.5, n_classes - 0.5)
-    bar.solids.set_alpha(1)
+    if bar.solids is not None:
+        bar.solids.set_alpha(1)
     axes.set(xlabel="mean of unit 0", ylabel="mean of unit 1", title="test images in the latent plane")
     axes.set_aspect("equal", adjustable="datalim")
     return figure

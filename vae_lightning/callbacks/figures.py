@@ -36,10 +36,9 @@ class RunFigures(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: VAE) -> None:  # type: ignore[override]
         if not trainer.is_global_zero:
             return
-        data: ImageDataModule = trainer.datamodule  # type: ignore[attr-defined]
-        for name, figure in self._draw(pl_module, data):
+        for name, figure in self._draw(pl_module, pl_module.data):
             path = self.run_directory / FIGURES / f"{name}.png"
-            figure.savefig(path, dpi=DPI)
+            figure.savefig(path, dpi=DPI, bbox_inches="tight")
             for logger in trainer.loggers:
                 if isinstance(logger, WandbLogger):
                     logger.log_image(f"figures/{name}", [str(path)])
@@ -54,14 +53,18 @@ class RunFigures(Callback):
         shown = one_row_per_class(test.labels)
         pairs = torch.stack([images[shown], model(images[shown])], dim=1)
         rows = pairs.unflatten(0, (-1, COLUMNS)).transpose(1, 2).flatten(0, 2)
-        yield "reconstructions", image_grid(
-            rows.cpu(), COLUMNS, "test images above, their reconstructions below", value_range
+        yield (
+            "reconstructions",
+            image_grid(rows.cpu(), COLUMNS, "test images above, their reconstructions below", value_range),
         )
 
         generator = generator_for(model.seed, Stream.PRIOR_SAMPLES, device=model.device)
         codes = torch.randn((N_SAMPLES, model.latent_dim), generator=generator, device=model.device)
         samples = self._decoded("samples", codes, model, data)
-        yield "samples", image_grid(samples, COLUMNS, "decoder means of codes drawn from the prior", value_range)
+        yield (
+            "samples",
+            image_grid(samples, COLUMNS, "decoder means of codes drawn from the prior", value_range),
+        )
 
         if model.latent_dim == 2:
             means = torch.cat([model.encode(batch).mean for batch in images.split(data.evaluation_batch_size)])

@@ -13,12 +13,12 @@ class UnitMonitor(Callback):
     def on_validation_end(self, trainer: Trainer, pl_module: VAE) -> None:  # type: ignore[override]
         if pl_module.evaluation is None or not trainer.is_global_zero:
             return
-        split = trainer.datamodule.curve_split  # type: ignore[attr-defined]
+        split = pl_module.data.curve_split
         values = {
             f"{split}/kl_per_unit": pl_module.evaluation.terms.kl_per_unit.tolist(),
             f"{split}/variance_of_mean_per_unit": pl_module.evaluation.mean_variances.tolist(),
         }
-        step = trainer.global_step
+        step = trainer.global_step - 1  # the last step taken, as Lightning numbers its own epoch values
         for logger in trainer.loggers:
             if isinstance(logger, JsonLinesLogger):
                 logger.log_metrics({**values, "epoch": trainer.current_epoch}, step)

@@ -22,7 +22,7 @@ class EpochProgress(Callback):
         self.console = console
         self.progress: Progress | None = None
 
-    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:  # noqa: ARG002
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         if not trainer.is_global_zero or not self.console.is_terminal:
             return
         columns = (
@@ -36,7 +36,7 @@ class EpochProgress(Callback):
         self.progress.start()
         self.task = self.progress.add_task("", total=None, terms="")
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:  # noqa: ARG002
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         self.started = self.drawn = time.perf_counter()
         if self.progress:
             self.progress.reset(
@@ -46,7 +46,12 @@ class EpochProgress(Callback):
             )
 
     def on_train_batch_end(
-        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int  # noqa: ARG002
+        self,
+        trainer: Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
     ) -> None:
         if self.progress is None or time.perf_counter() - self.drawn < REFRESH_S:
             return
@@ -63,19 +68,19 @@ class EpochProgress(Callback):
         if not trainer.is_global_zero or pl_module.evaluation is None:
             return
         found = pl_module.evaluation.scalars()
-        split = trainer.datamodule.curve_split  # type: ignore[attr-defined]
+        split = pl_module.data.curve_split
         seconds = time.perf_counter() - self.started
         self.console.print(
-            f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}  "
-            f"{split} ELBO {found['elbo']:9.2f}  KL {found['kl']:6.2f}  distortion {found['distortion']:8.2f}  "
-            f"active units {found['active_units']}/{pl_module.latent_dim}  {seconds:5.1f} s",
+            f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}  {split} ELBO {found['elbo']:8.2f}  "
+            f"KL {found['kl']:6.2f}  active units {found['active_units']}/{pl_module.latent_dim}  {seconds:5.1f} s",
             highlight=False,
+            soft_wrap=True,
         )
 
-    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:  # noqa: ARG002
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._stop()
 
-    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:  # noqa: ARG002
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         self._stop()
 
     def _stop(self) -> None:

@@ -58,10 +58,10 @@ def _explain_unknown_key(key: str) -> str:
 
     *parents, last = key.split(".")
     node = compose_defaults()
-    for depth, parent in enumerate(parents):
+    for parent in parents:
         if parent not in node:
-            valid = [str(name) for name in node]
-            return f"{key}: not a known key; in {'.'.join(parents[:depth]) or 'config.yaml'}: {did_you_mean(parent, valid)}"
+            last = parent
+            break
         node = node[parent]
     valid = [str(name) for name in node] if hasattr(node, "keys") else []
     return f"{key}: not a known key; {did_you_mean(last, valid)}"

@@ -12,11 +12,11 @@ class SweepTable(Callback):
     def __init__(self) -> None:
         self.results: list[dict[str, Any]] = []
 
-    def on_job_end(self, config: Any, job_return: JobReturn, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_job_end(self, config: Any, job_return: JobReturn, **kwargs: Any) -> None:
         if job_return.status == JobStatus.COMPLETED:
             self.results.append(job_return.return_value)
 
-    def on_multirun_end(self, config: Any, **kwargs: Any) -> None:  # noqa: ARG002
+    def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
         from rich.console import Console
 
         from vae_lightning.report.tables import sweep_table

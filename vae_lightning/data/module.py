@@ -63,7 +63,7 @@ class ImageDataModule(LightningDataModule):
         """The held-out images that the curves during training show. Nothing is selected on them."""
         return "val" if self.validation_size else "test"
 
-    def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 (every stage needs the same tensors)
+    def setup(self, stage: str | None = None) -> None:
         """Load, split and binarise, once.
 
         Raises:
@@ -121,7 +121,7 @@ class ImageDataModule(LightningDataModule):
             world_size=self.trainer.world_size if self.trainer else 1,
         )
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Any:  # noqa: ARG002
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Any:
         """Leave the batch where it is: it was indexed from tensors that live on the device."""
         return batch
 

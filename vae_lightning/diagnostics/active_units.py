@@ -1,7 +1,5 @@
 """Active units (Burda et al. 2015, section 5.2): latent units whose posterior mean moves with the image."""
 
-from typing import cast
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -30,6 +28,9 @@ class PosteriorMeanVariance(Metric):
     """
 
     full_state_update = False
+    total: Tensor
+    total_squares: Tensor
+    n: Tensor
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
@@ -45,5 +46,4 @@ class PosteriorMeanVariance(Metric):
         self.n += len(means)
 
     def compute(self) -> Float[Tensor, " latent"]:
-        total, total_squares, n = (cast(Tensor, state) for state in (self.total, self.total_squares, self.n))
-        return variance_from_sums(total, total_squares, n)
+        return variance_from_sums(self.total, self.total_squares, self.n)

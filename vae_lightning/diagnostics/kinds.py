@@ -24,4 +24,5 @@ def count_per_class(pixels: npt.NDArray[np.float32], reference: Images) -> list[
     classifier = KNeighborsClassifier(N_NEIGHBOURS, algorithm="brute")
     classifier.fit(known, labels)
     predicted = classifier.predict(pixels.reshape(len(pixels), -1))
-    return np.bincount(predicted, minlength=labels.max() + 1).tolist()
+    counts: list[int] = np.bincount(predicted, minlength=labels.max() + 1).tolist()
+    return counts

@@ -1,6 +1,6 @@
 """Rate, distortion and the ELBO over a whole split, in nats per image (Alemi et al. 2018)."""
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,9 @@ class RateDistortionMetric(Metric):
     """Averages the terms of a bound over images: every image counts once, whatever the batches and ranks."""
 
     full_state_update = False
+    distortion: Tensor
+    kl_per_unit: Tensor
+    n: Tensor
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
@@ -34,15 +37,10 @@ class RateDistortionMetric(Metric):
         self.add_state("kl_per_unit", torch.zeros(latent_dim, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("n", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(
-        self, distortion: Float[Tensor, " batch"], kl_per_unit: Float[Tensor, "batch latent"]
-    ) -> None:
+    def update(self, distortion: Float[Tensor, " batch"], kl_per_unit: Float[Tensor, "batch latent"]) -> None:
         self.distortion += distortion.double().sum()
         self.kl_per_unit += kl_per_unit.double().sum(0)
         self.n += len(distortion)
 
     def compute(self) -> RateDistortion:
-        distortion, kl_per_unit, n = (
-            cast(Tensor, state) for state in (self.distortion, self.kl_per_unit, self.n)
-        )
-        return RateDistortion(distortion / n, kl_per_unit / n)
+        return RateDistortion(self.distortion / self.n, self.kl_per_unit / self.n)

@@ -27,9 +27,7 @@ class GaussianLikelihood:
         mean: ``sigmoid`` keeps the mean of an image in [0, 1]; ``identity`` leaves it free (the linear VAE).
     """
 
-    def __init__(
-        self, *, variance: Annotated[float, Field(gt=0)], mean: Literal["sigmoid", "identity"]
-    ) -> None:
+    def __init__(self, *, variance: Annotated[float, Field(gt=0)], mean: Literal["sigmoid", "identity"]) -> None:
         self.variance = variance
         self.squash = mean == "sigmoid"
 

@@ -14,12 +14,13 @@ IMAGE_SHAPE = (1, 28, 28)
 LEAKY_SLOPE = 0.2
 
 
-class ConvEncoder(nn.Sequential):
+class ConvEncoder(nn.Module):
     """Conv 1-32-64 (3x3, stride 2), LeakyReLU 0.2, then Linear 2304 -> ``n_outputs``."""
 
     def __init__(self, image_shape: tuple[int, int, int], n_outputs: int) -> None:
         check_image_shape(image_shape)
-        super().__init__(
+        super().__init__()
+        self.layers = nn.Sequential(
             nn.Conv2d(1, 32, 3, stride=2),  # 28 -> 13
             nn.LeakyReLU(LEAKY_SLOPE),
             nn.Conv2d(32, 64, 3, stride=2),  # 13 -> 6
@@ -30,10 +31,11 @@ class ConvEncoder(nn.Sequential):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, pixels: Float[Tensor, "batch 1 28 28"]) -> Float[Tensor, "batch outputs"]:
-        return super().forward(pixels)  # type: ignore[no-any-return]
+        outputs: Tensor = self.layers(pixels)
+        return outputs
 
 
-class ConvDecoder(nn.Sequential):
+class ConvDecoder(nn.Module):
     """Linear -> (32, 8, 8), ConvT 64 and 32 (3x3, stride 2, padding 1), ConvT 1 (2x2, padding 1).
 
     The article's final sigmoid belongs to the likelihood here (``likelihood.mean: sigmoid``), so that one decoder
@@ -42,7 +44,8 @@ class ConvDecoder(nn.Sequential):
 
     def __init__(self, latent_dim: int, image_shape: tuple[int, int, int]) -> None:
         check_image_shape(image_shape)
-        super().__init__(
+        super().__init__()
+        self.layers = nn.Sequential(
             nn.Linear(latent_dim, 32 * 8 * 8),
             nn.LeakyReLU(LEAKY_SLOPE),
             nn.Unflatten(1, (32, 8, 8)),
@@ -55,7 +58,8 @@ class ConvDecoder(nn.Sequential):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 1 28 28"]:
-        return super().forward(codes)  # type: ignore[no-any-return]
+        values: Tensor = self.layers(codes)
+        return values
 
 
 def check_image_shape(image_shape: tuple[int, int, int]) -> None:

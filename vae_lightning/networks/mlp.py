@@ -23,7 +23,7 @@ def dense_layers(sizes: Sequence[int], activation: Activation) -> list[nn.Module
     return layers[:-1]
 
 
-class MLPEncoder(nn.Sequential):
+class MLPEncoder(nn.Module):
     """Image -> hidden layers -> ``n_outputs`` posterior parameters."""
 
     def __init__(
@@ -35,13 +35,15 @@ class MLPEncoder(nn.Sequential):
         activation: Activation,
     ) -> None:
         sizes = [math.prod(image_shape), *hidden_sizes, n_outputs]
-        super().__init__(nn.Flatten(), *dense_layers(sizes, activation))
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), *dense_layers(sizes, activation))
 
     def forward(self, pixels: Float[Tensor, "batch channels height width"]) -> Float[Tensor, "batch outputs"]:
-        return super().forward(pixels)  # type: ignore[no-any-return]
+        outputs: Tensor = self.layers(pixels)
+        return outputs
 
 
-class MLPDecoder(nn.Sequential):
+class MLPDecoder(nn.Module):
     """Latent code -> hidden layers -> one unbounded value per pixel."""
 
     def __init__(
@@ -53,7 +55,9 @@ class MLPDecoder(nn.Sequential):
         activation: Activation,
     ) -> None:
         sizes = [latent_dim, *hidden_sizes, math.prod(image_shape)]
-        super().__init__(*dense_layers(sizes, activation), nn.Unflatten(1, image_shape))
+        super().__init__()
+        self.layers = nn.Sequential(*dense_layers(sizes, activation), nn.Unflatten(1, image_shape))
 
     def forward(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
-        return super().forward(codes)  # type: ignore[no-any-return]
+        values: Tensor = self.layers(codes)
+        return values

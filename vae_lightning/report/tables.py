@@ -31,10 +31,12 @@ def results_summary(results: dict[str, Any], directory: Path) -> RenderableType:
         ("test ELBO", f"{results['test/elbo']:.2f} nats per image"),
         ("KL", f"{results['test/kl']:.2f} nats, distortion {results['test/distortion']:.2f}"),
         ("KL per unit", f"{shown}{rest}  (sorted)"),
-        ("active units", f"{results['test/active_units']} of {len(kl_per_unit)}: {collapse_verdict(results)}"),
+        (
+            "active units",
+            f"{results['test/active_units']} of {len(kl_per_unit)}: {collapse_verdict(results)}",
+        ),
         ("trained", f"{results['epochs']} epochs, {results['steps']} steps, {results['seconds']:.0f} s"),
-        ("figures", str(directory / "figures")),
-        ("results", str(directory / "results.json")),
+        ("look at", f"figures/ and results.json in {directory}"),
     ]
     return facts("finished", rows)
 

@@ -59,9 +59,9 @@ def read_curves(run_directory: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def cut_after(run_directory: Path, step: int) -> None:
-    """Drop the lines after ``step``, which a run continued from its checkpoint there will write again."""
-    kept = [line for line in read_curves(run_directory) if line["step"] <= step]
+def cut_from(run_directory: Path, step: int) -> None:
+    """Drop the lines of ``step`` and later, which a run continued from its checkpoint there will write again."""
+    kept = [line for line in read_curves(run_directory) if line["step"] < step]
     path = run_directory / FILE_NAME
     temporary = path.with_name(f".{path.name}")
     temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")

@@ -46,6 +46,12 @@ def read_results(directory: Path) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
+def read_config(directory: Path) -> dict[str, Any]:
+    """Return the resolved config of a run."""
+    config: dict[str, Any] = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
+    return config
+
+
 def write_results(directory: Path, results: dict[str, Any]) -> None:
     """Write the results atomically. They are written last: their presence marks the run finished."""
     write_atomically(directory / RESULTS, json.dumps(results, indent=2) + "\n")

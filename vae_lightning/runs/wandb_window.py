@@ -29,15 +29,15 @@ def wandb_logger(settings: WandbSettings, identity: RunIdentity, config: dict[st
         return None
     import wandb
 
-    offline = settings.mode == "offline" or (settings.mode == "auto" and not server_answers())
-    return WandbLogger(
+    online = settings.mode == "online" or (settings.mode == "auto" and server_answers())
+    run = wandb.init(
         project=settings.project,
         entity=settings.entity,
         name=identity.directory.name,
         id=identity.fingerprint,
         group=config["study"]["name"],
-        save_dir=identity.directory,
-        offline=offline,
+        dir=identity.directory,
+        mode="online" if online else "offline",
         config=config,
         settings=wandb.Settings(
             silent=True,
@@ -49,6 +49,7 @@ def wandb_logger(settings: WandbSettings, identity: RunIdentity, config: dict[st
             finish_timeout_raises=False,
         ),
     )
+    return WandbLogger(experiment=run)
 
 
 def server_answers() -> bool:
@@ -69,7 +70,9 @@ def server_answers() -> bool:
 
 
 def _key_in_netrc(base_url: str) -> bool:
-    from requests.utils import get_netrc_auth  # knows where each system keeps its netrc; wandb depends on requests
+    from requests.utils import (
+        get_netrc_auth,
+    )  # knows where each system keeps its netrc; wandb depends on requests
 
     return get_netrc_auth(base_url) is not None
 

@@ -1,0 +1,46 @@
+# Every target first sets up what is missing: a virtual environment in .venv with this package and its tools.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train sweep test test-all check format bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv and install the package into it (the other targets do this by themselves)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("needs Python 3.11 or newer; name one by PYTHON=...")'
+	@echo "setting up .venv (a few minutes the first time)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+train: $(READY) ## a short real run on MNIST, under a minute
+	@$(BIN)/vae-train experiment=quick
+
+sweep: $(READY) ## six KL weights over four decades on MNIST, a few minutes; ends in a table
+	@$(BIN)/vae-train -m experiment=kl_weight kl_weight=0.01,0.1,1,5,20,100
+
+test: $(READY) ## all tests but the slow ones
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(READY) ## all tests, the slow proofs included
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## lint, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: $(READY) ## put the code into its format
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(READY) ## speed and memory beside a bare PyTorch loop, as a table
+	@$(BIN)/python tests/bench.py
+
+clean: ## remove .venv and caches; runs and data stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,110 @@
+"""A page of the lab notebook, written from finished runs and never by hand: question, command, result, figures."""
+
+import csv
+import io
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vae_lightning.report.tables import collapse_verdict
+from vae_lightning.runs.directory import CONFIG, FIGURES, RESULTS, read_config, read_results, write_atomically
+
+COLUMNS = ("run", "kl_weight", "kl_weight_times_variance", "latent_dim", "seed", "epochs", "seconds")
+FOUND = ("test/elbo", "test/kl", "test/distortion", "test/active_units")
+Run = tuple[Path, dict[str, Any]]
+
+
+def finished_runs(folder: Path) -> list[Run]:
+    """Return the finished runs below ``folder`` by KL weight and name; runs kept aside by rerun=true are left out."""
+    found = [(path.parent, read_results(path.parent)) for path in folder.rglob(RESULTS)]
+    runs = [(path, results) for path, results in found if results and results["run"] == path.name]
+    return sorted(runs, key=lambda run: (run[1]["kl_weight"], run[1]["run"]))
+
+
+def write_page(runs: Sequence[Run], folder: Path) -> Path:
+    """Write README.md, results.csv and the figures of one study's runs into ``folder``; return the page.
+
+    The figures shown are those of the first run where there is one run only.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "results.csv", _csv(runs))
+    directory, _ = runs[0]
+    figures = sorted((directory / FIGURES).glob("*.png")) if len(runs) == 1 else []
+    for figure in figures:
+        shutil.copyfile(figure, folder / figure.name)
+    page = folder / "README.md"
+    write_atomically(page, _page(runs, read_config(directory), [figure.name for figure in figures]))
+    return page
+
+
+def _page(runs: Sequence[Run], config: dict[str, Any], figures: Sequence[str]) -> str:
+    results = [found for _, found in runs]
+    commands = dict.fromkeys(found["command"] for found in results)
+    versions = ", ".join(f"{name} {version}" for name, version in results[0]["versions"].items())
+    parts = [
+        f"# {results[0]['study']}",
+        f"**Question.** {config['study']['question']}",
+        "**Command.**\n\n" + "\n".join(f"    {command}" for command in commands),
+        "**Result.** Test images, nats per image.",
+        _table(results),
+        *(_kinds_found(found) for found in results),
+        *(f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in figures),
+        f"Written from the runs' `{RESULTS}` and `{CONFIG}` by `vae-report` ({versions}).",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(results: Sequence[dict[str, Any]]) -> str:
+    head = [
+        "kl_weight",
+        "kl_weight·σ²",
+        "ELBO",
+        "KL",
+        "KL per unit (sorted)",
+        "distortion",
+        "active units",
+        "epochs",
+        "s",
+    ]
+    rows = []
+    for found in results:
+        units = sorted(found["test/kl_per_unit"], reverse=True)
+        critical = found["kl_weight_times_variance"]
+        rows.append(
+            [
+                f"{found['kl_weight']:g}",
+                "–" if critical is None else f"{critical:g}",
+                f"{found['test/elbo']:.2f}",
+                f"{found['test/kl']:.2f}",
+                " ".join(f"{kl:.2f}" for kl in units),
+                f"{found['test/distortion']:.2f}",
+                f"{found['test/active_units']} of {len(units)}, {collapse_verdict(found)}",
+                str(found["epochs"]),
+                f"{found['seconds']:.0f}",
+            ]
+        )
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _kinds_found(found: dict[str, Any]) -> str:
+    """Say which digits the pictures show, as counted by nearest neighbours."""
+    sentences = []
+    for name, what in (("samples", "prior samples"), ("manifold", "images of the manifold")):
+        counts = found.get(f"{name}/count_per_class")
+        if counts is None:
+            continue
+        missing = [str(kind) for kind, count in enumerate(counts) if count == 0]
+        verdict = f"**missing: {', '.join(missing)}**" if missing else "all kinds are there"
+        listed = ", ".join(f"{kind}: {count}" for kind, count in enumerate(counts))
+        sentences.append(f"Among the {sum(counts)} {what}, {verdict} ({listed}).")
+    return " ".join([*sentences, "Kinds by five nearest training images."]) if sentences else ""
+
+
+def _csv(runs: Sequence[Run]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*COLUMNS, *FOUND], extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found for _, found in runs)
+    return text.getvalue()
