@@ -26,7 +26,8 @@ class Stream(IntEnum):
 
 def seed_for(seed: int, stream: Stream, *position: int) -> int:
     """Mix a run's seed, a stream and a position into one 64-bit seed (numpy's SeedSequence)."""
-    mixed = np.random.SeedSequence([seed, stream, *position]).generate_state(1, np.uint64)
+    # The length goes in too: SeedSequence pads with zeros, so that (0,) and () would be one position.
+    mixed = np.random.SeedSequence([seed, stream, len(position), *position]).generate_state(1, np.uint64)
     return int(mixed[0])
 
 

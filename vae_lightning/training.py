@@ -62,7 +62,7 @@ def train(config: Config) -> dict[str, Any]:
 
 
 def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> dict[str, Any]:
-    _quieten_lightning()
+    quieten_lightning()
     data = build_data(config)
     model = build_model(config, data.image_shape)
     window = None if console.quiet else wandb_logger(WandbSettings(**config["wandb"]), identity, config)
@@ -172,7 +172,7 @@ def _test_results(model: VAE) -> dict[str, Any]:
     }
 
 
-def _quieten_lightning() -> None:
+def quieten_lightning() -> None:
     """Our summaries say what Lightning's device banner and tips say."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)

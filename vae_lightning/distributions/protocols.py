@@ -1,11 +1,12 @@
 """What the rest of the code asks of a posterior and of a likelihood. Add one by writing a class that has these."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 
+@runtime_checkable
 class Posterior(Protocol):
     """q(z|x) of a batch of images."""
 
@@ -19,6 +20,7 @@ class Posterior(Protocol):
     def log_prob(self, codes: Float[Tensor, "*samples batch latent"]) -> Float[Tensor, "*samples batch"]: ...
 
 
+@runtime_checkable
 class PosteriorFamily(Protocol):
     """How to read the encoder's outputs as a posterior."""
 
@@ -27,6 +29,7 @@ class PosteriorFamily(Protocol):
     def __call__(self, parameters: Float[Tensor, "batch outputs"]) -> Posterior: ...
 
 
+@runtime_checkable
 class Likelihood(Protocol):
     """How to read the decoder's values as p(x|z)."""
 

@@ -1,0 +1,154 @@
+"""Speed and memory as a table: a bare PyTorch loop and ours, side by side in one run. Started by ``make bench``.
+
+An epoch of ours and an epoch of the bare loop alternate, with the same networks, batches, optimiser and threads, so
+that a change of the machine's speed meets both; the ratio is the median over the pairs. Ours runs with all that a
+normal run has: local curves, offline W&B, the progress bar, the unit monitor.
+"""
+
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from lightning.pytorch import Callback
+from omegaconf import OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from vae_lightning.assemble import build_data, build_model, build_trainer
+from vae_lightning.callbacks import EpochProgress, UnitMonitor
+from vae_lightning.cli.door import config_folder
+from vae_lightning.data import ImageDataModule
+from vae_lightning.module import VAE
+from vae_lightning.runs.curves import JsonLinesLogger
+from vae_lightning.runs.directory import open_directory
+from vae_lightning.runs.identity import identify
+from vae_lightning.runs.wandb_window import WandbSettings, wandb_logger
+from vae_lightning.training import quieten_lightning
+
+EPOCHS = 7  # pairs measured, after one to warm up
+IMPORTS = "import vae_lightning.training, wandb, matplotlib.figure, torchvision.utils, sklearn.neighbors"
+
+
+def bare_epoch(model: VAE, optimizer: torch.optim.Optimizer, data: ImageDataModule, n_batches: int) -> float:
+    """Train one epoch of beta-VAE as a page of plain PyTorch would; return the seconds."""
+    pixels = data.splits["train"].pixels
+    started = time.perf_counter()
+    order = torch.randperm(len(pixels))
+    for index in range(n_batches):
+        batch = pixels[order[index * 100 : (index + 1) * 100]].float().div_(255)
+        mean, log_variance = model.encoder(batch).chunk(2, dim=-1)
+        codes = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
+        reconstruction = torch.sigmoid(model.decoder(codes))
+        distortion = (batch - reconstruction).square().sum((1, 2, 3)).mean()
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()
+        optimizer.zero_grad()
+        (distortion + kl).backward()
+        optimizer.step()
+    return time.perf_counter() - started
+
+
+class Pairs(Callback):
+    """Times each of our epochs and runs a bare epoch after it."""
+
+    def __init__(self, rival: VAE) -> None:
+        self.rival = rival
+        self.optimizer = rival.configure_optimizers()
+        self.ours: list[float] = []
+        self.bare: list[float] = []
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        self.started = time.perf_counter()
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        self.ours.append(time.perf_counter() - self.started)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        n_batches = int(trainer.num_training_batches)
+        self.bare.append(bare_epoch(self.rival, self.optimizer, trainer.datamodule, n_batches))
+
+
+def epoch_pairs(folder: Path, n_batches: int, overrides: list[str]) -> Pairs:
+    overrides = [*overrides, f"trainer.max_epochs={EPOCHS + 1}", f"runs_dir={folder}", "wandb.mode=offline"]
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config: Any = OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)
+    identity = identify(config)
+    open_directory(identity.directory, config)
+    data = build_data(config)
+    model, rival = (build_model(config, data.image_shape) for _ in range(2))
+    window = wandb_logger(WandbSettings(**config["wandb"]), identity, config)
+    loggers = [JsonLinesLogger(identity.directory), *([window] if window else [])]
+    pairs = Pairs(rival)
+    progress = EpochProgress(Console(file=io.StringIO(), force_terminal=True))
+    trainer = build_trainer(config, identity.directory, [UnitMonitor(), progress, pairs], loggers)
+    trainer.limit_train_batches = n_batches
+    trainer.fit(model, datamodule=data)
+    return pairs
+
+
+def peak_megabytes(command: list[str]) -> float:
+    """Run a command and return the largest resident memory it had."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: S603
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{command} failed")
+    return usage.ru_maxrss / 1024
+
+
+def median_seconds(command: list[str], times: int = 5) -> float:
+    def once() -> float:
+        started = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        return time.perf_counter() - started
+
+    return statistics.median(once() for _ in range(times))
+
+
+def main() -> None:
+    quieten_lightning()
+    command = str(Path(sys.executable).with_name("vae-train"))
+    table = Table(title=f"{torch.get_num_threads()} threads, torch {torch.__version__}", title_justify="left")
+    for column in ("what", "bare loop", "ours", "ours / bare", "goal"):
+        table.add_column(column, justify="left" if column == "what" else "right")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        mlp = ["model=mlp", "latent_dim=50"]
+        for what, overrides, n_batches, goal in (
+            ("mlp 784-400-400-50, epoch of 600 batches", mlp, 600, "1.25"),
+            ("conv, latent 2, 100 batches", ["model=conv", "latent_dim=2"], 100, "1.05"),
+        ):
+            pairs = epoch_pairs(folder, n_batches, overrides)
+            ours, bare = pairs.ours[1:], pairs.bare[1:]
+            ratio = statistics.median(a / b for a, b in zip(ours, bare, strict=True))
+            medians = (f"{statistics.median(seconds):.2f} s" for seconds in (bare, ours))
+            table.add_row(what, *medians, f"{ratio:.3f}", f"at most {goal}")
+
+        for option in (["--help"], ["--cfg", "job"]):
+            seconds = median_seconds([command, *option])
+            table.add_row(f"vae-train {' '.join(option)}", "", f"{seconds:.2f} s", "", "under 1.5 s")
+
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            config: Any = OmegaConf.to_container(compose("config"), resolve=True)
+        started = time.perf_counter()
+        build_data(config)
+        table.add_row("MNIST from disk", "", f"{time.perf_counter() - started:.2f} s", "", "under 0.5 s")
+
+        imports = peak_megabytes([sys.executable, "-c", IMPORTS])
+        for model in ("mlp", "conv"):
+            run = [command, "experiment=quick", f"model={model}", "trainer.max_epochs=1", f"runs_dir={folder}"]
+            extra = peak_megabytes([*run, "wandb.mode=offline"]) - imports
+            row = f"memory of a run above its imports ({imports:.0f} MB), {model}"
+            table.add_row(row, "", f"{extra:.0f} MB", "", "at most 350 MB")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

