@@ -95,7 +95,7 @@ def epoch_pairs(folder: Path, n_batches: int, overrides: list[str]) -> Pairs:
 
 def peak_megabytes(command: list[str]) -> float:
     """Run a command and return the largest resident memory it had."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -106,7 +106,7 @@ def peak_megabytes(command: list[str]) -> float:
 def median_seconds(command: list[str], times: int = 5) -> float:
     def once() -> float:
         started = time.perf_counter()
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return time.perf_counter() - started
 
     return statistics.median(once() for _ in range(times))

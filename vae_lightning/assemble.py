@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
@@ -17,10 +18,20 @@ from vae_lightning.randomness import Stream, seed_for
 Config = dict[str, Any]
 
 
+def _build(path: str, node: Config, *supplied: Any) -> Any:
+    """Instantiate a node of the config. What its constructor refuses is told as an error of the key ``path``."""
+    try:
+        return instantiate(node, *supplied)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from error
+        raise UserError(f"{path}: {error.__cause__ or error}") from error
+
+
 def build_data(config: Config) -> ImageDataModule:
     """Build the data module and load its data. Raises UserError where the data cannot be had or do not fit."""
     node = {key: value for key, value in config["data"].items() if key != "name"}
-    data: ImageDataModule = instantiate(node, seed=config["seed"])
+    data: ImageDataModule = _build("data", node, config["seed"])
     data.setup()
     return data
 
@@ -28,23 +39,23 @@ def build_data(config: Config) -> ImageDataModule:
 def build_model(config: Config, image_shape: tuple[int, int, int]) -> VAE:
     """Build the VAE with weights that are a function of the seed. Raises UserError where parts do not fit."""
     latent_dim = config["latent_dim"]
-    posterior = instantiate(config["posterior"])
-    optimizer: OptimizerFactory = instantiate(config["optimizer"])
+    posterior = _build("posterior", config["posterior"])
+    optimizer: OptimizerFactory = _build("optimizer", config["optimizer"])
     try:
         optimizer([torch.nn.Parameter(torch.zeros(1))])
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"optimizer: {error}") from error
     with torch.random.fork_rng():
         torch.manual_seed(seed_for(config["seed"], Stream.WEIGHTS))
-        encoder = instantiate(config["model"]["encoder"], image_shape, posterior.n_parameters(latent_dim))
-        decoder = instantiate(config["model"]["decoder"], latent_dim, image_shape)
+        encoder = _build("model.encoder", config["model"]["encoder"], image_shape, posterior.n_parameters(latent_dim))
+        decoder = _build("model.decoder", config["model"]["decoder"], latent_dim, image_shape)
     return VAE(
         encoder=encoder,
         decoder=decoder,
         posterior=posterior,
-        likelihood=instantiate(config["likelihood"]),
-        objective=instantiate(config["objective"]),
-        beta_schedule=instantiate(config["beta_schedule"]),
+        likelihood=_build("likelihood", config["likelihood"]),
+        objective=_build("objective", config["objective"]),
+        beta_schedule=_build("beta_schedule", config["beta_schedule"]),
         optimizer=optimizer,
         kl_weight=config["kl_weight"],
         latent_dim=latent_dim,
@@ -56,5 +67,5 @@ def build_trainer(
     config: Config, run_directory: Path, callbacks: Sequence[Callback], loggers: Sequence[Logger]
 ) -> Trainer:
     """Build the Trainer. Raises UserError where the devices asked for are not there."""
-    trainer: Trainer = instantiate(config["trainer"], run_directory, callbacks, loggers, config["smoke"])
+    trainer: Trainer = _build("trainer", config["trainer"], run_directory, callbacks, loggers, config["smoke"])
     return trainer

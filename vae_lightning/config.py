@@ -17,6 +17,9 @@ from vae_lightning.runs.wandb_window import WandbSettings
 from vae_lightning.spelling import did_you_mean
 
 Node = dict[str, Any]
+PARTS = {"data", "model.encoder", "model.decoder", "likelihood", "posterior", "objective", "beta_schedule"}
+PARTS |= {"optimizer", "trainer"}
+"""Keys whose node names by ``_target_`` what to build."""
 
 
 class Study(BaseModel):
@@ -59,38 +62,40 @@ class TopLevel(BaseModel):
     trainer: Node
 
 
-def check(config: Node) -> None:
-    """Check a resolved config.
+def checked(config: Node) -> Node:
+    """Return a resolved config with every value in its type: 1, 1.0 and 1e0 for a float are one value.
 
     Raises:
         UserError: one line per fault, each with the key's full name and what would be valid.
     """
-    faults = list(_faults(TopLevel, config, prefix=""))
+    faults: list[str] = []
+    config = _validated(TopLevel, config, "", faults)
     if not faults:
-        parts = {name: node for name, node in config.items() if isinstance(node, dict) and "_target_" in node}
-        parts["data"] = {key: value for key, value in config["data"].items() if key != "name"}
-        parts |= {f"model.{name}": config["model"][name] for name in ("encoder", "decoder")}
-        for name, node in parts.items():
-            faults += _faults_of_part(name, node)
+        config = {key: _checked_node(key, value, faults) for key, value in config.items()}
     if faults:
         raise UserError("\n".join(faults))
+    return config
 
 
-def _faults_of_part(path: str, node: Node) -> Iterable[str]:
+def _checked_node(path: str, value: Any, faults: list[str]) -> Any:
     """Check a node with a ``_target_`` against the signature of what it names, and the nodes inside it."""
-    if "_target_" not in node:
-        yield f"{path}._target_: missing; it names the class or function to build"
-        return
+    if not isinstance(value, dict):
+        return value
+    value = {key: _checked_node(f"{path}.{key}", item, faults) for key, item in value.items()}
+    if "_target_" not in value:
+        if path in PARTS:
+            faults.append(f"{path}._target_: missing; it names the class or function to build")
+        return value
     try:
-        target = get_object(node["_target_"])
+        target = get_object(value["_target_"])
     except Exception as error:
-        yield f"{path}._target_={node['_target_']}: cannot be imported ({error})"
-        return
-    arguments = {key: value for key, value in node.items() if key not in {"_target_", "_partial_"}}
-    nested = {key for key, value in arguments.items() if isinstance(value, dict) and "_target_" in value}
-    for key in sorted(nested):
-        yield from _faults_of_part(f"{path}.{key}", arguments[key])
-    yield from _faults(_schema(target, built_elsewhere=nested), arguments, prefix=f"{path}.")
+        faults.append(f"{path}._target_={value['_target_']}: cannot be imported ({error})")
+        return value
+    not_arguments = {"_target_", "_partial_", *(["name"] if path == "data" else [])}
+    kept = {key: item for key, item in value.items() if key in not_arguments}
+    arguments = {key: item for key, item in value.items() if key not in not_arguments}
+    nested = {key for key, item in arguments.items() if isinstance(item, dict) and "_target_" in item}
+    return kept | _validated(_schema(target, nested), arguments, f"{path}.", faults)
 
 
 def _schema(target: Callable[..., Any], built_elsewhere: set[str]) -> type[BaseModel]:
@@ -113,21 +118,27 @@ def _schema(target: Callable[..., Any], built_elsewhere: set[str]) -> type[BaseM
     return create_model("Arguments", __config__=settings, **fields)
 
 
-def _faults(schema: type[BaseModel], values: Node, prefix: str) -> Iterable[str]:
+def _validated(schema: type[BaseModel], values: Node, prefix: str, faults: list[str]) -> Node:
+    """Return ``values`` as the schema reads them; add what is wrong with them to ``faults``."""
     try:
-        schema.model_validate(values)
+        return schema.model_validate(values).model_dump(include=set(values))
     except ValidationError as error:
-        seen = set()
-        for fault in error.errors():
-            key = prefix + ".".join(str(part) for part in fault["loc"] if str(part) not in _UNION_BRANCHES)
-            if fault["type"] == "extra_forbidden":
-                yield f"{key}: not a known key; {_valid_keys(schema, fault['loc'])}"
-            elif fault["type"] == "missing":
-                yield f"{key}: missing"
-            elif key not in seen:  # a union says the same of each of its branches
-                message = fault["msg"][0].lower() + fault["msg"][1:]
-                yield f"{key}={fault['input']}: {message}"
-            seen.add(key)
+        faults += _told(error, schema, prefix)
+        return values
+
+
+def _told(error: ValidationError, schema: type[BaseModel], prefix: str) -> Iterable[str]:
+    seen = set()
+    for fault in error.errors():
+        key = prefix + ".".join(str(part) for part in fault["loc"] if str(part) not in _UNION_BRANCHES)
+        if fault["type"] == "extra_forbidden":
+            yield f"{key}: not a known key; {_valid_keys(schema, fault['loc'])}"
+        elif fault["type"] == "missing":
+            yield f"{key}: missing"
+        elif key not in seen:  # a union says the same of each of its branches
+            message = fault["msg"][0].lower() + fault["msg"][1:]
+            yield f"{key}={fault['input']}: {message}"
+        seen.add(key)
 
 
 _UNION_BRANCHES = {"float", "int", "str", "constrained-int", "constrained-float", "function-after"}

@@ -222,7 +222,7 @@ def check_finite(window: Float[Tensor, "steps columns"], first_step: int, kl_wei
     loss, *terms = window[row].tolist()
     names = ["distortion", *(f"KL of unit {unit}" for unit in range(len(terms) - 1))]
     # Not-a-number compares with nothing, so it is put first by hand.
-    ranked = sorted(zip(names, terms, strict=True), key=lambda pair: -abs(pair[1]) if pair[1] == pair[1] else -math.inf)
+    ranked = sorted(zip(names, terms, strict=True), key=lambda pair: (not math.isnan(pair[1]), -abs(pair[1])))
     largest = ", ".join(f"{name} = {value:.4g}" for name, value in ranked[:N_LARGEST_TERMS])
     step = first_step + row
     raise UserError(

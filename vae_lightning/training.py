@@ -18,7 +18,7 @@ from rich.console import Console
 from vae_lightning import __version__
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import EpochProgress, RunFigures, UnitMonitor
-from vae_lightning.config import check
+from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import UserError
 from vae_lightning.module import VAE
@@ -42,7 +42,7 @@ def train(config: Config) -> dict[str, Any]:
     Raises:
         UserError: whatever the user can mend.
     """
-    check(config)
+    config = checked(config)
     identity = identify(config)
     first_process = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # set by Lightning from the environment
     console = Console(quiet=not first_process)
@@ -176,7 +176,10 @@ def quieten_lightning() -> None:
     """Our summaries say what Lightning's device banner and tips say."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    # Lightning 2.6 asks torch >= 2.11 something in a way that torch now calls old.
+    for expected in (
+        "Checkpoint directory .* exists and is not empty",  # so it does when a run is continued
+        "smaller than the logging interval",  # the module logs the rest of a short epoch at its end
+    ):
+        warnings.filterwarnings("ignore", message=f".*{expected}.*", category=UserWarning)
+    # Lightning 2.6 asks torch something in a way that newer torch calls old.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    # The module writes the training curves of an epoch shorter than the interval at its end.
-    warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")

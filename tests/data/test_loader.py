@@ -46,12 +46,12 @@ def test_it_goes_on_at_the_very_batch() -> None:
     first = loader()
     first.sampler.set_epoch(2)
     iterator = iter(first)
-    seen = [next(iterator).rows.tolist()]
+    seen = next(iterator).rows.tolist()
     second = loader()
     second.load_state_dict(first.state_dict())
     second.sampler.set_epoch(2)
-    seen += [batch.rows.tolist() for batch in second]
-    assert sum(seen, []) == rows_of(loader(), 2)
+    seen += [row for batch in second for row in batch.rows.tolist()]
+    assert seen == rows_of(loader(), 2)
 
 
 def test_a_position_in_an_epoch_that_was_cut_short_does_not_shorten_the_next() -> None:

@@ -10,7 +10,7 @@ def n_parameters(module: torch.nn.Module) -> int:
 
 
 def test_the_articles_layers_by_parameter_count() -> None:
-    # Encoder: 1-32 and 32-64 convolutions of 3x3, 2304 -> 4. Decoder: 2 -> 2048, transposed 32-64-32 of 3x3, 32-1 of 2x2.
+    # Encoder: convolutions 1-32-64 of 3x3, then 2304 -> 4. Decoder: 2 -> 2048, transposed 32-64-32 of 3x3, 32-1 of 2x2.
     assert n_parameters(ConvEncoder((1, 28, 28), 4)) == (9 * 32 + 32) + (9 * 32 * 64 + 64) + (2304 * 4 + 4)
     assert n_parameters(ConvDecoder(2, (1, 28, 28))) == (
         (2 * 2048 + 2048) + (9 * 32 * 64 + 64) + (9 * 64 * 32 + 32) + (4 * 32 + 1)

@@ -17,7 +17,7 @@ def image_grid(images: Image, n_columns: int, title: str, value_range: tuple[flo
     """Draw images as tiles, row by row, black at the low end of ``value_range`` and white at the high end."""
     from torchvision.utils import make_grid
 
-    tiles = make_grid(images, nrow=n_columns, padding=1, pad_value=sum(value_range) / 2)[0]
+    tiles = make_grid(images, nrow=n_columns, padding=1, pad_value=sum(value_range) / 2)[0].numpy()
     height, width = tiles.shape
     figure = Figure(figsize=(6, max(1.0, 6 * height / width) + 0.4), layout="constrained")
     axes = figure.add_subplot()
@@ -44,9 +44,9 @@ def latent_scatter(means: Float[Tensor, "n 2"], labels: Int[Tensor, " n"]) -> Fi
     figure = Figure(figsize=(6.4, 5.6), layout="constrained")
     axes = figure.add_subplot()
     n_classes = int(labels.max()) + 1
-    horizontal, vertical = means.T
+    horizontal, vertical = means.T.numpy()
     points = axes.scatter(
-        horizontal, vertical, c=labels, cmap="tab10", s=4, alpha=0.6, vmin=-0.5, vmax=9.5, linewidths=0
+        horizontal, vertical, c=labels.numpy(), cmap="tab10", s=4, alpha=0.6, vmin=-0.5, vmax=9.5, linewidths=0
     )
     bar = figure.colorbar(points, ax=axes, ticks=range(n_classes), label="class")
     bar.ax.set_ylim(-0.5, n_classes - 0.5)

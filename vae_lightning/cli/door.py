@@ -50,6 +50,8 @@ def explain(error: BaseException) -> str:
     message = str(error).strip()
     if unknown := re.search(r"Could not override '([^']+)'", message):
         return _explain_unknown_key(unknown[1])
+    if override := getattr(error, "override", None):
+        return f"{override}: cannot be read; {message}"
     return re.sub(r"\n\s+(full_key|object_type)\S*.*", "", message) or type(error).__name__
 
 

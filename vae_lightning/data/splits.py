@@ -23,6 +23,7 @@ from vae_lightning.data.catalogue import (
 )
 from vae_lightning.data.fetch import read_files
 from vae_lightning.data.idx import decode_idx
+from vae_lightning.errors import UserError
 from vae_lightning.randomness import Stream, generator_for
 
 N_DIGITS_TRAINING = 1_500
@@ -95,11 +96,11 @@ def linear_gaussian(
     in a random orthonormal basis; the closed forms then hold without sampling error. The test part is drawn freely.
 
     Raises:
-        ValueError: fewer training vectors than the whitening needs (more than len(spectrum)).
+        UserError: fewer training vectors than the whitening needs (more than len(spectrum)).
     """
     dimension = len(spectrum)
     if n_training <= dimension:
-        raise ValueError(f"n_training={n_training} must be larger than the spectrum's length {dimension}")
+        raise UserError(f"data.source.n_training={n_training}: must be larger than the spectrum's length {dimension}")
     generator = generator_for(data_seed, Stream.SYNTHETIC_DATA)
 
     def draw(*shape: int) -> Float[Tensor, "rows columns"]:

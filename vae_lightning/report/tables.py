@@ -47,7 +47,7 @@ def collapse_verdict(results: dict[str, Any]) -> str:
     dead = n_units - results["test/active_units"]
     if dead == 0:
         return "not collapsed"
-    return "collapsed" if dead == n_units else f"{dead} units collapsed"
+    return "collapsed" if dead == n_units else f"{dead} unit{'s' if dead > 1 else ''} collapsed"
 
 
 def sweep_table(results: Sequence[dict[str, Any]]) -> RenderableType:

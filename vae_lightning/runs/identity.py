@@ -62,7 +62,7 @@ def _canonical(value: Any) -> Any:
     """Make 1, 1.0 and 1e0 one value, and drop the keys that decide nothing."""
     if isinstance(value, dict):
         return {key: _canonical(item) for key, item in value.items() if key not in WHERE_NOT_WHAT}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return repr(float(value))

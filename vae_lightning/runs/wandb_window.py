@@ -1,5 +1,6 @@
 """Weights & Biases as a window on a run: online where that works at once, offline otherwise, never waited for."""
 
+import os
 import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -57,6 +58,7 @@ def server_answers() -> bool:
     import wandb
 
     settings = wandb.Settings()
+    settings.update_from_env_vars(dict(os.environ))
     has_key = bool(settings.api_key) or _key_in_netrc(settings.base_url)
     address = urlsplit(settings.base_url)
     if not has_key or address.hostname is None:

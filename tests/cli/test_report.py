@@ -1,0 +1,71 @@
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vae_lightning.cli.report import report
+from vae_lightning.errors import UserError
+
+
+def run(folder: Path, name: str, **found: object) -> Path:
+    """A finished run as it lies on disk."""
+    results = {
+        "run": name, "study": "toy", "command": "vae-train experiment=toy",
+        "kl_weight": 1.0, "latent_dim": 2, "seed": 0,
+        "kl_weight_times_variance": 0.5, "epochs": 3, "steps": 30, "seconds": 1.5, "test/elbo": -100.25, "test/kl": 4.5,
+        "test/distortion": 95.75, "test/active_units": 1, "test/kl_per_unit": [0.0, 4.5], "versions": {"torch": "2"},
+        "samples/count_per_class": [50, 0, 50], **found,
+    }  # fmt: skip
+    directory = folder / "toy" / name
+    (directory / "figures").mkdir(parents=True)
+    (directory / "figures" / "samples.png").write_bytes(b"png")
+    (directory / "results.json").write_text(json.dumps(results))
+    (directory / "config.yaml").write_text(yaml.safe_dump({"study": {"name": "toy", "question": "Does it?"}}))
+    return directory
+
+
+def called(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr("sys.argv", ["vae-report", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "140")
+    report()
+
+
+def test_the_table_has_one_row_for_each_finished_run_by_weight(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, "b", kl_weight=10.0, **{"test/active_units": 0})
+    run(tmp_path, "a", kl_weight=2.0)
+    run(tmp_path, "c", kl_weight=0.1, **{"test/active_units": 2})
+    (run(tmp_path, "kept-aside")).rename(tmp_path / "toy" / "kept-aside.20260101-000000")
+    (tmp_path / "toy" / "unfinished").mkdir()
+    called(monkeypatch, tmp_path)
+    rows = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    assert [row[0] for row in cells] == ["c", "a", "b"]
+    assert [row[-1] for row in cells] == ["not collapsed", "1 unit collapsed", "collapsed"]
+    assert cells[1][1:-1] == ["2", "0.5", "-100.25", "4.50", "95.75", "1/2"]
+
+
+def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path / "runs", "a")
+    called(monkeypatch, tmp_path / "runs", "--notebook", tmp_path / "notebook")
+    page = (tmp_path / "notebook" / "toy" / "README.md").read_text()
+    for part in (
+        "**Question.** Does it?",
+        "    vae-train experiment=toy",
+        "| 1 | 0.5 | -100.25 | 4.50 | 4.50 0.00 | 95.75 | 1 of 2, 1 unit collapsed | 3 | 2 |",
+        "Among the 100 prior samples, **missing: 1** (0: 50, 1: 0, 2: 50).",
+        "![samples](samples.png)",
+    ):
+        assert part in page
+    assert (tmp_path / "notebook" / "toy" / "samples.png").read_bytes() == b"png"
+    rows = (tmp_path / "notebook" / "toy" / "results.csv").read_text().splitlines()
+    assert rows[1] == "a,1.0,0.5,2,0,3,1.5,-100.25,4.5,95.75,1"
+
+
+def test_nothing_to_show_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="no finished run"):
+        called(monkeypatch, tmp_path)
+    with pytest.raises(UserError, match="not a directory"):
+        called(monkeypatch, tmp_path / "nowhere")

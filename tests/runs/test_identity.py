@@ -1,0 +1,53 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from vae_lightning.config import checked
+from vae_lightning.runs.identity import RunIdentity, identify
+
+Config = dict[str, Any]
+
+
+def identity(config: Config) -> RunIdentity:
+    return identify(checked(config))
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["kl_weight=1", "kl_weight=1e0", "data_dir=elsewhere", "data.evaluation_batch_size=7", "wandb.project=other",
+     "trainer.log_every_n_steps=1", "trainer.devices=4", "trainer=gpu", "trainer.num_nodes=2"],
+)  # fmt: skip
+def test_what_does_not_decide_the_result_does_not_change_the_run(
+    override: str, configure: Callable[..., Config]
+) -> None:
+    assert identity(configure("kl_weight=1.0")).directory == identity(configure("kl_weight=1.0", override)).directory
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["kl_weight=1.1", "latent_dim=3", "seed=1", "smoke=true", "data=digits", "data.batch_size=50",
+     "data.binarize=static",
+     "model=conv", "model.encoder.activation=tanh", "likelihood=bernoulli", "likelihood.variance=1",
+     "objective.n_samples=2", "beta_schedule=linear", "optimizer.lr=0.01", "trainer.max_epochs=11",
+     "trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1.0", "data.validation_size=5000"],
+)  # fmt: skip
+def test_what_decides_the_result_makes_another_run(override: str, configure: Callable[..., Config]) -> None:
+    assert identity(configure()).fingerprint != identity(configure(override)).fingerprint
+
+
+def test_the_order_of_keys_does_not_matter(configure: Callable[..., Config]) -> None:
+    config = configure()
+    config["data"] = dict(reversed(config["data"].items()))
+    assert identity(config) == identity(configure())
+
+
+def test_the_directory_can_be_read(configure: Callable[..., Config]) -> None:
+    directory = identity(configure("experiment=seed")).directory
+    assert directory.parts[-2] == "seed"
+    assert directory.name.startswith("mnist-conv-latent2-w0.01-seed0-")
+
+
+def test_the_title_carries_the_critical_quantity(configure: Callable[..., Config]) -> None:
+    assert "kl_weight·σ² 0.005" in identity(configure("experiment=seed")).title
+    assert "kl_weight·σ² not defined" in identity(configure("likelihood=bernoulli")).title

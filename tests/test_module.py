@@ -1,0 +1,127 @@
+"""The LightningModule: what it logs, when it stops, and that batches and ranks change nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vae_lightning.assemble import build_data, build_model, build_trainer
+from vae_lightning.data import ImageDataModule
+from vae_lightning.errors import UserError
+from vae_lightning.module import VAE, check_finite
+from vae_lightning.runs.curves import JsonLinesLogger, read_curves
+from vae_lightning.training import quieten_lightning
+
+Config = dict[str, Any]
+
+
+def fitted(config: Config, folder: Path, model: VAE | None = None) -> tuple[VAE, ImageDataModule]:
+    quieten_lightning()
+    folder.mkdir(parents=True, exist_ok=True)
+    data = build_data(config)
+    model = model or build_model(config, data.image_shape)
+    trainer = build_trainer(config, folder, [], [JsonLinesLogger(folder)])
+    trainer.fit(model, datamodule=data)
+    return model, data
+
+
+def test_the_logged_means_are_what_a_plain_loop_computes(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    """Five steps of one window, recomputed without Lightning from the same seeds."""
+    config = tiny("kl_weight=0.3", "trainer.max_epochs=1", "beta_schedule=linear", "beta_schedule.warmup=1.0")
+    fitted(config, tmp_path)
+
+    data = build_data(config)
+    model = build_model(config, data.image_shape)
+    optimizer = model.configure_optimizers()
+    rows = []
+    for step, batch in zip(range(5), data.train_dataloader(), strict=False):
+        from vae_lightning.randomness import Stream, generator_for
+
+        noise = torch.randn(1, 100, 3, generator=generator_for(0, Stream.TRAINING_NOISE, step))
+        bound = model.bound(batch.pixels, model.encode(batch.pixels), noise, 0.3 * step / 15)
+        optimizer.zero_grad()
+        bound.loss.backward()
+        optimizer.step()
+        rows.append([bound.loss.item(), bound.distortion.mean().item(), bound.kl_per_unit.sum(1).mean().item()])
+    loss, distortion, kl = torch.tensor(rows, dtype=torch.float64).mean(0).tolist()
+
+    line = next(line for line in read_curves(tmp_path) if "train/loss" in line)
+    assert line["step"] == 4
+    assert line["train/loss"] == pytest.approx(loss, rel=1e-6)
+    assert line["train/distortion"] == pytest.approx(distortion, rel=1e-6)
+    assert line["train/kl"] == pytest.approx(kl, rel=1e-5)
+    assert line["train/elbo"] == pytest.approx(-(distortion + kl), rel=1e-6)
+    assert line["train/kl_weight"] == pytest.approx(0.3 * 4 / 15)
+
+
+def test_steps_left_over_at_the_end_of_an_epoch_are_logged_too(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    fitted(tiny("trainer.log_every_n_steps=10"), tmp_path)
+    steps = [line["step"] for line in read_curves(tmp_path) if "train/loss" in line]
+    assert steps == [9, 14, 19, 29]
+
+
+def test_evaluation_does_not_depend_on_the_batch_size(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    found = []
+    for size in (1, 10, 297):
+        config = tiny("trainer.max_epochs=1", f"data.evaluation_batch_size={size}")
+        model, _ = fitted(config, tmp_path / str(size))
+        assert model.evaluation is not None
+        found.append(model.evaluation)
+    for other in found[1:]:
+        torch.testing.assert_close(other.terms.distortion, found[0].terms.distortion, rtol=1e-6, atol=0)
+        torch.testing.assert_close(other.terms.kl_per_unit, found[0].terms.kl_per_unit, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(other.mean_variances, found[0].mean_variances, rtol=1e-5, atol=1e-9)
+
+
+def test_evaluation_equals_the_bound_over_the_whole_split(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    model, data = fitted(tiny("trainer.max_epochs=1"), tmp_path)
+    batch = next(iter(data.test_dataloader()))
+    from vae_lightning.randomness import Stream, generator_for
+
+    noise = torch.randn(1, 297, 3, generator=generator_for(0, Stream.EVALUATION_NOISE))
+    with torch.no_grad():
+        posterior = model.encode(batch.pixels)
+        bound = model.bound(batch.pixels, posterior, noise, 1.0)
+    assert model.evaluation is not None
+    assert model.evaluation.scalars()["elbo"] == pytest.approx(
+        -float((bound.distortion + bound.kl_per_unit.sum(1)).double().mean()), rel=1e-6
+    )
+    torch.testing.assert_close(
+        model.evaluation.mean_variances, posterior.mean.double().var(0, correction=0), rtol=1e-5, atol=1e-9
+    )
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
+    tiny: Callable[..., Config], tmp_path: Path
+) -> None:
+    config = tiny("trainer.max_epochs=3")
+    data = build_data(config)
+    model = build_model(config, data.image_shape)
+    sound = model.objective
+
+    def explodes_at_step_17(*arguments: Any) -> Any:
+        bound = sound(*arguments)
+        if model.global_step == 17 and model.training:
+            return bound._replace(loss=bound.loss * float("nan"), kl_per_unit=bound.kl_per_unit * float("inf"))
+        return bound
+
+    explodes_at_step_17.n_samples = 1  # type: ignore[attr-defined]
+    model.objective = explodes_at_step_17
+    with pytest.raises(UserError, match=r"nan at step 17, .*kl_weight is 1.*Largest terms .*KL of unit \d = inf"):
+        fitted(config, tmp_path, model)
+    checkpoints = sorted((tmp_path / "checkpoints").glob("*.ckpt"))
+    assert [path.name for path in checkpoints] == ["step000000015.ckpt"]
+    state = torch.load(checkpoints[0], weights_only=True)["state_dict"]
+    assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+def test_the_first_bad_step_is_named_with_its_largest_terms() -> None:
+    window = torch.ones(4, 5)
+    check_finite(window, 100, lambda step: 0.5)
+    window[1] = torch.tensor([float("inf"), 7.0, 2.0, float("inf"), float("nan")])
+    window[3] = float("nan")
+    with pytest.raises(UserError, match=r"inf at step 101.*kl_weight is 0.5") as caught:
+        check_finite(window, 100, lambda step: 0.5)
+    assert "KL of unit 2 = nan, KL of unit 1 = inf, distortion = 7" in str(caught.value)

@@ -1,0 +1,132 @@
+"""Whole runs, in process."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vae_lightning import training
+from vae_lightning.assemble import build_data, build_model
+from vae_lightning.data.loader import as_floats
+from vae_lightning.runs.curves import read_curves
+from vae_lightning.runs.identity import identify
+from vae_lightning.training import train
+
+Config = dict[str, Any]
+
+
+def folder_of(config: Config) -> Path:
+    return identify(config).directory
+
+
+def last_weights(config: Config) -> dict[str, torch.Tensor]:
+    newest = max((folder_of(config) / "checkpoints").glob("*.ckpt"))
+    state: dict[str, torch.Tensor] = torch.load(newest, weights_only=True)["state_dict"]
+    return state
+
+
+def test_a_run_leaves_what_was_promised(tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
+    config = tiny("latent_dim=2", "data.validation_size=500")
+    results = train(config)
+    folder = folder_of(config)
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml", "metrics.jsonl", "results.json", "checkpoints", "figures"
+    }  # fmt: skip
+    assert {path.stem for path in (folder / "figures").iterdir()} == {
+        "curves", "reconstructions", "samples", "latent_scatter", "manifold"
+    }  # fmt: skip
+    assert json.loads((folder / "results.json").read_text()) == results
+    assert results["test/elbo"] == pytest.approx(-(results["test/distortion"] + results["test/kl"]))
+    assert results["test/kl"] == pytest.approx(sum(results["test/kl_per_unit"]))
+    assert (results["epochs"], results["steps"]) == (2, 20)
+    assert sum(results["manifold/count_per_class"]) == 400
+    names = {name for line in read_curves(folder) for name in line}
+    assert {"train/elbo", "train/kl", "train/kl_weight", "val/elbo", "val/active_units", "val/kl_per_unit"} <= names
+    assert not any(name.startswith("test/") for name in names)  # the test images are looked at once, at the end
+    printed = capsys.readouterr().out
+    for part in (
+        "kl_weight·σ² 0.5",
+        "1,000 training, 500 validation, 297 test",
+        "val ELBO",
+        "test ELBO",
+        "active units",
+    ):
+        assert part in printed
+
+
+def test_a_finished_run_is_shown_and_not_trained_again(
+    tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = train(tiny())
+    monkeypatch.setattr(training, "_train_and_test", lambda *_: pytest.fail("trained again"))
+    assert train(tiny("kl_weight=1e0")) == first
+    assert "finished already" in capsys.readouterr().out
+
+
+def test_rerun_keeps_the_earlier_run_aside(tiny: Callable[..., Config]) -> None:
+    config = tiny()
+    train(config)
+    train(tiny("rerun=true"))
+    kept = [path for path in folder_of(config).parent.iterdir() if path != folder_of(config)]
+    assert [path.name.startswith(folder_of(config).name + ".") for path in kept] == [True]
+    assert (kept[0] / "results.json").exists()
+
+
+@pytest.mark.parametrize("extra", [[], ["data.binarize=dynamic", "beta_schedule=cyclical"]], ids=["plain", "stateful"])
+def test_an_interrupted_run_ends_as_if_nothing_had_happened(
+    extra: list[str], tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny("trainer.max_epochs=3", *extra)
+    whole = train(config)
+    untouched_weights, untouched_curves = last_weights(config), read_curves(folder_of(config))
+    shutil.move(folder_of(config), tmp_path / "untouched")
+
+    def power_cut(*arguments: Any) -> None:
+        raise ConnectionError("power cut")
+
+    with monkeypatch.context() as patch:
+        from vae_lightning.callbacks import UnitMonitor
+
+        epochs = iter([None, power_cut])
+        patch.setattr(UnitMonitor, "on_train_epoch_start", lambda *_: (cut := next(epochs)) and cut(), raising=False)
+        with pytest.raises(ConnectionError):
+            train(config)
+    assert not (folder_of(config) / "results.json").exists()
+    resumed = train(config)
+
+    weights = last_weights(config)
+    assert weights.keys() == untouched_weights.keys()
+    assert all(torch.equal(weights[name], untouched_weights[name]) for name in weights)
+    assert read_curves(folder_of(config)) == untouched_curves
+    assert resumed | {"seconds": 0} == whole | {"seconds": 0}
+
+
+def test_one_epoch_on_real_mnist_gains_a_hundred_nats(configure: Callable[..., Config]) -> None:
+    """And it beats the best constant image, whose ELBO is known from the pixels' variances, by ten."""
+    config = configure("experiment=quick", "trainer.max_epochs=1")
+    data = build_data(config)
+    untrained, test = build_model(config, data.image_shape), next(iter(data.test_dataloader()))
+    with torch.no_grad():
+        bound = untrained.bound(test.pixels, untrained.encode(test.pixels), torch.zeros(1, 1000, 2), 1.0)
+    before = -float((bound.distortion + bound.kl_per_unit.sum(1)).mean())
+    images = as_floats(data.splits["test"].pixels).flatten(1)
+    best_constant = -(784 / 2 * math.log(math.pi) + float(images.var(0, correction=0).sum()))
+
+    results = train(config)
+    assert results["steps"] == 600
+    assert results["test/active_units"] == 2
+    assert results["test/elbo"] > before + 100
+    assert results["test/elbo"] > best_constant + 10
+
+
+def test_a_huge_kl_weight_collapses_every_unit(configure: Callable[..., Config]) -> None:
+    """kl_weight x sigma^2 = 50 is above every covariance eigenvalue of MNIST (the largest is 5.1)."""
+    results = train(configure("data=mnist", "kl_weight=100", "latent_dim=5", "trainer.max_epochs=1"))
+    assert results["test/active_units"] == 0
+    assert results["test/kl"] < 0.01
+    assert results["kl_weight_times_variance"] == 50
