@@ -1,6 +1,5 @@
 """The LightningModule: encoder + decoder + objective. It logs what it minimises and measures what it learned."""
 
-import math
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -16,8 +15,8 @@ from vae_lightning.diagnostics import (
     RateDistortionMetric,
     active_units,
 )
+from vae_lightning.diagnostics.term_window import TermWindow, check_finite, mean_terms
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily
-from vae_lightning.errors import UserError
 from vae_lightning.objectives import Bound, Elbo
 from vae_lightning.randomness import Stream, generator_for
 
@@ -77,7 +76,7 @@ class VAE(LightningModule):
         self.mean_variances = PosteriorMeanVariance(latent_dim)
         self.evaluation: Evaluation | None = None
         self._evaluation_noise: Float[Tensor, "samples n latent"] = torch.empty(0)
-        self._window: list[Float[Tensor, " columns"]] = []
+        self._window = TermWindow()
 
     # What the model is ------------------------------------------------------------------------------------------
 
@@ -132,36 +131,23 @@ class VAE(LightningModule):
         step = self.global_step
         noise = self.training_noise(step, len(batch.pixels))
         bound = self.bound(batch.pixels, self.encode(batch.pixels), noise, self.kl_weight_at(step))
-        self._record(bound)
+        self._window.add(bound)
         if (step + 1) % self.log_interval == 0:
-            self.log_dict(self._flush(step + 1))
+            self._log_window(step + 1)
         return bound.loss
 
     def on_train_epoch_end(self) -> None:
-        if self._window:
-            self.log_dict(self._flush(self.global_step), sync_dist=True)
+        if len(self._window):
+            self._log_window(self.global_step)
 
-    def _record(self, bound: Bound) -> None:
-        """Keep a step's terms on the device; nothing waits for them until the window is flushed."""
-        with torch.no_grad():
-            terms = torch.stack([bound.loss, bound.distortion.mean()])
-            self._window.append(torch.cat([terms, bound.kl_per_unit.mean(0)]))
-
-    def _flush(self, next_step: int) -> dict[str, float]:
-        """Average the recorded steps over the window and the ranks, after checking that all are finite."""
-        first_step = next_step - len(self._window)
-        window = self.trainer.strategy.reduce(torch.stack(self._window), reduce_op="mean")
-        self._window.clear()
-        check_finite(window, first_step, self.kl_weight_at)
-        loss, distortion, *kl_per_unit = window.mean(0).tolist()
-        kl = sum(kl_per_unit)
-        return {
-            "train/loss": loss,
-            "train/elbo": -(distortion + kl),
-            "train/kl": kl,
-            "train/distortion": distortion,
-            "train/kl_weight": self.kl_weight_at(next_step - 1),
-        }
+    def _log_window(self, next_step: int) -> None:
+        """Log the means over the steps since the last time and over the ranks, after a check that all are finite."""
+        n_steps = len(self._window)
+        window = self.trainer.strategy.reduce(self._window.take(), reduce_op="mean")
+        check_finite(window, next_step - n_steps, self.kl_weight_at)
+        values = {f"train/{name}": value for name, value in mean_terms(window).items()}
+        values["train/kl_weight"] = self.kl_weight_at(next_step - 1)
+        self.log_dict(values, sync_dist=True)  # equal on all ranks already; said so to Lightning
 
     # Evaluation -------------------------------------------------------------------------------------------------
 
@@ -187,7 +173,7 @@ class VAE(LightningModule):
         self.evaluation = self._finish_evaluation()
         split = self.data.curve_split
         values = {f"{split}/{name}": value for name, value in self.evaluation.scalars().items()}
-        self.log_dict(values, sync_dist=True)  # equal on all ranks already; said so to Lightning
+        self.log_dict(values, sync_dist=True)
 
     def on_test_epoch_end(self) -> None:
         self.evaluation = self._finish_evaluation()
@@ -204,29 +190,3 @@ class VAE(LightningModule):
         self.terms.reset()
         self.mean_variances.reset()
         return evaluation
-
-
-N_LARGEST_TERMS = 3
-
-
-def check_finite(window: Float[Tensor, "steps columns"], first_step: int, kl_weight_at: Callable[[int], float]) -> None:
-    """Raise when a step's terms were not finite. Columns: loss, distortion, then the KL of each unit.
-
-    Raises:
-        UserError: naming the first such step, its loss, and its largest terms.
-    """
-    bad = ~window.isfinite().all(dim=1)
-    if not bad.any():
-        return
-    row = int(bad.nonzero()[0])
-    loss, *terms = window[row].tolist()
-    names = ["distortion", *(f"KL of unit {unit}" for unit in range(len(terms) - 1))]
-    # Not-a-number compares with nothing, so it is put first by hand.
-    ranked = sorted(zip(names, terms, strict=True), key=lambda pair: (not math.isnan(pair[1]), -abs(pair[1])))
-    largest = ", ".join(f"{name} = {value:.4g}" for name, value in ranked[:N_LARGEST_TERMS])
-    step = first_step + row
-    raise UserError(
-        f"the loss is not finite: it is {loss:.4g} at step {step}, where kl_weight is {kl_weight_at(step):g}. "
-        f"Largest terms (nats per image): {largest}. "
-        "Try a smaller optimizer.lr, a larger likelihood.variance or a smaller kl_weight."
-    )

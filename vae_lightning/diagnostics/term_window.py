@@ -1,0 +1,67 @@
+"""The terms of the last training steps, kept on the device and read once every few steps."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vae_lightning.errors import UserError
+from vae_lightning.objectives import Bound
+
+N_LARGEST_TERMS = 3
+
+
+class TermWindow:
+    """Collects a row per step: loss, distortion, then the KL of each unit, averaged over the batch.
+
+    Reading a number from a device waits for it; so nothing is read until :meth:`take`.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[Float[Tensor, " columns"]] = []
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @torch.no_grad()
+    def add(self, bound: Bound) -> None:
+        terms = torch.stack([bound.loss, bound.distortion.mean()])
+        self.rows.append(torch.cat([terms, bound.kl_per_unit.mean(0)]))
+
+    def take(self) -> Float[Tensor, "steps columns"]:
+        """Return the rows and start again."""
+        rows = torch.stack(self.rows)
+        self.rows.clear()
+        return rows
+
+
+def mean_terms(window: Float[Tensor, "steps columns"]) -> dict[str, float]:
+    """Return the means over the steps, in nats per image."""
+    loss, distortion, *kl_per_unit = window.mean(0).tolist()
+    kl = sum(kl_per_unit)
+    return {"loss": loss, "elbo": -(distortion + kl), "kl": kl, "distortion": distortion}
+
+
+def check_finite(window: Float[Tensor, "steps columns"], first_step: int, kl_weight_at: Callable[[int], float]) -> None:
+    """Raise when a step's terms were not finite.
+
+    Raises:
+        UserError: naming the first such step, its loss, and its largest terms.
+    """
+    bad = ~window.isfinite().all(dim=1)
+    if not bad.any():
+        return
+    row = int(bad.nonzero()[0])
+    loss, *terms = window[row].tolist()
+    names = ["distortion", *(f"KL of unit {unit}" for unit in range(len(terms) - 1))]
+    # Not-a-number compares with nothing, so it is put first by hand.
+    ranked = sorted(zip(names, terms, strict=True), key=lambda pair: (not math.isnan(pair[1]), -abs(pair[1])))
+    largest = ", ".join(f"{name} = {value:.4g}" for name, value in ranked[:N_LARGEST_TERMS])
+    step = first_step + row
+    raise UserError(
+        f"the loss is not finite: it is {loss:.4g} at step {step}, where kl_weight is {kl_weight_at(step):g}. "
+        f"Largest terms (nats per image): {largest}. "
+        "Try a smaller optimizer.lr, a larger likelihood.variance or a smaller kl_weight."
+    )
