@@ -124,7 +124,7 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
         ),
         ("objective", f"{names['objective']}, {names['likelihood']}, beta schedule {names['beta_schedule']}"),
         ("collapse", critical_text(model.kl_weight, variance) + (SURVIVAL if variance else "")),
-        ("length", f"{trainer.max_epochs} epochs of {n_batches} batches of {data.batch_size}"),
+        ("length", f"epochs: {trainer.max_epochs}, each of {n_batches} batches of {data.batch_size}"),
         (
             "device",
             f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}",

@@ -1,5 +1,6 @@
 """Fetching, without any network: the sources are stood in for by functions."""
 
+import dataclasses
 import gzip
 import hashlib
 import threading
@@ -119,3 +120,12 @@ def test_the_catalogue_has_torchvisions_names() -> None:
     for dataset in (MNIST, FASHION_MNIST):
         names = {name.removesuffix(".gz") for name, _ in getattr(datasets, dataset.folder).resources}
         assert names == set(dataset.sha256)
+
+
+def test_a_system_packages_gzipped_files_are_used(dataset: IdxDataset, tmp_path: Path, calls: list[str]) -> None:
+    (tmp_path / "share").mkdir()
+    for name, content in CONTENT.items():
+        (tmp_path / "share" / f"{name}.gz").write_bytes(gzip.compress(content))
+    packaged = dataclasses.replace(dataset, system_folder=tmp_path / "share")
+    assert fetch.read_files(packaged, tmp_path / "data") == CONTENT
+    assert calls == []

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 FULL_TRACE = "HYDRA_FULL_ERROR"
 """The environment variable by which Hydra's users ask for stack traces."""
+TRACE_ASKED = "VAE_LIGHTNING_TRACE"
+"""What the user said of it, for the processes of other ranks, which inherit our own setting of the first."""
 
 
 def config_folder() -> Path:
@@ -31,14 +33,17 @@ def open_door(command: Callable[[], object]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    trace_wanted = os.environ.get(FULL_TRACE, "0") != "0"
+    trace_wanted = os.environ.setdefault(TRACE_ASKED, os.environ.get(FULL_TRACE, "0")) != "0"
     os.environ[FULL_TRACE] = "1"  # Hydra hands exceptions to us instead of printing them its own way
     try:
         command()
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
         if trace_wanted:
             raise
-        print(f"{explain(error)}\n\nFor a stack trace: {FULL_TRACE}=1", file=sys.stderr)  # noqa: T201
+        if os.environ.get("LOCAL_RANK", "0") == "0" or not isinstance(
+            error, UserError
+        ):  # all ranks raise it; one tells
+            print(f"{explain(error)}\n\nFor a stack trace: {FULL_TRACE}=1", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)  # noqa: T201
