@@ -89,7 +89,8 @@ def epoch_pairs(folder: Path, n_batches: int, overrides: list[str]) -> Pairs:
     loggers = [JsonLinesLogger(identity.directory), *([window] if window else [])]
     pairs = Pairs(rival)
     progress = EpochProgress(Console(file=io.StringIO(), force_terminal=True))
-    trainer = build_trainer(config, identity.directory, [UnitMonitor(), progress, pairs], loggers)
+    trainer = build_trainer(config, identity.directory, [UnitMonitor(), progress, pairs])
+    trainer.loggers = loggers
     trainer.limit_train_batches = n_batches
     trainer.limit_val_batches = 1
     trainer.fit(model, datamodule=data)

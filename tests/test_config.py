@@ -42,9 +42,9 @@ def test_every_yaml_file_builds_a_model_that_takes_a_step(
     assert 0 <= model.beta_schedule(0, 100) <= 1
     if option.name in {"gpu", "multi_gpu"} and not torch.cuda.is_available():
         with pytest.raises(UserError, match=r"trainer.accelerator=gpu"):
-            build_trainer(config, tmp_path, [], [])
+            build_trainer(config, tmp_path, [])
     else:
-        assert build_trainer(config, tmp_path, [], []).max_epochs == config["trainer"]["max_epochs"]
+        assert build_trainer(config, tmp_path, []).max_epochs == config["trainer"]["max_epochs"]
 
 
 def test_each_recipe_is_the_study_of_its_own_name(configure: Callable[..., Config]) -> None:

@@ -13,6 +13,7 @@ import torch
 from vae_lightning import training
 from vae_lightning.assemble import build_data, build_model
 from vae_lightning.data.loader import as_floats
+from vae_lightning.errors import UserError
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.identity import identify
 from vae_lightning.training import train
@@ -104,6 +105,28 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(
     assert all(torch.equal(weights[name], untouched_weights[name]) for name in weights)
     assert read_curves(folder_of(config)) == untouched_curves
     assert resumed | {"seconds": 0} == whole | {"seconds": 0}
+
+
+def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(tiny: Callable[..., Config]) -> None:
+    config = tiny()
+    train(config)
+    (folder_of(config) / "results.json").unlink()
+    newest = max((folder_of(config) / "checkpoints").glob("*.ckpt"))
+    newest.write_bytes(newest.read_bytes()[:-100])
+    curves = read_curves(folder_of(config))
+    with pytest.raises(UserError, match=rf"{newest.name}: damaged .*rerun=true"):
+        train(config)
+    assert read_curves(folder_of(config)) == curves
+    newest.unlink()
+    assert train(config)["epochs"] == 2
+
+
+def test_what_cannot_be_built_leaves_no_directory(tiny: Callable[..., Config]) -> None:
+    for refused in ("optimizer.lr=-1", "data.batch_size=7", "trainer.accelerator=mps", "latent_dim=0"):
+        config = tiny(refused)
+        with pytest.raises(UserError):
+            train(config)
+        assert not folder_of(config).exists()
 
 
 def test_one_epoch_on_real_mnist_gains_a_hundred_nats(configure: Callable[..., Config]) -> None:

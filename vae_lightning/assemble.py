@@ -8,7 +8,6 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import Logger
 
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import UserError
@@ -63,9 +62,7 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> VAE:
     )
 
 
-def build_trainer(
-    config: Config, run_directory: Path, callbacks: Sequence[Callback], loggers: Sequence[Logger]
-) -> Trainer:
-    """Build the Trainer. Raises UserError where the devices asked for are not there."""
-    trainer: Trainer = _build("trainer", config["trainer"], run_directory, callbacks, loggers, config["smoke"])
+def build_trainer(config: Config, run_directory: Path, callbacks: Sequence[Callback]) -> Trainer:
+    """Build the Trainer, without loggers yet. Raises UserError where the devices asked for are not there."""
+    trainer: Trainer = _build("trainer", config["trainer"], run_directory, callbacks, config["smoke"])
     return trainer

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from vae_lightning.data import Batch, ImageDataModule
 from vae_lightning.diagnostics import (
-    PosteriorMeanVariance,
+    MeanMoments,
+    PosteriorMeanMoments,
     RateDistortion,
     RateDistortionMetric,
     active_units,
@@ -28,15 +29,14 @@ class Evaluation(NamedTuple):
     """What one pass over a held-out split found."""
 
     terms: RateDistortion
-    mean_variances: Float[Tensor, " latent"]
-    """Variance over images of each unit's posterior mean."""
+    means: MeanMoments
 
     def scalars(self) -> dict[str, float]:
         return {
             "elbo": float(self.terms.elbo),
             "kl": float(self.terms.kl),
             "distortion": float(self.terms.distortion),
-            "active_units": active_units(self.mean_variances),
+            "active_units": active_units(self.means.variance),
         }
 
 
@@ -73,7 +73,7 @@ class VAE(LightningModule):
         self.latent_dim = latent_dim
         self.seed = seed
         self.terms = RateDistortionMetric(latent_dim)
-        self.mean_variances = PosteriorMeanVariance(latent_dim)
+        self.means = PosteriorMeanMoments(latent_dim)
         self.evaluation: Evaluation | None = None
         self._evaluation_noise: Float[Tensor, "samples n latent"] = torch.empty(0)
         self._window = TermWindow()
@@ -183,10 +183,10 @@ class VAE(LightningModule):
         noise = self._evaluation_noise[:, batch.rows]
         bound = self.bound(batch.pixels, posterior, noise, self.kl_weight)
         self.terms.update(bound.distortion, bound.kl_per_unit)
-        self.mean_variances.update(posterior.mean)
+        self.means.update(posterior.mean)
 
     def _finish_evaluation(self) -> Evaluation:
-        evaluation = Evaluation(self.terms.compute(), self.mean_variances.compute())
+        evaluation = Evaluation(self.terms.compute(), self.means.compute())
         self.terms.reset()
-        self.mean_variances.reset()
+        self.means.reset()
         return evaluation

@@ -6,6 +6,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import lightning
@@ -46,17 +47,12 @@ def train(config: Config) -> dict[str, Any]:
     identity = identify(config)
     first_process = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # set by Lightning from the environment
     console = Console(quiet=not first_process)
-    if first_process:
-        if config["rerun"] and identity.directory.exists():
-            console.print(f"rerun: the earlier run is kept as {directory.set_aside(identity.directory)}")
-        elif results := directory.read_results(identity.directory):
-            console.print(f"{identity.directory} is finished already; rerun=true trains it again")
-            console.print(results_summary(results, identity.directory))
-            return results
-        directory.open_directory(identity.directory, config)
-    results = _train_and_test(config, identity, console)
-    if first_process:
-        directory.write_results(identity.directory, results)
+    if first_process and not config["rerun"] and (results := directory.read_results(identity.directory)):
+        console.print(f"{identity.directory} is finished already; rerun=true trains it again")
+    else:
+        results = _train_and_test(config, identity, console)
+        if first_process:
+            directory.write_results(identity.directory, results)
     console.print(results_summary(results, identity.directory))
     return results
 
@@ -65,14 +61,15 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
     quieten_lightning()
     data = build_data(config)
     model = build_model(config, data.image_shape)
-    window = None if console.quiet else wandb_logger(WandbSettings(**config["wandb"]), identity, config)
     figures = RunFigures(identity.directory)
-    trainer = build_trainer(
-        config,
-        identity.directory,
-        callbacks=[UnitMonitor(), EpochProgress(console), figures],
-        loggers=[JsonLinesLogger(identity.directory), *([window] if window else [])],
-    )
+    callbacks = [UnitMonitor(), EpochProgress(console), figures]
+    trainer = build_trainer(config, identity.directory, callbacks)
+    # Nothing is written before all that can be refused has been built.
+    window = None
+    if trainer.is_global_zero:
+        _open_directory(config, identity, console)
+        window = wandb_logger(WandbSettings(**config["wandb"]), identity, config)
+    trainer.loggers = [JsonLinesLogger(identity.directory), *([window] if window else [])]
     console.print(_start_summary(config, identity, data, model, trainer))
     started = time.perf_counter()
     failed = True
@@ -91,18 +88,37 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
     return {**_description(config, identity, trainer, seconds), **_test_results(model), **figures.kinds}
 
 
+def _open_directory(config: Config, identity: RunIdentity, console: Console) -> None:
+    if config["rerun"] and identity.directory.exists():
+        console.print(f"rerun: the earlier run is kept as {directory.set_aside(identity.directory)}", soft_wrap=True)
+    directory.open_directory(identity.directory, config)
+
+
 def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, console: Console) -> None:
     checkpoint = directory.newest_checkpoint(folder)
     if checkpoint:
-        position = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        console.print(f"continuing after epoch {position['epoch'] + 1} from {checkpoint}")
-        cut_from(folder, position["global_step"])
+        position = _position(checkpoint)
+        console.print(f"continuing after epoch {position['epoch'] + 1} from {checkpoint}", soft_wrap=True)
+        if trainer.is_global_zero:
+            cut_from(folder, position["global_step"])
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except UserError as error:
         good = directory.newest_checkpoint(folder)
         where = f"The last good checkpoint is {good}." if good else "There was no checkpoint before it."
         raise UserError(f"{error}\n{where}") from error
+
+
+def _position(checkpoint: Path) -> dict[str, int]:
+    """Return where a checkpoint stands. Raises UserError where it is damaged."""
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        return {key: content[key] for key in ("epoch", "global_step")}
+    except (RuntimeError, UnpicklingError, EOFError, KeyError) as error:
+        raise UserError(
+            f"{checkpoint}: damaged ({str(error).splitlines()[0]}). Remove it to continue from the one before it, "
+            "or train afresh by rerun=true, which keeps what is there aside."
+        ) from error
 
 
 def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule, model: VAE, trainer: Trainer) -> Any:
@@ -118,17 +134,11 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
         ("run", identity.title),
         ("writes to", str(identity.directory)),
         ("data", f"{len(training):,} training, {held_out}{len(test):,} test images of {shape}"),
-        (
-            "model",
-            f"{config['model']['name']}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}",
-        ),
+        ("model", f"{config['model']['name']}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}"),
         ("objective", f"{names['objective']}, {names['likelihood']}, beta schedule {names['beta_schedule']}"),
         ("collapse", critical_text(model.kl_weight, variance) + (SURVIVAL if variance else "")),
         ("length", f"epochs: {trainer.max_epochs}, each of {n_batches} batches of {data.batch_size}"),
-        (
-            "device",
-            f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}",
-        ),
+        ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}"),
         ("W&B", _wandb_state(trainer)),
     ]
     return facts("vae-train", rows)
@@ -168,7 +178,8 @@ def _test_results(model: VAE) -> dict[str, Any]:
     return {
         **found,
         "test/kl_per_unit": model.evaluation.terms.kl_per_unit.tolist(),
-        "test/variance_of_mean_per_unit": model.evaluation.mean_variances.tolist(),
+        "test/mean_of_mean_per_unit": model.evaluation.means.mean.tolist(),
+        "test/variance_of_mean_per_unit": model.evaluation.means.variance.tolist(),
     }
 
 

@@ -15,7 +15,8 @@ def run(folder: Path, name: str, **found: object) -> Path:
         "kl_weight": 1.0, "latent_dim": 2, "seed": 0,
         "kl_weight_times_variance": 0.5, "epochs": 3, "steps": 30, "seconds": 1.5, "test/elbo": -100.25, "test/kl": 4.5,
         "test/distortion": 95.75, "test/active_units": 1, "test/kl_per_unit": [0.0, 4.5], "versions": {"torch": "2"},
-        "samples/count_per_class": [50, 0, 50], **found,
+        "samples/count_per_class": [50, 0, 50],
+        "test/mean_of_mean_per_unit": [0.0, -2.0], "test/variance_of_mean_per_unit": [0.0, 4.0], **found,
     }  # fmt: skip
     directory = folder / "toy" / name
     (directory / "figures").mkdir(parents=True)
@@ -40,11 +41,12 @@ def test_the_table_has_one_row_for_each_finished_run_by_weight(
     (run(tmp_path, "kept-aside")).rename(tmp_path / "toy" / "kept-aside.20260101-000000")
     (tmp_path / "toy" / "unfinished").mkdir()
     called(monkeypatch, tmp_path)
-    rows = [line.split("│")[1:-1] for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
-    cells = [[cell.strip() for cell in row] for row in rows]
-    assert [row[0] for row in cells] == ["c", "a", "b"]
-    assert [row[-1] for row in cells] == ["not collapsed", "1 unit collapsed", "collapsed"]
-    assert cells[1][1:-1] == ["2", "0.5", "-100.25", "4.50", "95.75", "1/2"]
+    lines = map(str.split, capsys.readouterr().out.splitlines())
+    rows = [cells for cells in lines if cells and cells[-1] in {"a", "b", "c"}]
+    assert [row[-1] for row in rows] == ["c", "a", "b"]
+    assert rows[0][4:-1] == ["2/2", "not", "collapsed"]
+    assert rows[1][:-1] == ["2", "0.5", "-100.25", "4.50", "1/2", "1", "unit", "collapsed"]
+    assert rows[2][4:-1] == ["0/2", "collapsed"]
 
 
 def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,6 +58,7 @@ def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypa
         "    vae-train experiment=toy",
         "| 1 | 0.5 | -100.25 | 4.50 | 4.50 0.00 | 95.75 | 1 of 2, 1 unit collapsed | 3 | 2 |",
         "Among the 100 prior samples, **missing: 1** (0: 50, 1: 0, 2: 50).",
+        "have mean (0.00, -2.00) and standard deviation (0.00, 2.00)",
         "![samples](samples.png)",
     ):
         assert part in page

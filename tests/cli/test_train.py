@@ -121,7 +121,7 @@ def test_a_sweep_ends_in_a_table_and_a_second_one_trains_nothing(tmp_path: Path)
     first = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "140"})
     results = [json.loads(path.read_text()) for path in tmp_path.rglob("results.json")]
     assert sorted(found["kl_weight"] for found in results) == [0.1, 100]
-    table = first.stdout[first.stdout.index("KL-weight sweep") :]
+    table = first.stdout[first.stdout.index("nats per image\n") :]
     for found in results:
         row = next(line for line in table.splitlines() if found["run"] in line)
         assert f"{found['test/elbo']:.2f}" in row

@@ -1,6 +1,6 @@
 import torch
 
-from vae_lightning.diagnostics import PosteriorMeanVariance, active_units
+from vae_lightning.diagnostics import PosteriorMeanMoments, active_units
 
 
 def test_the_count_is_strictly_above_the_threshold() -> None:
@@ -10,10 +10,11 @@ def test_the_count_is_strictly_above_the_threshold() -> None:
 def test_oracles_identity_constant_and_duplicated_units() -> None:
     x = torch.linspace(-1, 1, 101).unsqueeze(1)
     means = torch.cat([x, torch.full_like(x, 7.0), x], dim=1)
-    metric = PosteriorMeanVariance(3)
+    metric = PosteriorMeanMoments(3)
     metric.update(means)
-    torch.testing.assert_close(metric.compute(), means.double().var(0, correction=0))
-    assert active_units(metric.compute()) == 2
+    torch.testing.assert_close(metric.compute().mean, means.double().mean(0))
+    torch.testing.assert_close(metric.compute().variance, means.double().var(0, correction=0))
+    assert active_units(metric.compute().variance) == 2
 
 
 def test_the_batches_do_not_matter_and_a_large_mean_drowns_nothing() -> None:
@@ -21,7 +22,7 @@ def test_the_batches_do_not_matter_and_a_large_mean_drowns_nothing() -> None:
     means = 1000 + 0.05 * torch.randn(1000, 2, generator=generator)
     expected = means.double().var(0, correction=0)
     for batch_size in (1, 7, 1000):
-        metric = PosteriorMeanVariance(2)
+        metric = PosteriorMeanMoments(2)
         for batch in means.split(batch_size):
             metric.update(batch)
-        torch.testing.assert_close(metric.compute(), expected, rtol=1e-6, atol=0)
+        torch.testing.assert_close(metric.compute().variance, expected, rtol=1e-6, atol=0)

@@ -16,7 +16,7 @@ class UnitMonitor(Callback):
         split = pl_module.data.curve_split
         values = {
             f"{split}/kl_per_unit": pl_module.evaluation.terms.kl_per_unit.tolist(),
-            f"{split}/variance_of_mean_per_unit": pl_module.evaluation.mean_variances.tolist(),
+            f"{split}/variance_of_mean_per_unit": pl_module.evaluation.means.variance.tolist(),
         }
         step = trainer.global_step - 1  # the last step taken, as Lightning numbers its own epoch values
         for logger in trainer.loggers:

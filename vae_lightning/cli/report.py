@@ -21,7 +21,7 @@ def report() -> None:
     from rich.console import Console
 
     from vae_lightning.report.notebook import finished_runs, write_page
-    from vae_lightning.report.tables import sweep_table
+    from vae_lightning.report.tables import run_table
 
     if not options.directory.is_dir():
         raise UserError(f"{options.directory}: not a directory")
@@ -29,7 +29,7 @@ def report() -> None:
     if not runs:
         raise UserError(f"{options.directory}: no finished run (no results.json) in it or below it")
     console = Console()
-    console.print(sweep_table([found for _, found in runs]))
+    console.print(run_table([found for _, found in runs]))
     if options.notebook:
         for study in dict.fromkeys(found["study"] for _, found in runs):
             pages = [run for run in runs if run[1]["study"] == study]

@@ -19,7 +19,7 @@ class SweepTable(Callback):
     def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
         from rich.console import Console
 
-        from vae_lightning.report.tables import sweep_table
+        from vae_lightning.report.tables import run_table
 
         if self.results:
-            Console().print(sweep_table(self.results))
+            Console().print(run_table(self.results))

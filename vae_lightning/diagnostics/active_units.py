@@ -1,5 +1,7 @@
 """Active units (Burda et al. 2015, section 5.2): latent units whose posterior mean moves with the image."""
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,15 +16,16 @@ def active_units(variances: Float[Tensor, " latent"], threshold: float = THRESHO
     return int((variances > threshold).sum())
 
 
-def variance_from_sums(
-    total: Float[Tensor, " latent"], total_squares: Float[Tensor, " latent"], n: Float[Tensor, ""]
-) -> Float[Tensor, " latent"]:
-    """Return the population variance (dividing by n) from running sums."""
-    return (total_squares / n - (total / n).square()).clamp_min(0)
+class MeanMoments(NamedTuple):
+    """How the posterior means lie over a set of images: where the codes are, and which units move with the image."""
+
+    mean: Float[Tensor, " latent"]
+    variance: Float[Tensor, " latent"]
+    """Population variance, dividing by the number of images."""
 
 
-class PosteriorMeanVariance(Metric):
-    """Variance over all images seen of each unit's posterior mean (ddof 0); exact over batches and ranks.
+class PosteriorMeanMoments(Metric):
+    """Mean and variance over all images seen of each unit's posterior mean; exact over batches and ranks.
 
     Sums are kept in double precision, so that a large mean does not drown a small variance.
     """
@@ -45,5 +48,6 @@ class PosteriorMeanVariance(Metric):
         self.total_squares += means.square().sum(0)
         self.n += len(means)
 
-    def compute(self) -> Float[Tensor, " latent"]:
-        return variance_from_sums(self.total, self.total_squares, self.n)
+    def compute(self) -> MeanMoments:
+        mean = self.total / self.n
+        return MeanMoments(mean, (self.total_squares / self.n - mean.square()).clamp_min(0))

@@ -48,7 +48,7 @@ def _page(runs: Sequence[Run], config: dict[str, Any], figures: Sequence[str]) -
         "**Command.**\n\n" + "\n".join(f"    {command}" for command in commands),
         "**Result.** Test images, nats per image.",
         _table(results),
-        *(_kinds_found(found) for found in results),
+        *(text for found in results for text in (_kinds_found(found), _where_the_codes_lie(found))),
         *(f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in figures),
         f"Written from the runs' `{RESULTS}` and `{CONFIG}` by `vae-report` ({versions}).",
     ]
@@ -100,6 +100,18 @@ def _kinds_found(found: dict[str, Any]) -> str:
         listed = ", ".join(f"{kind}: {count}" for kind, count in enumerate(counts))
         sentences.append(f"Among the {sum(counts)} {what}, {verdict} ({listed}).")
     return " ".join([*sentences, "Kinds by five nearest training images."]) if sentences else ""
+
+
+def _where_the_codes_lie(found: dict[str, Any]) -> str:
+    """Set the codes of the test images beside the prior: where they do not overlap, the prior's images miss kinds."""
+    if found["latent_dim"] > 2:
+        return ""
+    means = ", ".join(f"{mean:.2f}" for mean in found["test/mean_of_mean_per_unit"])
+    deviations = ", ".join(f"{variance**0.5:.2f}" for variance in found["test/variance_of_mean_per_unit"])
+    return (
+        f"The posterior means of the test images have mean ({means}) and standard deviation ({deviations}); the prior, "
+        "from which samples and manifold are drawn, has 0 and 1."
+    )
 
 
 def _csv(runs: Sequence[Run]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.panel import Panel
 from rich.table import Table
@@ -50,22 +51,22 @@ def collapse_verdict(results: dict[str, Any]) -> str:
     return "collapsed" if dead == n_units else f"{dead} unit{'s' if dead > 1 else ''} collapsed"
 
 
-def sweep_table(results: Sequence[dict[str, Any]]) -> RenderableType:
+def run_table(results: Sequence[dict[str, Any]]) -> RenderableType:
     """Return one row per run, by KL weight: what survived at which weight."""
-    table = Table(title="KL-weight sweep, held-out test images, nats per image", title_justify="left")
-    for column in ("run", "kl_weight", "kl_weight·σ²", "ELBO", "KL", "distortion", "active units"):
-        table.add_column(column, justify="left" if column == "run" else "right")
-    table.add_column("posterior")
+    table = Table(title="test images, nats per image", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("kl_weight", "kl_weight·σ²", "ELBO", "KL", "active units"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("posterior", no_wrap=True)
+    table.add_column("run", overflow="fold")
     for row in sorted(results, key=lambda row: (row["kl_weight"], row["run"])):
         critical = row["kl_weight_times_variance"]
         table.add_row(
-            row["run"],
             f"{row['kl_weight']:g}",
             "–" if critical is None else f"{critical:g}",
             f"{row['test/elbo']:.2f}",
             f"{row['test/kl']:.2f}",
-            f"{row['test/distortion']:.2f}",
             f"{row['test/active_units']}/{len(row['test/kl_per_unit'])}",
             collapse_verdict(row),
+            row["run"],
         )
     return table

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.loggers import Logger
 from pydantic import Field
 
 from vae_lightning.errors import UserError
@@ -21,7 +20,6 @@ CHECKPOINTS_KEPT = 2
 def make_trainer(
     run_directory: Path,
     callbacks: Sequence[Callback],
-    loggers: Sequence[Logger],
     smoke: bool,
     *,
     accelerator: Literal["auto", "cpu", "gpu", "mps"],
@@ -62,7 +60,7 @@ def make_trainer(
             limit_test_batches=1 if smoke else None,
             default_root_dir=run_directory,
             callbacks=[*callbacks, checkpoint],
-            logger=list(loggers),
+            logger=False,  # the run gives its own once its directory is open
             use_distributed_sampler=False,  # our loaders give each rank its share
             num_sanity_val_steps=0,
             enable_progress_bar=False,

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from lightning.pytorch.loggers import WandbLogger
 from pydantic import BaseModel, ConfigDict, Field
 
+from vae_lightning.runs.directory import newest_checkpoint
 from vae_lightning.runs.identity import RunIdentity
 
 PROBE_TIMEOUT_S = 3.0
@@ -39,6 +40,8 @@ def wandb_logger(settings: WandbSettings, identity: RunIdentity, config: dict[st
         group=config["study"]["name"],
         dir=identity.directory,
         mode="online" if online else "offline",
+        # A run that goes on from a checkpoint goes on in W&B too.
+        resume="allow" if online and newest_checkpoint(identity.directory) else None,
         config=config,
         settings=wandb.Settings(
             silent=True,
