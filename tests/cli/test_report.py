@@ -11,7 +11,7 @@ from vae_lightning.errors import UserError
 def run(folder: Path, name: str, **found: object) -> Path:
     """A finished run as it lies on disk."""
     results = {
-        "run": name, "study": "toy", "command": "vae-train experiment=toy",
+        "run": name, "fingerprint": "0123abcd", "study": "toy", "command": "vae-train experiment=toy",
         "kl_weight": 1.0, "latent_dim": 2, "seed": 0,
         "kl_weight_times_variance": 0.5, "epochs": 3, "steps": 30, "seconds": 1.5, "test/elbo": -100.25, "test/kl": 4.5,
         "test/distortion": 95.75, "test/active_units": 1, "test/kl_per_unit": [0.0, 4.5], "versions": {"torch": "2"},

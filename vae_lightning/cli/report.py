@@ -29,7 +29,7 @@ def report() -> None:
     if not runs:
         raise UserError(f"{options.directory}: no finished run (no results.json) in it or below it")
     console = Console()
-    console.print(run_table([found for _, found in runs]))
+    console.print(run_table([found for _, found in runs], console.width))
     if options.notebook:
         for study in dict.fromkeys(found["study"] for _, found in runs):
             pages = [run for run in runs if run[1]["study"] == study]

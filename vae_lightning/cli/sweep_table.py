@@ -22,4 +22,5 @@ class SweepTable(Callback):
         from vae_lightning.report.tables import run_table
 
         if self.results:
-            Console().print(run_table(self.results))
+            console = Console()
+            console.print(run_table(self.results, console.width))

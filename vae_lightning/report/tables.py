@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 UNITS_SHOWN = 8
+WIDTH_WITH_NAMES = 120
 
 
 def facts(title: str, rows: Sequence[tuple[str, str]]) -> RenderableType:
@@ -51,13 +52,17 @@ def collapse_verdict(results: dict[str, Any]) -> str:
     return "collapsed" if dead == n_units else f"{dead} unit{'s' if dead > 1 else ''} collapsed"
 
 
-def run_table(results: Sequence[dict[str, Any]]) -> RenderableType:
-    """Return one row per run, by KL weight: what survived at which weight."""
+def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
+    """Return one row per run, by KL weight: what survived at which weight.
+
+    The id ends the name of the run's directory; where ``width`` has room, the whole name stands there.
+    """
+    run = "run" if width >= WIDTH_WITH_NAMES else "fingerprint"
     table = Table(title="test images, nats per image", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("kl_weight", "kl_weight·σ²", "ELBO", "KL", "active units"):
+    for column in ("kl_weight", "kl_weight·σ²", "ELBO", "KL", "active"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("posterior", no_wrap=True)
-    table.add_column("run", overflow="fold")
+    table.add_column("run" if run == "run" else "id", no_wrap=True)
     for row in sorted(results, key=lambda row: (row["kl_weight"], row["run"])):
         critical = row["kl_weight_times_variance"]
         table.add_row(
@@ -67,6 +72,6 @@ def run_table(results: Sequence[dict[str, Any]]) -> RenderableType:
             f"{row['test/kl']:.2f}",
             f"{row['test/active_units']}/{len(row['test/kl_per_unit'])}",
             collapse_verdict(row),
-            row["run"],
+            row[run],
         )
     return table
