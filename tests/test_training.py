@@ -12,6 +12,7 @@ import torch
 
 from vae_lightning import training
 from vae_lightning.assemble import build_data, build_model
+from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.data.loader import as_floats
 from vae_lightning.errors import UserError
 from vae_lightning.runs.curves import read_curves
@@ -87,32 +88,52 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(
     untouched_weights, untouched_curves = last_weights(config), read_curves(folder_of(config))
     shutil.move(folder_of(config), tmp_path / "untouched")
 
-    def power_cut(*arguments: Any) -> None:
-        raise ConnectionError("power cut")
+    def power_cut_at(step: int) -> None:
+        def cut(callback: Any, trainer: Any, *_: Any) -> None:
+            if trainer.global_step == step:
+                raise ConnectionError("power cut")
 
-    with monkeypatch.context() as patch:
-        from vae_lightning.callbacks import UnitMonitor
+        with monkeypatch.context() as patch:
+            patch.setattr(UnitMonitor, "on_train_batch_end", cut, raising=False)
+            with pytest.raises(ConnectionError):
+                train(config)
+        assert not (folder_of(config) / "results.json").exists()
 
-        epochs = iter([None, power_cut])
-        patch.setattr(UnitMonitor, "on_train_epoch_start", lambda *_: (cut := next(epochs)) and cut(), raising=False)
-        with pytest.raises(ConnectionError):
-            train(config)
-    assert not (folder_of(config) / "results.json").exists()
+    power_cut_at(7)  # before the first checkpoint
+    with (folder_of(config) / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 9, "torn')
+    power_cut_at(22)  # in the middle of the second epoch
     resumed = train(config)
 
     weights = last_weights(config)
     assert weights.keys() == untouched_weights.keys()
     assert all(torch.equal(weights[name], untouched_weights[name]) for name in weights)
     assert read_curves(folder_of(config)) == untouched_curves
+    assert resumed["seconds"] > 0
     assert resumed | {"seconds": 0} == whole | {"seconds": 0}
 
 
-def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(tiny: Callable[..., Config]) -> None:
+def test_a_resumed_run_counts_all_its_seconds(tiny: Callable[..., Config]) -> None:
     config = tiny()
     train(config)
     (folder_of(config) / "results.json").unlink()
     newest = max((folder_of(config) / "checkpoints").glob("*.ckpt"))
-    newest.write_bytes(newest.read_bytes()[:-100])
+    content = torch.load(newest, weights_only=True)
+    [timer] = [state for name, state in content["callbacks"].items() if "Timer" in name]
+    timer["time_elapsed"]["train"] = 1000.0
+    torch.save(content, newest)
+    assert train(config)["seconds"] >= 1000
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-100], lambda content: content[:5000], lambda _: b""])
+def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(
+    damage: Callable[[bytes], bytes], tiny: Callable[..., Config]
+) -> None:
+    config = tiny()
+    train(config)
+    (folder_of(config) / "results.json").unlink()
+    newest = max((folder_of(config) / "checkpoints").glob("*.ckpt"))
+    newest.write_bytes(damage(newest.read_bytes()))
     curves = read_curves(folder_of(config))
     with pytest.raises(UserError, match=rf"{newest.name}: damaged .*rerun=true"):
         train(config)
@@ -121,8 +142,17 @@ def test_a_damaged_checkpoint_is_named_and_nothing_is_lost(tiny: Callable[..., C
     assert train(config)["epochs"] == 2
 
 
+def test_weights_that_only_the_last_step_spoiled_are_not_a_result(tiny: Callable[..., Config]) -> None:
+    """One step of a huge rate: the loss before it was finite."""
+    config = tiny("data.batch_size=1500", "optimizer.lr=1e30", "trainer.max_epochs=1")
+    with pytest.raises(UserError, match=r"held-out images are not finite after 1 steps: [^$]*There was no checkpoint"):
+        train(config)
+    assert not (folder_of(config) / "results.json").exists()
+    assert list((folder_of(config) / "checkpoints").iterdir()) == []
+
+
 def test_what_cannot_be_built_leaves_no_directory(tiny: Callable[..., Config]) -> None:
-    for refused in ("optimizer.lr=-1", "data.batch_size=7", "trainer.accelerator=mps", "latent_dim=0"):
+    for refused in ("optimizer.lr=-1", "data.batch_size=7", "trainer.strategy=none", "latent_dim=0"):
         config = tiny(refused)
         with pytest.raises(UserError):
             train(config)

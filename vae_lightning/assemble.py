@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
 
 from vae_lightning.data import ImageDataModule
+from vae_lightning.distributions import Likelihood, PosteriorFamily
 from vae_lightning.errors import UserError
 from vae_lightning.module import VAE, OptimizerFactory
 from vae_lightning.randomness import Stream, seed_for
@@ -39,12 +40,16 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> VAE:
     """Build the VAE with weights that are a function of the seed. Raises UserError where parts do not fit."""
     latent_dim = config["latent_dim"]
     posterior = _build("posterior", config["posterior"])
+    likelihood = _build("likelihood", config["likelihood"])
+    for key, part, protocol in (("posterior", posterior, PosteriorFamily), ("likelihood", likelihood, Likelihood)):
+        if not isinstance(part, protocol):
+            raise UserError(f"{key}._target_={config[key]['_target_']}: has not what a {protocol.__name__} needs")
     optimizer: OptimizerFactory = _build("optimizer", config["optimizer"])
     try:
         optimizer([torch.nn.Parameter(torch.zeros(1))])
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"optimizer: {error}") from error
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(config["seed"], Stream.WEIGHTS))
         encoder = _build("model.encoder", config["model"]["encoder"], image_shape, posterior.n_parameters(latent_dim))
         decoder = _build("model.decoder", config["model"]["decoder"], latent_dim, image_shape)
@@ -52,7 +57,7 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> VAE:
         encoder=encoder,
         decoder=decoder,
         posterior=posterior,
-        likelihood=_build("likelihood", config["likelihood"]),
+        likelihood=likelihood,
         objective=_build("objective", config["objective"]),
         beta_schedule=_build("beta_schedule", config["beta_schedule"]),
         optimizer=optimizer,

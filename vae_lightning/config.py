@@ -6,10 +6,11 @@ are the positional ones. So an option is declared once, where it is used, and a 
 """
 
 import inspect
+import pkgutil
+import re
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, get_type_hints
 
-from hydra.utils import get_object
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from vae_lightning.errors import UserError
@@ -17,6 +18,8 @@ from vae_lightning.runs.wandb_window import WandbSettings
 from vae_lightning.spelling import did_you_mean
 
 Node = dict[str, Any]
+Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
+"""A word that may become part of a path."""
 PARTS = {"data", "model.encoder", "model.decoder", "likelihood", "posterior", "objective", "beta_schedule"}
 PARTS |= {"optimizer", "trainer"}
 """Keys whose node names by ``_target_`` what to build."""
@@ -26,15 +29,22 @@ class Study(BaseModel):
     """The ``study`` section: which page of the lab notebook a run belongs to."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    name: Name
     question: str
+
+
+class Data(BaseModel):
+    """The ``data`` section: a name for people beside what to build."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+    name: Name
 
 
 class Model(BaseModel):
     """The ``model`` section: a name for people and the two networks."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    name: Annotated[str, Field(pattern=r"^[\w.-]+$")]
+    name: Name
     encoder: Node
     decoder: Node
 
@@ -52,7 +62,7 @@ class TopLevel(BaseModel):
     rerun: bool
     study: Study
     wandb: WandbSettings
-    data: Node
+    data: Data
     model: Model
     likelihood: Node
     posterior: Node
@@ -86,16 +96,16 @@ def _checked_node(path: str, value: Any, faults: list[str]) -> Any:
         if path in PARTS:
             faults.append(f"{path}._target_: missing; it names the class or function to build")
         return value
-    try:
-        target = get_object(value["_target_"])
-    except Exception as error:
-        faults.append(f"{path}._target_={value['_target_']}: cannot be imported ({error})")
-        return value
     not_arguments = {"_target_", "_partial_", *(["name"] if path == "data" else [])}
     kept = {key: item for key, item in value.items() if key in not_arguments}
     arguments = {key: item for key, item in value.items() if key not in not_arguments}
     nested = {key for key, item in arguments.items() if isinstance(item, dict) and "_target_" in item}
-    return kept | _validated(_schema(target, nested), arguments, f"{path}.", faults)
+    try:
+        schema = _schema(pkgutil.resolve_name(value["_target_"]), nested)
+    except Exception as error:
+        faults.append(f"{path}._target_={value['_target_']}: not a class or function that can be built ({error})")
+        return value
+    return kept | _validated(schema, arguments, f"{path}.", faults)
 
 
 def _schema(target: Callable[..., Any], built_elsewhere: set[str]) -> type[BaseModel]:
@@ -130,7 +140,7 @@ def _validated(schema: type[BaseModel], values: Node, prefix: str, faults: list[
 def _told(error: ValidationError, schema: type[BaseModel], prefix: str) -> Iterable[str]:
     seen = set()
     for fault in error.errors():
-        key = prefix + ".".join(str(part) for part in fault["loc"] if str(part) not in _UNION_BRANCHES)
+        key = prefix + ".".join(str(part) for part in fault["loc"] if not _UNION_BRANCH.match(str(part)))
         if fault["type"] == "extra_forbidden":
             yield f"{key}: not a known key; {_valid_keys(schema, fault['loc'])}"
         elif fault["type"] == "missing":
@@ -141,7 +151,8 @@ def _told(error: ValidationError, schema: type[BaseModel], prefix: str) -> Itera
         seen.add(key)
 
 
-_UNION_BRANCHES = {"float", "int", "str", "constrained-int", "constrained-float", "function-after"}
+_UNION_BRANCH = re.compile(r"(float|int|str|constrained-\w+|function-after.*|literal\[.*|is-instance\[.*)$")
+"""What pydantic appends to a key for each type that it tried."""
 
 
 def _valid_keys(schema: type[BaseModel], location: tuple[int | str, ...]) -> str:

@@ -16,7 +16,7 @@ from vae_lightning.diagnostics import (
     RateDistortionMetric,
     active_units,
 )
-from vae_lightning.diagnostics.term_window import TermWindow, check_finite, mean_terms
+from vae_lightning.diagnostics.term_window import TermWindow, check_finite, check_finite_evaluation, mean_terms
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily
 from vae_lightning.objectives import Bound, Elbo
 from vae_lightning.randomness import Stream, generator_for
@@ -189,4 +189,6 @@ class VAE(LightningModule):
         evaluation = Evaluation(self.terms.compute(), self.means.compute())
         self.terms.reset()
         self.means.reset()
+        # Before the checkpoint of the epoch is written: the last step may have made weights that no loss has seen.
+        check_finite_evaluation(evaluation.scalars(), self.global_step)
         return evaluation

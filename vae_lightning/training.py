@@ -3,7 +3,6 @@
 import logging
 import shlex
 import sys
-import time
 import warnings
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,6 +11,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
@@ -28,7 +28,7 @@ from vae_lightning.runs import directory
 from vae_lightning.runs.curves import JsonLinesLogger, cut_from
 from vae_lightning.runs.identity import RunIdentity, critical_text, identify
 from vae_lightning.runs.trainer import SMOKE_BATCHES
-from vae_lightning.runs.wandb_window import WandbSettings, offline_folder, wandb_logger
+from vae_lightning.runs.wandb_window import WandbSettings, sync_command, wandb_logger
 
 Config = dict[str, Any]
 SURVIVAL = ": a direction of the data can live only if its variance is larger"
@@ -62,7 +62,8 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
     data = build_data(config)
     model = build_model(config, data.image_shape)
     figures = RunFigures(identity.directory)
-    callbacks = [UnitMonitor(), EpochProgress(console), figures]
+    timer = Timer(interval="epoch", verbose=False)  # its state is in the checkpoint: a resumed run counts all its time
+    callbacks = [UnitMonitor(), EpochProgress(console), figures, timer]
     trainer = build_trainer(config, identity.directory, callbacks)
     # Nothing is written before all that can be refused has been built.
     window = None
@@ -70,12 +71,10 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
         _open_directory(config, identity, console)
         window = wandb_logger(WandbSettings(**config["wandb"]), identity, config)
     trainer.loggers = [JsonLinesLogger(identity.directory), *([window] if window else [])]
-    console.print(_start_summary(config, identity, data, model, trainer))
-    started = time.perf_counter()
     failed = True
     try:
+        console.print(_start_summary(config, identity, data, model, trainer))
         _fit(trainer, model, data, identity.directory, console)
-        seconds = time.perf_counter() - started
         trainer.test(model, datamodule=data, verbose=False)
         failed = False
     finally:
@@ -83,9 +82,10 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
             import wandb
 
             wandb.finish(exit_code=int(failed))
-            if folder := offline_folder(identity.directory):
-                console.print(f"W&B was offline; to upload this run later: wandb sync {folder}", soft_wrap=True)
-    return {**_description(config, identity, trainer, seconds), **_test_results(model), **figures.kinds}
+            if command := sync_command(identity.directory):
+                console.print(f"W&B was offline; to upload this run later: {command}", soft_wrap=True)
+    description = _description(config, identity, trainer, model.likelihood.variance)
+    return {**description, "seconds": round(timer.time_elapsed("train"), 3), **_test_results(model), **figures.kinds}
 
 
 def _open_directory(config: Config, identity: RunIdentity, console: Console) -> None:
@@ -96,13 +96,15 @@ def _open_directory(config: Config, identity: RunIdentity, console: Console) -> 
 
 def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, console: Console) -> None:
     checkpoint = directory.newest_checkpoint(folder)
+    position = _position(checkpoint) if checkpoint else {"epoch": -1, "global_step": 0}
     if checkpoint:
-        position = _position(checkpoint)
         console.print(f"continuing after epoch {position['epoch'] + 1} from {checkpoint}", soft_wrap=True)
-        if trainer.is_global_zero:
-            cut_from(folder, position["global_step"])
+    if trainer.is_global_zero:
+        cut_from(folder, position["global_step"])
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as stopped:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from stopped
     except UserError as error:
         good = directory.newest_checkpoint(folder)
         where = f"The last good checkpoint is {good}." if good else "There was no checkpoint before it."
@@ -114,9 +116,10 @@ def _position(checkpoint: Path) -> dict[str, int]:
     try:
         content = torch.load(checkpoint, map_location="cpu", weights_only=True)
         return {key: content[key] for key in ("epoch", "global_step")}
-    except (RuntimeError, UnpicklingError, EOFError, KeyError) as error:
+    except (RuntimeError, UnpicklingError, EOFError, KeyError, OSError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{checkpoint}: damaged ({str(error).splitlines()[0]}). Remove it to continue from the one before it, "
+            f"{checkpoint}: damaged ({reason}). Remove it to continue from the one before it, "
             "or train afresh by rerun=true, which keeps what is there aside."
         ) from error
 
@@ -149,8 +152,7 @@ def _wandb_state(trainer: Trainer) -> str:
     return "disabled" if not runs else "offline, kept in the run directory" if runs[0].offline else runs[0].url
 
 
-def _description(config: Config, identity: RunIdentity, trainer: Trainer, seconds: float) -> dict[str, Any]:
-    variance = config["likelihood"].get("variance")
+def _description(config: Config, identity: RunIdentity, trainer: Trainer, variance: float | None) -> dict[str, Any]:
     return {
         "run": identity.directory.name,
         "study": config["study"]["name"],
@@ -163,7 +165,6 @@ def _description(config: Config, identity: RunIdentity, trainer: Trainer, second
         "seed": config["seed"],
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
-        "seconds": round(seconds, 3),
         "versions": {
             "vae-lightning": __version__,
             "torch": torch.__version__,

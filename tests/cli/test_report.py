@@ -16,6 +16,7 @@ def run(folder: Path, name: str, **found: object) -> Path:
         "kl_weight_times_variance": 0.5, "epochs": 3, "steps": 30, "seconds": 1.5, "test/elbo": -100.25, "test/kl": 4.5,
         "test/distortion": 95.75, "test/active_units": 1, "test/kl_per_unit": [0.0, 4.5], "versions": {"torch": "2"},
         "samples/count_per_class": [50, 0, 50],
+        "kinds/accuracy_on_test_images": 0.95,
         "test/mean_of_mean_per_unit": [0.0, -2.0], "test/variance_of_mean_per_unit": [0.0, 4.0], **found,
     }  # fmt: skip
     directory = folder / "toy" / name
@@ -72,3 +73,16 @@ def test_nothing_to_show_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         called(monkeypatch, tmp_path)
     with pytest.raises(UserError, match="not a directory"):
         called(monkeypatch, tmp_path / "nowhere")
+
+
+def test_results_of_others_are_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = run(tmp_path, "a")
+    for name, text in (("foreign", '{"loss": 1}'), ("torn", '{"run": "torn", "te'), ("list", "[1]")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(text)
+    called(monkeypatch, tmp_path)
+    assert len([line for line in capsys.readouterr().out.splitlines() if "0.5" in line]) == 1
+    monkeypatch.chdir(here)
+    called(monkeypatch, ".")

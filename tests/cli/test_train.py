@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,7 +56,9 @@ def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
         (["kl_weight=[1"], ["kl_weight=[1: cannot be read"]),
         (["data=digits", "data.batch_size=7"], ["data.batch_size=7: must divide the 1500 training images; 6 and 10"]),
         (["data=digits", "optimizer.lr=-1"], ["optimizer:", "-1"]),
-        (["data=digits", "trainer.accelerator=mps"], ["trainer.accelerator=mps"]),
+        (["data=digits", "trainer.accelerator=mps"], ["trainer.accelerator=mps: input should be 'cpu' or 'cuda'"]),
+        (["seed.x.y=1"], ["seed.x.y: not a known key"]),
+        (["-m", "data=digits", "trainer.devices=2"], ["trainer.devices=2: the jobs of a sweep (-m) take one device"]),
         (["data=digits", "runs_dir=/dev/null/runs"], ["runs_dir=/dev/null/runs: cannot write"]),
         (["data_dir=/dev/null/data"], ["data_dir=/dev/null/data: cannot write"]),
     ],
@@ -116,18 +119,39 @@ def test_help_names_the_groups_and_the_keys() -> None:
         assert part in shown
 
 
-def test_a_sweep_ends_in_a_table_and_a_second_one_trains_nothing(tmp_path: Path) -> None:
-    command = [BIN / "vae-train", "-m", *TINY, "kl_weight=0.1,100", f"runs_dir={tmp_path}"]
-    first = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "140"})
+def test_a_sweep_ends_in_a_table_also_when_a_job_fails(tmp_path: Path) -> None:
+    command = [BIN / "vae-train", "-m", *TINY, "kl_weight=0.1,-1,100", f"runs_dir={tmp_path}"]
+    wide = {**os.environ, "COLUMNS": "140"}
+    first = subprocess.run(command, capture_output=True, text=True, check=False, env=wide)
+    assert first.returncode == 1
+    assert (
+        first.stderr.count("kl_weight=-1: input should be greater than or equal to 0") == 2
+    )  # at once, and at the end
+    assert "FAILED data=digits" in first.stderr
+    assert "Traceback" not in first.stderr
     results = [json.loads(path.read_text()) for path in tmp_path.rglob("results.json")]
     assert sorted(found["kl_weight"] for found in results) == [0.1, 100]
-    table = first.stdout[first.stdout.index("nats per image\n") :]
+    table = first.stdout[first.stdout.index("test images, nats per image") :]
     for found in results:
         row = next(line for line in table.splitlines() if found["run"] in line)
         assert f"{found['test/elbo']:.2f}" in row
-    again = subprocess.run(command, capture_output=True, text=True, check=True)
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.stdout.count("finished already") == 2
     assert "ELBO" not in again.stdout.split("finished already")[0]
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    command = [BIN / "vae-train", *TINY, "trainer.max_epochs=100000", f"runs_dir={tmp_path}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch"):
+                break
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command (without rerun=true) continues from the last checkpoint" in told
+    assert "Traceback" not in told
 
 
 def test_two_processes_give_the_curve_of_one(tmp_path: Path) -> None:

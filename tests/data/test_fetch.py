@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import hashlib
+import http.server
 import threading
 from pathlib import Path
 
@@ -129,3 +130,37 @@ def test_a_system_packages_gzipped_files_are_used(dataset: IdxDataset, tmp_path:
     packaged = dataclasses.replace(dataset, system_folder=tmp_path / "share")
     assert fetch.read_files(packaged, tmp_path / "data") == CONTENT
     assert calls == []
+
+
+class Mirror(http.server.BaseHTTPRequestHandler):
+    """Serves one good file, one cut short in its middle, one with a flipped byte, and garbage instead of HTTP."""
+
+    def do_GET(self) -> None:
+        good = gzip.compress(b"the images" * 1000)
+        body = {"/good.gz": good, "/short.gz": good[: len(good) // 2], "/flipped.gz": good[:20] + b"?" + good[21:]}
+        if self.path not in body:
+            self.wfile.write(b"garbage\r\n\r\n")
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(good)))
+        self.end_headers()
+        self.wfile.write(body[self.path])
+
+    def log_message(self, *arguments: object) -> None:
+        """Stay silent."""
+
+
+def test_a_mirror_is_read_and_every_way_it_fails_is_an_error_that_moves_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/"
+        assert fetch._download(address, "good") == b"the images" * 1000
+        content = {"short": b"", "flipped": b"", "garbage": b""}
+        for name in content:
+            dataset = IdxDataset("MNIST", {name: hashlib.sha256(b"unknown").hexdigest()})
+            monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", [address])
+            with pytest.raises(UserError, match=rf"mirror {address}: "):
+                fetch.read_files(dataset, tmp_path)
+        server.shutdown()

@@ -33,3 +33,19 @@ def test_the_encoders_outputs_are_means_then_log_variances() -> None:
     assert DiagonalPosterior().n_parameters(2) == 4
     assert posterior.mean.tolist() == [[0, 1], [4, 5]]
     assert posterior.log_variance.tolist() == [[2, 3], [6, 7]]
+
+
+def test_the_kl_near_the_prior_is_precise_and_never_negative() -> None:
+    log_variance = torch.linspace(-1e-3, 1e-3, 1001).reshape(-1, 1)
+    exact = 0.5 * (torch.expm1(log_variance.double()) - log_variance.double())
+    found = DiagonalGaussian(torch.zeros(1001, 1), log_variance).kl_per_unit()
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-10)
+
+
+def test_sixteen_bit_networks_are_read_in_thirty_two() -> None:
+    outputs = (1e-2 * torch.randn(500, 8, generator=GENERATOR)).bfloat16()
+    posterior = DiagonalPosterior()(outputs)
+    reference = DiagonalPosterior()(outputs.double())
+    assert posterior.mean.dtype == torch.float32
+    torch.testing.assert_close(posterior.kl_per_unit().double(), reference.kl_per_unit(), rtol=1e-3, atol=1e-9)
+    assert reference.mean.dtype == torch.float64

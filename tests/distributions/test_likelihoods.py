@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Bernoulli, Normal
 
-from vae_lightning.distributions import BernoulliLikelihood, GaussianLikelihood
+from vae_lightning.distributions import BernoulliLikelihood, GaussianLikelihood, Likelihood
 
 GENERATOR = torch.Generator().manual_seed(0)
 PIXELS = torch.rand(4, 1, 5, 5, generator=GENERATOR, dtype=torch.float64)
@@ -43,3 +43,11 @@ def test_bernoulli_is_the_cross_entropy_on_grey_pixels() -> None:
 def test_bernoulli_stays_finite_for_extreme_logits() -> None:
     extreme = torch.full((1, 1, 1, 1, 1), 1e4)
     assert BernoulliLikelihood().log_prob(torch.zeros(1, 1, 1, 1), extreme).item() == -1e4
+
+
+@pytest.mark.parametrize("likelihood", [BernoulliLikelihood(), GaussianLikelihood(variance=0.5, mean="sigmoid")])
+def test_sixteen_bit_values_are_summed_in_thirty_two(likelihood: Likelihood) -> None:
+    values = VALUES.bfloat16()
+    found = likelihood.log_prob(PIXELS.float(), values)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), likelihood.log_prob(PIXELS, values.double()), rtol=1e-5, atol=0)

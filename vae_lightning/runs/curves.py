@@ -8,6 +8,8 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from vae_lightning.files import write_atomically
+
 FILE_NAME = "metrics.jsonl"
 
 
@@ -62,7 +64,4 @@ def read_curves(run_directory: Path) -> list[dict[str, Any]]:
 def cut_from(run_directory: Path, step: int) -> None:
     """Drop the lines of ``step`` and later, which a run continued from its checkpoint there will write again."""
     kept = [line for line in read_curves(run_directory) if line["step"] < step]
-    path = run_directory / FILE_NAME
-    temporary = path.with_name(f".{path.name}")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(run_directory / FILE_NAME, "".join(json.dumps(line) + "\n" for line in kept).encode())

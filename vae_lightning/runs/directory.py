@@ -1,7 +1,6 @@
 """What lies in a run directory, and how it gets there: the config, the checkpoints, the results written last."""
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import yaml
 
 from vae_lightning.errors import UserError
+from vae_lightning.files import write_atomically
 
 CONFIG = "config.yaml"
 RESULTS = "results.json"
@@ -21,7 +21,7 @@ def open_directory(directory: Path, config: dict[str, Any]) -> None:
     try:
         for folder in (CHECKPOINTS, FIGURES):
             (directory / folder).mkdir(parents=True, exist_ok=True)
-        write_atomically(directory / CONFIG, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        write_atomically(directory / CONFIG, yaml.safe_dump(config, sort_keys=False).encode())
     except OSError as error:
         raise UserError(
             f"runs_dir={config['runs_dir']}: cannot write {directory} ({error.strerror or error}); "
@@ -54,14 +54,4 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 def write_results(directory: Path, results: dict[str, Any]) -> None:
     """Write the results atomically. They are written last: their presence marks the run finished."""
-    write_atomically(directory / RESULTS, json.dumps(results, indent=2) + "\n")
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write beside the target, flush to the disk, rename: a reader sees the old file or the new one, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(path)
+    write_atomically(directory / RESULTS, (json.dumps(results, indent=2, allow_nan=False) + "\n").encode())

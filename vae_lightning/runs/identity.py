@@ -19,8 +19,8 @@ DECIDES_THE_RESULT = (
     "smoke",
 )
 TRAINER_KEYS_THAT_DECIDE = ("max_epochs", "precision", "gradient_clip_val")
-WHERE_NOT_WHAT = ("data_dir", "evaluation_batch_size")
-"""Keys inside the parts above that say where or how fast, and change no result."""
+DECIDES_NOTHING = ("data_dir", "evaluation_batch_size", "fused")
+"""Keys inside the parts above that say where it lies or how fast it goes."""
 
 Config = dict[str, Any]
 
@@ -61,7 +61,7 @@ def critical_text(kl_weight: float, variance: float | None) -> str:
 def _canonical(value: Any) -> Any:
     """Make 1, 1.0 and 1e0 one value, and drop the keys that decide nothing."""
     if isinstance(value, dict):
-        return {key: _canonical(item) for key, item in value.items() if key not in WHERE_NOT_WHAT}
+        return {key: _canonical(item) for key, item in value.items() if key not in DECIDES_NOTHING}
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -1,19 +1,25 @@
 """Weights & Biases as a window on a run: online where that works at once, offline otherwise, never waited for."""
 
 import os
+import shlex
 import socket
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from lightning.pytorch.loggers import WandbLogger
 from pydantic import BaseModel, ConfigDict, Field
 
+from vae_lightning.errors import UserError
 from vae_lightning.runs.directory import newest_checkpoint
 from vae_lightning.runs.identity import RunIdentity
 
+if TYPE_CHECKING:
+    import wandb
+
 PROBE_TIMEOUT_S = 3.0
-SERVER_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 5.0
+FINISH_TIMEOUT_S = 10.0
 
 
 class WandbSettings(BaseModel):
@@ -32,7 +38,19 @@ def wandb_logger(settings: WandbSettings, identity: RunIdentity, config: dict[st
     import wandb
 
     online = settings.mode == "online" or (settings.mode == "auto" and server_answers())
-    run = wandb.init(
+    try:
+        run = _start(settings, identity, config, online)
+    except wandb.errors.Error as error:
+        if settings.mode == "online":
+            raise UserError(f"wandb.mode=online: {error}; auto would fall back to offline") from error
+        run = _start(settings, identity, config, online=False)
+    return WandbLogger(experiment=run)
+
+
+def _start(settings: WandbSettings, identity: RunIdentity, config: dict[str, Any], online: bool) -> "wandb.Run":
+    import wandb
+
+    return wandb.init(
         project=settings.project,
         entity=settings.entity,
         name=identity.directory.name,
@@ -48,12 +66,11 @@ def wandb_logger(settings: WandbSettings, identity: RunIdentity, config: dict[st
             console="off",
             disable_git=True,
             disable_code=True,
-            init_timeout=SERVER_TIMEOUT_S,
-            finish_timeout=SERVER_TIMEOUT_S,
+            init_timeout=START_TIMEOUT_S,
+            finish_timeout=FINISH_TIMEOUT_S,
             finish_timeout_raises=False,
         ),
     )
-    return WandbLogger(experiment=run)
 
 
 def server_answers() -> bool:
@@ -82,6 +99,7 @@ def _key_in_netrc(base_url: str) -> bool:
     return get_netrc_auth(base_url) is not None
 
 
-def offline_folder(run_directory: Path) -> Path | None:
-    """Return the newest offline W&B folder of a run, for the command that syncs it later."""
-    return max((run_directory / "wandb").glob("offline-run-*"), default=None, key=lambda path: path.name)
+def sync_command(run_directory: Path) -> str | None:
+    """Return the command that uploads what was kept offline, or None where nothing was."""
+    folders = sorted((run_directory / "wandb").glob("offline-run-*"))
+    return shlex.join(["wandb", "sync", *map(str, folders)]) if folders else None

@@ -37,12 +37,28 @@ def test_static_binarisation_is_one_draw_for_every_seed() -> None:
     assert torch.equal(first.splits["test"].pixels, module(binarize="dynamic").splits["test"].pixels)
 
 
+def test_static_binarisation_does_not_follow_the_validation_split() -> None:
+    def pixels_of(data: ImageDataModule) -> set[bytes]:
+        parts = [data.splits[name].pixels for name in ("train", "val") if name in data.splits]
+        return set(map(bytes, torch.cat(parts).flatten(1).numpy()))
+
+    whole = pixels_of(module(binarize="static"))
+    for seed in (0, 1):
+        assert pixels_of(module(seed=seed, binarize="static", validation_size=300)) == whole
+
+
+def test_the_parts_are_drawn_independently() -> None:
+    grey = torch.full((10, 1, 8, 8), 128, dtype=torch.uint8)
+    assert torch.equal(binarized(grey, 0), binarized(grey, 0))
+    assert not torch.equal(binarized(grey, 0), binarized(grey, 1))
+
+
 def test_binarisation_has_the_grey_value_as_its_probability() -> None:
     grey = torch.full((25_000, 1, 1, 4), 102, dtype=torch.uint8)
-    share = (binarized(grey) == 255).double().mean()
+    share = (binarized(grey, 0) == 255).double().mean()
     assert abs(float(share) - 0.4) < 4 * (0.4 * 0.6 / 100_000) ** 0.5
     extremes = torch.tensor([0, 255], dtype=torch.uint8).reshape(2, 1, 1, 1)
-    assert torch.equal(binarized(extremes), extremes)
+    assert torch.equal(binarized(extremes, 0), extremes)
 
 
 @pytest.mark.parametrize(
