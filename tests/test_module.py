@@ -91,10 +91,11 @@ def test_evaluation_equals_the_bound_over_the_whole_split(tiny: Callable[..., Co
     )
 
 
+@pytest.mark.parametrize("log_interval", [5, 50], ids=["within an epoch", "only at its end"])
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
-    tiny: Callable[..., Config], tmp_path: Path
+    log_interval: int, tiny: Callable[..., Config], tmp_path: Path
 ) -> None:
-    config = tiny("trainer.max_epochs=3")
+    config = tiny("trainer.max_epochs=3", f"trainer.log_every_n_steps={log_interval}")
     data = build_data(config)
     model = build_model(config, data.image_shape)
     sound = model.objective

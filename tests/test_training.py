@@ -183,3 +183,16 @@ def test_a_huge_kl_weight_collapses_every_unit(configure: Callable[..., Config])
     assert results["test/active_units"] == 0
     assert results["test/kl"] < 0.01
     assert results["kl_weight_times_variance"] == 50
+
+
+@pytest.mark.slow
+def test_active_units_of_real_mnist_fall_from_all_to_none_across_the_onset(configure: Callable[..., Config]) -> None:
+    """The largest covariance eigenvalue of MNIST is 5.1, so at variance 1/2 everything dies above kl_weight = 10.2."""
+    weights = (0.01, 0.1, 1.0, 5.0, 20.0, 100.0)
+    found = [train(configure("experiment=kl_weight", f"kl_weight={weight}")) for weight in weights]
+    active = [results["test/active_units"] for results in found]
+    kl = [results["test/kl"] for results in found]
+    assert active[:2] == [20, 20]
+    assert 20 > active[2] > active[3] > 0
+    assert active[4:] == [0, 0]
+    assert kl == sorted(kl, reverse=True)

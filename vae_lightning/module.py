@@ -142,16 +142,22 @@ class VAE(LightningModule):
 
     def _log_window(self, next_step: int) -> None:
         """Log the means over the steps since the last time and over the ranks, after a check that all are finite."""
-        n_steps = len(self._window)
-        window = self.trainer.strategy.reduce(self._window.take(), reduce_op="mean")
-        check_finite(window, next_step - n_steps, self.kl_weight_at)
+        window = self._checked_window(next_step)
+        self._window.clear()
         values = {f"train/{name}": value for name, value in mean_terms(window).items()}
         values["train/kl_weight"] = self.kl_weight_at(next_step - 1)
         self.log_dict(values, sync_dist=True)  # equal on all ranks already; said so to Lightning
 
+    def _checked_window(self, next_step: int) -> Float[Tensor, "steps columns"]:
+        window: Tensor = self.trainer.strategy.reduce(self._window.stacked(), reduce_op="mean")
+        check_finite(window, next_step - len(window), self.kl_weight_at)
+        return window
+
     # Evaluation -------------------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
+        if len(self._window):  # a short epoch: name the step that went wrong before its weights are evaluated
+            self._checked_window(self.global_step)
         self._draw_evaluation_noise(self.data.curve_split)
 
     def on_test_epoch_start(self) -> None:

@@ -11,7 +11,8 @@ def test_rows_are_averaged_over_images_then_over_steps() -> None:
     for loss in (1.0, 3.0):
         window.add(Bound(torch.tensor(loss), torch.tensor([10.0, 20.0]) * loss, torch.tensor([[1.0, 0.0], [3.0, 2.0]])))
     assert len(window) == 2
-    assert mean_terms(window.take()) == {"loss": 2.0, "distortion": 30.0, "kl": 3.0, "elbo": -33.0}
+    assert mean_terms(window.stacked()) == {"loss": 2.0, "distortion": 30.0, "kl": 3.0, "elbo": -33.0}
+    window.clear()
     assert len(window) == 0
 
 

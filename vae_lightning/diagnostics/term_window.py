@@ -17,7 +17,7 @@ REMEDY = "Try a smaller optimizer.lr, a larger likelihood.variance or a smaller 
 class TermWindow:
     """Collects a row per step: loss, distortion, then the KL of each unit, averaged over the batch.
 
-    Reading a number from a device waits for it; so nothing is read until :meth:`take`.
+    Reading a number from a device waits for it; so nothing is read from the rows while they are added.
     """
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class TermWindow:
         terms = torch.stack([bound.loss, bound.distortion.mean()])
         self.rows.append(torch.cat([terms, bound.kl_per_unit.mean(0)]))
 
-    def take(self) -> Float[Tensor, "steps columns"]:
-        """Return the rows and start again."""
-        rows = torch.stack(self.rows)
+    def stacked(self) -> Float[Tensor, "steps columns"]:
+        return torch.stack(self.rows)
+
+    def clear(self) -> None:
         self.rows.clear()
-        return rows
 
 
 def mean_terms(window: Float[Tensor, "steps columns"]) -> dict[str, float]:
