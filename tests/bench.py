@@ -28,6 +28,7 @@ from vae_lightning.callbacks import EpochProgress, UnitMonitor
 from vae_lightning.cli.door import config_folder
 from vae_lightning.data import ImageDataModule
 from vae_lightning.module import VAE
+from vae_lightning.optimizers import optimizer_of
 from vae_lightning.runs.curves import JsonLinesLogger
 from vae_lightning.runs.directory import open_directory
 from vae_lightning.runs.identity import identify
@@ -63,7 +64,7 @@ class Pairs(Callback):
 
     def __init__(self, rival: VAE) -> None:
         self.rival = rival
-        self.optimizer = rival.configure_optimizers()
+        self.optimizer = optimizer_of(rival.optimizer, rival.parameter_groups())
         self.ours: list[float] = []
         self.bare: list[float] = []
 

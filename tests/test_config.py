@@ -17,10 +17,16 @@ from vae_lightning.data.catalogue import FASHION_MNIST, IdxDataset
 from vae_lightning.data.idx import encode_idx
 from vae_lightning.distributions import BernoulliLikelihood
 from vae_lightning.errors import UserError
+from vae_lightning.optimizers import optimizer_of
+from vae_lightning.timeline import Moment
 
 Config = dict[str, Any]
 OPTIONS = sorted(path.relative_to(config_folder()).with_suffix("") for path in config_folder().glob("*/*.yaml"))
-FIT_TOGETHER = {"data=linear_gaussian": ["model=linear", "likelihood.mean=identity"]}
+FIT_TOGETHER = {
+    "data=linear_gaussian": ["model=linear", "likelihood.mean=identity"],
+    "estimator=dreg": ["objective=iwae"],
+    "estimator=vimco": ["objective=iwae"],
+}
 
 
 def few_images(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
@@ -43,12 +49,14 @@ def test_every_yaml_file_builds_a_model_that_takes_a_step(
     batch = next(iter(data.train_dataloader()))
     assert isinstance(batch, Batch)
     noise = torch.randn(model.objective.n_samples, len(batch.pixels), model.latent_dim)
-    bound = model.bound(batch.pixels, model.encode(batch.pixels), noise, model.kl_weight)
-    optimizer = model.configure_optimizers()
+    moment = Moment(0, 100, 10)
+    bound = model.bound(batch.pixels, noise, model.kl_weight, moment)
+    optimizer = optimizer_of(model.optimizer, model.parameter_groups())
     bound.loss.backward()
     optimizer.step()
     assert bound.loss.isfinite()
-    assert 0 <= model.beta_schedule(0, 100) <= 1
+    assert 0 <= model.beta_schedule(moment) <= 1
+    assert 0 <= model.lr_schedule(moment) <= 1
     if option.name in {"gpu", "multi_gpu"} and not torch.cuda.is_available():
         with pytest.raises(UserError, match=r"trainer.accelerator=cuda"):
             build_trainer(config, tmp_path, [])
@@ -114,6 +122,22 @@ def test_every_file_says_what_it_is_and_every_value_what_it_does() -> None:
         ("~data._target_", r"^data._target_: missing; it names"),
         ("likelihood._target_=math.pi", r"^likelihood._target_=math.pi: not a class or function"),
         ("likelihood._target_=os", r"^likelihood._target_=os: not a class or function"),
+        (
+            "beta_schedule=linear beta_schedule.length=2",
+            r"^beta_schedule.length=2: value error, it should be a share in \(0, 1\]",
+        ),
+        ("beta_schedule=linear beta_schedule.length=soon", r"^beta_schedule.length=soon: value error, it should be"),
+        ("beta_schedule=linear beta_schedule.shape=square", r"^beta_schedule.shape=square: input should be 'linear'"),
+        (
+            "posterior=student_t posterior.noise.degrees_of_freedom=2",
+            r"^posterior.noise.degrees_of_freedom=2: .*greater",
+        ),
+        ("optimizer=separate optimizer.encoder.lr=fast", r"^optimizer.encoder.lr=fast: input should be a valid number"),
+        ("+optimizer.encoder.lr=1", r"^optimizer.encoder: not a known key"),
+        ("estimator=score_function estimator.baseline=mine", r"^estimator.baseline=mine: input should be 'none' or"),
+        ("objective=free_bits objective.free_nats=-1", r"^objective.free_nats=-1: .*greater than or equal to 0"),
+        ("objective=mmd objective.alpha=2", r"^objective.alpha=2: .*less than or equal to 1"),
+        ("lr_schedule=cosine lr_schedule.final=2", r"^lr_schedule.final=2: .*less than or equal to 1"),
         ("likelihood.variance=inf", r"^likelihood.variance=inf: input should be a finite number$"),
     ],
 )
@@ -121,7 +145,7 @@ def test_what_is_wrong_is_named_with_what_would_be_valid(
     override: str, message: str, configure: Callable[..., Config]
 ) -> None:
     with pytest.raises(UserError, match=message):
-        checked(configure(override))
+        checked(configure(*override.split()))
 
 
 def test_all_faults_are_told_at_once(configure: Callable[..., Config]) -> None:
@@ -135,10 +159,10 @@ def test_all_faults_are_told_at_once(configure: Callable[..., Config]) -> None:
     [
         ("optimizer.lr=-1", r"optimizer: .*learning rate.*-1"),
         (
-            "likelihood=bernoulli likelihood._target_=vae_lightning.distributions.DiagonalPosterior",
+            "likelihood=bernoulli likelihood._target_=torch.nn.ReLU",
             r"what a Likelihood",
         ),
-        ("posterior._target_=vae_lightning.distributions.BernoulliLikelihood", r"not what a PosteriorFamily needs"),
+        ("posterior._target_=torch.nn.ReLU ~posterior.noise", r"not what a PosteriorFamily needs"),
         ("model=conv data=linear_gaussian", r"needs images of 1x28x28"),
     ],
 )

@@ -11,8 +11,10 @@ from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import UserError
 from vae_lightning.module import VAE
+from vae_lightning.optimizers import optimizer_of
 from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.runs.curves import JsonLinesLogger, read_curves
+from vae_lightning.timeline import Moment
 from vae_lightning.training import quieten_lightning
 
 Config = dict[str, Any]
@@ -31,16 +33,16 @@ def fitted(config: Config, folder: Path, model: VAE | None = None) -> tuple[VAE,
 
 def test_the_logged_means_are_what_a_plain_loop_computes(tiny: Callable[..., Config], tmp_path: Path) -> None:
     """Five steps of one window, recomputed without Lightning from the same seeds."""
-    config = tiny("kl_weight=0.3", "trainer.max_epochs=1", "beta_schedule=linear", "beta_schedule.warmup=1.0")
+    config = tiny("kl_weight=0.3", "trainer.max_epochs=1", "beta_schedule=linear", "beta_schedule.length=1.0")
     fitted(config, tmp_path)
 
     data = build_data(config)
     model = build_model(config, data.image_shape)
-    optimizer = model.configure_optimizers()
+    optimizer = optimizer_of(model.optimizer, model.parameter_groups())
     rows = []
     for step, batch in zip(range(5), data.train_dataloader(), strict=False):
         noise = torch.randn(1, 100, 3, generator=generator_for(0, Stream.TRAINING_NOISE, step))
-        bound = model.bound(batch.pixels, model.encode(batch.pixels), noise, 0.3 * step / 15)
+        bound = model.bound(batch.pixels, noise, 0.3 * step / 15, Moment(step, 15, 15))
         optimizer.zero_grad()
         bound.loss.backward()
         optimizer.step()
@@ -81,7 +83,7 @@ def test_evaluation_equals_the_bound_over_the_whole_split(tiny: Callable[..., Co
     noise = torch.randn(1, 297, 3, generator=generator_for(0, Stream.EVALUATION_NOISE))
     with torch.no_grad():
         posterior = model.encode(batch.pixels)
-        bound = model.bound(batch.pixels, posterior, noise, 1.0)
+        bound = model.bound(batch.pixels, noise, 1.0, Moment(0, 1, 1))
     assert model.evaluation is not None
     assert model.evaluation.scalars()["elbo"] == pytest.approx(
         -float((bound.distortion + bound.kl_per_unit.sum(1)).double().mean()), rel=1e-6
@@ -106,7 +108,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
             return bound._replace(loss=bound.loss * float("nan"), kl_per_unit=bound.kl_per_unit * float("inf"))
         return bound
 
-    explodes_at_step_17.n_samples = 1  # type: ignore[attr-defined]
+    explodes_at_step_17.n_samples, explodes_at_step_17.estimator = 1, None  # type: ignore[attr-defined]
     model.objective = explodes_at_step_17
     with pytest.raises(UserError, match=r"nan at step 17, .*kl_weight is 1.*Largest terms .*KL of unit \d = inf"):
         fitted(config, tmp_path, model)

@@ -17,6 +17,7 @@ from vae_lightning.data.loader import as_floats
 from vae_lightning.errors import UserError
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.identity import identify
+from vae_lightning.timeline import Moment
 from vae_lightning.training import train
 
 Config = dict[str, Any]
@@ -79,7 +80,22 @@ def test_rerun_keeps_the_earlier_run_aside(tiny: Callable[..., Config]) -> None:
     assert (kept[0] / "results.json").exists()
 
 
-@pytest.mark.parametrize("extra", [[], ["data.binarize=dynamic", "beta_schedule=cyclical"]], ids=["plain", "stateful"])
+STATEFUL = {
+    "plain": [],
+    "binarised, cyclical": ["data.binarize=dynamic", "beta_schedule=cyclical_cosine"],
+    "geco": ["beta_schedule=geco", "beta_schedule.target_distortion=430"],
+    "control_vae, learned sigma": ["beta_schedule=control_vae", "kl_weight=20", "likelihood=gaussian_learned"],
+    "aggressive, cosine": [
+        "optimizer=aggressive",
+        "optimizer.max_steps=20",
+        "lr_schedule=cosine",
+        "data.binarize=dynamic",
+    ],
+    "batch_norm, optimal sigma": ["posterior=batch_norm", "likelihood=gaussian_optimal", "optimizer=separate"],
+}
+
+
+@pytest.mark.parametrize("extra", STATEFUL.values(), ids=STATEFUL.keys())
 def test_an_interrupted_run_ends_as_if_nothing_had_happened(
     extra: list[str], tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,7 +181,7 @@ def test_one_epoch_on_real_mnist_gains_a_hundred_nats(configure: Callable[..., C
     data = build_data(config)
     untrained, test = build_model(config, data.image_shape), next(iter(data.test_dataloader()))
     with torch.no_grad():
-        bound = untrained.bound(test.pixels, untrained.encode(test.pixels), torch.zeros(1, 1000, 2), 1.0)
+        bound = untrained.bound(test.pixels, torch.zeros(1, 1000, 2), 1.0, Moment(0, 600, 600))
     before = -float((bound.distortion + bound.kl_per_unit.sum(1)).mean())
     images = as_floats(data.splits["test"].pixels).flatten(1)
     best_constant = -(784 / 2 * math.log(math.pi) + float(images.var(0, correction=0).sum()))

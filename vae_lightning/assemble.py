@@ -9,10 +9,13 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
 
+from vae_lightning.combinations import check_controller, check_estimator, check_optimizer, check_posterior
 from vae_lightning.data import ImageDataModule
 from vae_lightning.distributions import Likelihood, PosteriorFamily
 from vae_lightning.errors import UserError
-from vae_lightning.module import VAE, OptimizerFactory
+from vae_lightning.module import VAE
+from vae_lightning.objectives import Estimator, Objective
+from vae_lightning.optimizers import OptimizerFactory, optimizer_of
 from vae_lightning.randomness import Stream, seed_for
 
 Config = dict[str, Any]
@@ -39,28 +42,44 @@ def build_data(config: Config) -> ImageDataModule:
 def build_model(config: Config, image_shape: tuple[int, int, int]) -> VAE:
     """Build the VAE with weights that are a function of the seed. Raises UserError where parts do not fit."""
     latent_dim = config["latent_dim"]
-    posterior = _build("posterior", config["posterior"])
+    estimator = _build("estimator", config["estimator"])
+    objective = _build("objective", config["objective"], estimator)
+    beta_schedule = _build("beta_schedule", config["beta_schedule"])
+    posterior = _build("posterior", config["posterior"], latent_dim)
     likelihood = _build("likelihood", config["likelihood"])
-    for key, part, protocol in (("posterior", posterior, PosteriorFamily), ("likelihood", likelihood, Likelihood)):
+    parts = (
+        ("posterior", posterior, PosteriorFamily),
+        ("likelihood", likelihood, Likelihood),
+        ("objective", objective, Objective),
+        ("estimator", estimator, Estimator),
+    )
+    for key, part, protocol in parts:
         if not isinstance(part, protocol):
             raise UserError(f"{key}._target_={config[key]['_target_']}: has not what a {protocol.__name__} needs")
+    check_estimator(objective, estimator)
+    check_posterior(posterior, objective, estimator, latent_dim)
+    check_controller(beta_schedule, posterior, config["kl_weight"])
     optimizer: OptimizerFactory = _build("optimizer", config["optimizer"])
     try:
-        optimizer([torch.nn.Parameter(torch.zeros(1))])
+        trial = optimizer_of(optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(2)])
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"optimizer: {error}") from error
+    check_optimizer(trial, posterior, config["trainer"]["precision"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(config["seed"], Stream.WEIGHTS))
-        encoder = _build("model.encoder", config["model"]["encoder"], image_shape, posterior.n_parameters(latent_dim))
-        decoder = _build("model.decoder", config["model"]["decoder"], latent_dim, image_shape)
+        encoder = _build("model.encoder", config["model"]["encoder"], image_shape, posterior.n_parameters)
+        channels, *size = image_shape
+        output_shape = (channels * likelihood.values_per_pixel, *size)
+        decoder = _build("model.decoder", config["model"]["decoder"], latent_dim, output_shape)
     return VAE(
         encoder=encoder,
         decoder=decoder,
         posterior=posterior,
         likelihood=likelihood,
-        objective=_build("objective", config["objective"]),
-        beta_schedule=_build("beta_schedule", config["beta_schedule"]),
+        objective=objective,
+        beta_schedule=beta_schedule,
         optimizer=optimizer,
+        lr_schedule=_build("lr_schedule", config["lr_schedule"]),
         kl_weight=config["kl_weight"],
         latent_dim=latent_dim,
         seed=config["seed"],

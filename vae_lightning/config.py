@@ -20,8 +20,8 @@ from vae_lightning.spelling import did_you_mean
 Node = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 """A word that may become part of a path."""
-PARTS = {"data", "model.encoder", "model.decoder", "likelihood", "posterior", "objective", "beta_schedule"}
-PARTS |= {"optimizer", "trainer"}
+PARTS = {"data", "model.encoder", "model.decoder", "likelihood", "posterior", "objective", "estimator"}
+PARTS |= {"beta_schedule", "optimizer", "lr_schedule", "trainer"}
 """Keys whose node names by ``_target_`` what to build."""
 
 
@@ -67,8 +67,10 @@ class TopLevel(BaseModel):
     likelihood: Node
     posterior: Node
     objective: Node
+    estimator: Node
     beta_schedule: Node
     optimizer: Node
+    lr_schedule: Node
     trainer: Node
 
 

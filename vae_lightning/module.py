@@ -1,28 +1,36 @@
 """The LightningModule: encoder + decoder + objective. It logs what it minimises and measures what it learned."""
 
-from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
 
+from vae_lightning.beta_schedules import Controller
 from vae_lightning.data import Batch, ImageDataModule
+from vae_lightning.data.loader import as_floats
 from vae_lightning.diagnostics import (
     MeanMoments,
     PosteriorMeanMoments,
     RateDistortion,
     RateDistortionMetric,
     active_units,
+    mutual_information_bound,
 )
 from vae_lightning.diagnostics.term_window import TermWindow, check_finite, check_finite_evaluation, mean_terms
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily
-from vae_lightning.objectives import Bound, Elbo
+from vae_lightning.objectives import Bound, Objective, elbo_terms
+from vae_lightning.optimizers import Aggressive, OptimizerFactory, ParameterGroups, optimizer_of
 from vae_lightning.randomness import Stream, generator_for
+from vae_lightning.ranks import mean_over_ranks
+from vae_lightning.timeline import Moment, Schedule
 
-OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
-BetaSchedule = Callable[[int, int], float]
+N_INFORMATION_IMAGES = 2000
+"""Held-out images, or training images where none are held out, by which aggressive inference judges itself."""
 
 
 class Evaluation(NamedTuple):
@@ -43,8 +51,8 @@ class Evaluation(NamedTuple):
 class VAE(LightningModule):
     """Encoder, decoder and a bound on log p(x), in nats per image.
 
-    The KL weight in force at a step is ``kl_weight * beta_schedule(step, total_steps)``. Noise is a function of
-    (seed, step), drawn for the global batch and sliced by rank, so that one device and several see the same.
+    The KL weight in force at a step is ``kl_weight * beta_schedule(moment)``. Noise is a function of (seed, step),
+    drawn for the global batch and sliced by rank, so that one device and several see the same.
     """
 
     def __init__(
@@ -54,9 +62,10 @@ class VAE(LightningModule):
         decoder: nn.Module,
         posterior: PosteriorFamily,
         likelihood: Likelihood,
-        objective: Elbo,
-        beta_schedule: BetaSchedule,
+        objective: Objective,
+        beta_schedule: Schedule | Controller,
         optimizer: OptimizerFactory,
+        lr_schedule: Schedule,
         kl_weight: float,
         latent_dim: int,
         seed: int,
@@ -69,6 +78,7 @@ class VAE(LightningModule):
         self.objective = objective
         self.beta_schedule = beta_schedule
         self.optimizer = optimizer
+        self.lr_schedule = lr_schedule
         self.kl_weight = kl_weight
         self.latent_dim = latent_dim
         self.seed = seed
@@ -96,16 +106,36 @@ class VAE(LightningModule):
     def bound(
         self,
         pixels: Float[Tensor, "batch channels height width"],
-        posterior: Posterior,
         noise: Float[Tensor, "samples batch latent"],
-        kl_weight: float,
+        kl_weight: float | Float[Tensor, ""],
+        moment: Moment,
     ) -> Bound:
-        return self.objective(pixels, posterior, self.decoder, self.likelihood, noise, kl_weight)
+        """Return the objective of a batch: its loss, and the unweighted terms."""
+        return self.objective(pixels, self.encode(pixels), self.decoder, self.likelihood, noise, kl_weight, moment)
+
+    def parameter_groups(self) -> ParameterGroups:
+        """Return the encoder's parameters and the decoder's, each with those of its distribution."""
+        sides = ((self.encoder, self.posterior), (self.decoder, self.likelihood))
+        return [
+            {"params": [p for part in side if isinstance(part, nn.Module) for p in part.parameters()]} for side in sides
+        ]
 
     # Training ---------------------------------------------------------------------------------------------------
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer(self.parameters())
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        optimizer = optimizer_of(self.optimizer, self.parameter_groups())
+        # The length is known from here on: Lightning calls this once its data are set up.
+        total_steps = int(self.trainer.estimated_stepping_batches)
+        self._length = (total_steps, int(self.trainer.num_training_batches))
+        schedule = LambdaLR(optimizer, lambda step: self.lr_schedule(self.moment(step)))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @property
+    def running_optimizer(self) -> Optimizer:
+        """The one optimiser that Lightning runs with."""
+        optimizer = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(optimizer, Optimizer)  # noqa: S101 (configure_optimizers returns one)
+        return optimizer
 
     @property
     def data(self) -> ImageDataModule:
@@ -115,26 +145,47 @@ class VAE(LightningModule):
 
     def on_fit_start(self) -> None:
         self.log_interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        self.total_steps = int(self.trainer.estimated_stepping_batches)
 
-    def kl_weight_at(self, step: int) -> float:
-        return self.kl_weight * self.beta_schedule(step, self.total_steps)
+    def moment(self, step: int) -> Moment:
+        """Return where ``step`` stands in the run that the Trainer is set to."""
+        return Moment(step, *self._length)
 
-    def training_noise(self, step: int, n_images: int) -> Float[Tensor, "samples batch latent"]:
+    def training_noise(
+        self, n_images: int, *position: int, stream: Stream = Stream.TRAINING_NOISE
+    ) -> Float[Tensor, "samples batch latent"]:
         world_size, rank = self.trainer.world_size, self.trainer.global_rank
-        generator = generator_for(self.seed, Stream.TRAINING_NOISE, step, device=self.device)
-        shape = (self.objective.n_samples, n_images * world_size, self.latent_dim)
-        noise = torch.randn(shape, generator=generator, device=self.device)
+        generator = generator_for(self.seed, stream, *position, device=self.device)
+        noise = self.posterior.noise((self.objective.n_samples, n_images * world_size, self.latent_dim), generator)
         return noise[:, rank * n_images : (rank + 1) * n_images]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         step = self.global_step
-        noise = self.training_noise(step, len(batch.pixels))
-        bound = self.bound(batch.pixels, self.encode(batch.pixels), noise, self.kl_weight_at(step))
-        self._window.add(bound)
+        moment = self.moment(step)
+        kl_weight = self.kl_weight * self.beta_schedule(moment)
+        optimizer = self.running_optimizer
+        if isinstance(optimizer, Aggressive) and optimizer.aggressive:
+            self._refine_encoder(optimizer, batch, kl_weight, moment)
+        bound = self.bound(batch.pixels, self.training_noise(len(batch.pixels), step), kl_weight, moment)
+        self._window.add(bound, kl_weight)
+        if isinstance(self.beta_schedule, Controller):
+            means = bound.distortion.detach().mean(), bound.kl_per_unit.detach().sum(-1).mean()
+            self.beta_schedule.observe(*(mean_over_ranks(mean) for mean in means))
         if (step + 1) % self.log_interval == 0:
             self._log_window(step + 1)
         return bound.loss
+
+    def _refine_encoder(
+        self, optimizer: Aggressive, batch: Batch, kl_weight: float | Float[Tensor, ""], moment: Moment
+    ) -> None:
+        """Let the encoder catch up: first on this batch, then on batches drawn for it."""
+        loader = self.data.train_dataloader()
+
+        def loss_of(index: int) -> Float[Tensor, ""]:
+            pixels = batch.pixels if index == 0 else loader.drawn_batch(moment.step, index).pixels
+            noise = self.training_noise(len(pixels), moment.step, index, stream=Stream.REFINEMENT_NOISE)
+            return self.bound(pixels, noise, kl_weight, moment).loss
+
+        optimizer.refine_encoder(loss_of, self.trainer.gradient_clip_val)
 
     def on_train_epoch_end(self) -> None:
         if len(self._window):
@@ -145,12 +196,14 @@ class VAE(LightningModule):
         window = self._checked_window(next_step)
         self._window.clear()
         values = {f"train/{name}": value for name, value in mean_terms(window).items()}
-        values["train/kl_weight"] = self.kl_weight_at(next_step - 1)
+        values["train/learning_rate"] = self.running_optimizer.param_groups[0]["lr"]
+        if (variance := self.likelihood.variance) is not None:
+            values["train/decoder_variance"] = variance
         self.log_dict(values, sync_dist=True)  # equal on all ranks already; said so to Lightning
 
     def _checked_window(self, next_step: int) -> Float[Tensor, "steps columns"]:
         window: Tensor = self.trainer.strategy.reduce(self._window.stacked(), reduce_op="mean")
-        check_finite(window, next_step - len(window), self.kl_weight_at)
+        check_finite(window, next_step - len(window))
         return window
 
     # Evaluation -------------------------------------------------------------------------------------------------
@@ -165,9 +218,12 @@ class VAE(LightningModule):
 
     def _draw_evaluation_noise(self, split: str) -> None:
         """Noise as a function of (seed, image): the result does not depend on batches, ranks or the epoch."""
+        n_images = len(self.data.splits[split].pixels)
+        self._evaluation_noise = self._noise_of_images(self.objective.n_samples, n_images)
+
+    def _noise_of_images(self, n_samples: int, n_images: int) -> Float[Tensor, "samples n latent"]:
         generator = generator_for(self.seed, Stream.EVALUATION_NOISE, device=self.device)
-        shape = (self.objective.n_samples, len(self.data.splits[split].pixels), self.latent_dim)
-        self._evaluation_noise = torch.randn(shape, generator=generator, device=self.device)
+        return self.posterior.noise((n_samples, n_images, self.latent_dim), generator)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch)
@@ -180,6 +236,16 @@ class VAE(LightningModule):
         split = self.data.curve_split
         values = {f"{split}/{name}": value for name, value in self.evaluation.scalars().items()}
         self.log_dict(values, sync_dist=True)
+        optimizer = self.running_optimizer
+        if isinstance(optimizer, Aggressive):
+            optimizer.judge(self._information())
+
+    @torch.no_grad()
+    def _information(self) -> float:
+        """Return a bound on the mutual information of images and codes. Nothing is decided on test images."""
+        images = self.data.splits["val" if "val" in self.data.splits else "train"]
+        pixels = as_floats(images.pixels[:N_INFORMATION_IMAGES].to(self.device))
+        return float(mutual_information_bound(self.encode(pixels), self._noise_of_images(1, len(pixels))))
 
     def on_test_epoch_end(self) -> None:
         self.evaluation = self._finish_evaluation()
@@ -187,8 +253,7 @@ class VAE(LightningModule):
     def _evaluate(self, batch: Batch) -> None:
         posterior = self.encode(batch.pixels)
         noise = self._evaluation_noise[:, batch.rows]
-        bound = self.bound(batch.pixels, posterior, noise, self.kl_weight)
-        self.terms.update(bound.distortion, bound.kl_per_unit)
+        self.terms.update(*elbo_terms(batch.pixels, posterior, self.decoder, self.likelihood, noise))
         self.means.update(posterior.mean)
 
     def _finish_evaluation(self) -> Evaluation:

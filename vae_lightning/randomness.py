@@ -22,6 +22,9 @@ class Stream(IntEnum):
     FIXED_BINARIZATION = 6
     SYNTHETIC_DATA = 7
     PRIOR_SAMPLES = 8
+    REFINEMENT_NOISE = 9
+    REFINEMENT_BATCH = 10
+    REFINEMENT_BINARIZATION = 11
 
 
 def seed_for(seed: int, stream: Stream, *position: int) -> int:

@@ -19,6 +19,7 @@ from rich.console import Console
 from vae_lightning import __version__
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import EpochProgress, RunFigures, UnitMonitor
+from vae_lightning.combinations import check_pixels, kl_computation, known_bias
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import UserError
@@ -61,6 +62,7 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
     quieten_lightning()
     data = build_data(config)
     model = build_model(config, data.image_shape)
+    check_pixels(model.likelihood, not data.splits["train"].pixels.is_floating_point())
     figures = RunFigures(identity.directory)
     timer = Timer(interval="epoch", verbose=False)  # its state is in the checkpoint: a resumed run counts all its time
     callbacks = [UnitMonitor(), EpochProgress(console), figures, timer]
@@ -84,7 +86,7 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
             wandb.finish(exit_code=int(failed))
             if command := sync_command(identity.directory):
                 console.print(f"W&B was offline; to upload this run later: {command}", soft_wrap=True)
-    description = _description(config, identity, trainer, model.likelihood.variance)
+    description = _description(config, identity, trainer, model)
     return {**description, "seconds": round(timer.time_elapsed("train"), 3), **_test_results(model), **figures.kinds}
 
 
@@ -130,7 +132,8 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
     held_out = f"{len(data.splits['val'].pixels):,} validation, " if data.curve_split == "val" else ""
     encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder))
     variance = model.likelihood.variance
-    names = {key: config[key]["_target_"].rsplit(".")[-1] for key in ("likelihood", "objective", "beta_schedule")}
+    parts = ("objective", "estimator", "likelihood", "posterior", "beta_schedule")
+    names = {part: _named(config[part]) for part in parts}
     n_batches = SMOKE_BATCHES if config["smoke"] else len(training) // data.batch_size
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
     rows = [
@@ -138,13 +141,31 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
         ("writes to", str(identity.directory)),
         ("data", f"{len(training):,} training, {held_out}{len(test):,} test images of {shape}"),
         ("model", f"{config['model']['name']}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}"),
-        ("objective", f"{names['objective']}, {names['likelihood']}, beta schedule {names['beta_schedule']}"),
+        ("objective", f"{names['objective']} by {names['estimator']}, beta schedule {names['beta_schedule']}"),
+        ("densities", f"{names['likelihood']}, {names['posterior']}; KL term {_kl_computation(model)}"),
         ("collapse", critical_text(model.kl_weight, variance) + (SURVIVAL if variance else "")),
         ("length", f"epochs: {trainer.max_epochs}, each of {n_batches} batches of {data.batch_size}"),
         ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}"),
         ("W&B", _wandb_state(trainer)),
     ]
+    if bias := known_bias(model.objective, model.objective.estimator):
+        rows.append(("note", bias))
     return facts("vae-train", rows)
+
+
+def _named(node: Config) -> str:
+    """Return what a node builds, with what is built inside it: LocationScalePosterior(laplace_noise)."""
+    inner = ", ".join(_named(item) for item in node.values() if isinstance(item, dict) and "_target_" in item)
+    name: str = node["_target_"].rsplit(".")[-1]
+    return f"{name}({inner})" if inner else name
+
+
+def _kl_computation(model: VAE) -> str:
+    model.eval()  # so that looking at a posterior moves no running statistics
+    outputs = torch.zeros((1, model.posterior.n_parameters))
+    told = kl_computation(model.objective, model.posterior(outputs))
+    model.train()
+    return told
 
 
 def _wandb_state(trainer: Trainer) -> str:
@@ -152,7 +173,8 @@ def _wandb_state(trainer: Trainer) -> str:
     return "disabled" if not runs else "offline, kept in the run directory" if runs[0].offline else runs[0].url
 
 
-def _description(config: Config, identity: RunIdentity, trainer: Trainer, variance: float | None) -> dict[str, Any]:
+def _description(config: Config, identity: RunIdentity, trainer: Trainer, model: VAE) -> dict[str, Any]:
+    variance = model.likelihood.variance  # as it ended, where it is learned
     return {
         "run": identity.directory.name,
         "study": config["study"]["name"],
@@ -160,7 +182,9 @@ def _description(config: Config, identity: RunIdentity, trainer: Trainer, varian
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "fingerprint": identity.fingerprint,
         "kl_weight": config["kl_weight"],
+        "decoder_variance": variance,
         "kl_weight_times_variance": None if variance is None else config["kl_weight"] * variance,
+        "kl_computation": _kl_computation(model),
         "latent_dim": config["latent_dim"],
         "seed": config["seed"],
         "epochs": trainer.current_epoch,

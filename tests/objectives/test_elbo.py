@@ -4,39 +4,23 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from models import DECODER, LIKELIHOOD, MOMENT, PIXELS, POSTERIOR, VARIANCE, gaussian, identity, normals, true_posterior
+from torch import Tensor
 
-from vae_lightning.distributions import DiagonalGaussian, GaussianLikelihood
-from vae_lightning.objectives import Elbo
+from vae_lightning.objectives import Bound, Elbo, Pathwise, elbo_terms
 
-VARIANCE = 0.3
-LIKELIHOOD = GaussianLikelihood(variance=VARIANCE, mean="identity")
-GENERATOR = torch.Generator().manual_seed(0)
+ELBO = Elbo(Pathwise(kl="closed_form"), n_samples=1)
 
 
-def randn(*shape: int) -> torch.Tensor:
-    return torch.randn(shape, generator=GENERATOR, dtype=torch.float64)
-
-
-class Linear(nn.Module):
-    def __init__(self, n_pixels: int, latent_dim: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(randn(n_pixels, latent_dim))
-
-    def forward(self, codes: torch.Tensor) -> torch.Tensor:
-        return (codes @ self.weight.T).reshape(len(codes), 1, 1, -1)
-
-
-PIXELS = randn(5, 1, 1, 4)
-POSTERIOR = DiagonalGaussian(randn(5, 2), randn(5, 2) - 1)
-DECODER = Linear(4, 2)
+def bound_of(noise: Tensor, kl_weight: float | Tensor, objective: Elbo = ELBO) -> Bound:
+    return objective(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, noise, kl_weight, MOMENT)
 
 
 def test_many_samples_reach_the_closed_form_of_the_distortion() -> None:
     n_samples = 200_000
-    bound = Elbo(n_samples=n_samples)(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, randn(n_samples, 5, 2), kl_weight=1.0)
+    bound = bound_of(normals(n_samples, 5, 2), 1.0)
     residual = PIXELS.flatten(1) - POSTERIOR.mean @ DECODER.weight.T
-    spread = POSTERIOR.log_variance.exp() @ DECODER.weight.square().sum(0)
+    spread = POSTERIOR.log_squared_scale.exp() @ DECODER.weight.square().sum(0)
     expected = 0.5 * ((residual.square().sum(1) + spread) / VARIANCE + 4 * math.log(2 * math.pi * VARIANCE))
     torch.testing.assert_close(bound.distortion, expected, rtol=0.01, atol=0)
 
@@ -44,16 +28,7 @@ def test_many_samples_reach_the_closed_form_of_the_distortion() -> None:
 def test_at_the_true_posterior_every_sample_gives_log_px() -> None:
     """p(z) = N(0, 1), p(x|z) = N(z, s2): the posterior is Gaussian and the ELBO is tight."""
     x = PIXELS[:, :, :, :1]
-    gain = 1 / (1 + VARIANCE)
-    posterior = DiagonalGaussian(
-        gain * x.flatten(1), torch.full((5, 1), math.log(VARIANCE * gain), dtype=torch.float64)
-    )
-
-    def decoder(codes: torch.Tensor) -> torch.Tensor:
-        return codes.reshape(-1, 1, 1, 1)
-
-    noise = randn(400_000, 5, 1)
-    bound = Elbo(n_samples=len(noise))(x, posterior, decoder, LIKELIHOOD, noise, kl_weight=1.0)
+    bound = ELBO(x, true_posterior(x), identity, LIKELIHOOD, normals(400_000, 5, 1), 1.0, MOMENT)
     elbo = -(bound.distortion + bound.kl_per_unit.sum(-1))
     log_px = torch.distributions.Normal(0.0, math.sqrt(1 + VARIANCE)).log_prob(x.flatten())
     torch.testing.assert_close(elbo, log_px, rtol=0, atol=0.01)
@@ -61,9 +36,8 @@ def test_at_the_true_posterior_every_sample_gives_log_px() -> None:
 
 @pytest.mark.parametrize("kl_weight", [0.0, 0.01, 7.5])
 def test_the_kl_weight_touches_the_loss_only(kl_weight: float) -> None:
-    noise = randn(1, 5, 2)
-    weighted = Elbo(n_samples=1)(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, noise, kl_weight)
-    plain = Elbo(n_samples=1)(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, noise, 1.0)
+    noise = normals(1, 5, 2)
+    weighted, plain = bound_of(noise, kl_weight), bound_of(noise, 1.0)
     assert torch.equal(weighted.distortion, plain.distortion)
     assert torch.equal(weighted.kl_per_unit, POSTERIOR.kl_per_unit())
     expected = plain.distortion.mean() + kl_weight * POSTERIOR.kl_per_unit().sum(-1).mean()
@@ -71,9 +45,9 @@ def test_the_kl_weight_touches_the_loss_only(kl_weight: float) -> None:
 
 
 def test_the_average_over_samples_is_the_average_of_single_samples() -> None:
-    noise = randn(3, 5, 2)
-    together = Elbo(n_samples=3)(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, noise, 0.5)
-    single = [Elbo(n_samples=1)(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, one, 0.5).loss for one in noise.split(1)]
+    noise = normals(3, 5, 2)
+    together = bound_of(noise, 0.5)
+    single = [bound_of(one, 0.5).loss for one in noise.split(1)]
     torch.testing.assert_close(together.loss, torch.stack(single).mean())
 
 
@@ -83,27 +57,54 @@ def test_gradient_is_right_on_the_scalar_model() -> None:
     mean = torch.full((1, 1), m, dtype=torch.float64, requires_grad=True)
     log_variance = torch.full((1, 1), 2 * math.log(s), dtype=torch.float64, requires_grad=True)
 
-    def decoder(codes: torch.Tensor) -> torch.Tensor:
-        return codes.reshape(-1, 1, 1, 1)
-
     pixels = torch.full((1, 1, 1, 1), x, dtype=torch.float64)
-    noise = randn(100_000, 1, 1)
+    noise = normals(100_000, 1, 1)
     noise = torch.cat([noise, -noise])  # antithetic: the mean of the noise is exactly 0
     noise = noise / noise.square().mean().sqrt()  # and its second moment exactly 1
-    posterior = DiagonalGaussian(mean, log_variance)
-    Elbo(n_samples=len(noise))(pixels, posterior, decoder, LIKELIHOOD, noise, 1.0).loss.backward()
+    ELBO(pixels, gaussian(mean, log_variance), identity, LIKELIHOOD, noise, 1.0, MOMENT).loss.backward()
     assert -mean.grad.item() == pytest.approx((x - m) / VARIANCE - m, rel=1e-9)
     by_s = -s / VARIANCE - s + 1 / s
     assert -log_variance.grad.item() == pytest.approx(by_s * s / 2, rel=1e-9)  # ds / d log s^2 = s / 2
 
 
-def test_many_runs_at_once_under_vmap() -> None:
-    """Noise and KL weight are arguments, so that runs with different weights can share one call."""
-    weights = torch.tensor([0.1, 1.0, 10.0], dtype=torch.float64)
-    noise = randn(3, 1, 5, 2)
+def test_the_sampled_kl_is_another_estimate_of_the_same_loss_and_is_never_what_is_reported() -> None:
+    sampled = Elbo(Pathwise(kl="sampled"), n_samples=1)
+    noise = normals(200_000, 5, 2)
+    torch.testing.assert_close(bound_of(noise, 2.0, sampled).loss, bound_of(noise, 2.0).loss, rtol=1e-3, atol=0)
+    few = bound_of(noise[:1], 2.0, sampled)
+    assert (few.loss - bound_of(noise[:1], 2.0).loss).abs().item() > 1e-3
+    assert torch.equal(few.kl_per_unit, POSTERIOR.kl_per_unit())
 
-    def loss(noise: torch.Tensor, kl_weight: torch.Tensor) -> torch.Tensor:
-        return Elbo(n_samples=1)(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, noise, kl_weight).loss
 
-    expected = torch.stack([loss(*pair) for pair in zip(noise, weights, strict=True)])
-    torch.testing.assert_close(torch.func.vmap(loss)(noise, weights), expected)
+class NoClosedForm:
+    """A posterior of a user's, whose KL nobody has worked out."""
+
+    mean = POSTERIOR.mean
+
+    def __init__(self) -> None:
+        self.sample = POSTERIOR.sample
+        self.log_prob_per_unit = POSTERIOR.log_prob_per_unit
+
+    def kl_per_unit(self) -> None:
+        return None
+
+    def detached(self) -> "NoClosedForm":
+        return self
+
+
+def test_without_a_closed_form_the_kl_comes_from_the_same_samples() -> None:
+    noise = normals(200_000, 5, 2)
+    bound = ELBO(PIXELS, NoClosedForm(), DECODER, LIKELIHOOD, noise, 1.0, MOMENT)
+    torch.testing.assert_close(bound.kl_per_unit, POSTERIOR.kl_per_unit(), rtol=0, atol=0.02)
+    torch.testing.assert_close(bound.loss, bound_of(noise, 1.0).loss, rtol=1e-3, atol=0)
+    terms = elbo_terms(PIXELS, NoClosedForm(), DECODER, LIKELIHOOD, noise[:7])
+    log_q = POSTERIOR.log_prob_per_unit(POSTERIOR.sample(noise[:7]))
+    log_p = torch.distributions.Normal(0.0, 1.0).log_prob(POSTERIOR.sample(noise[:7]))
+    torch.testing.assert_close(terms.kl_per_unit, (log_q - log_p).mean(0))
+
+
+def test_what_is_measured_is_the_bounds_own_terms() -> None:
+    noise = normals(3, 5, 2)
+    terms, bound = elbo_terms(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, noise), bound_of(noise, 0.1)
+    torch.testing.assert_close(terms.distortion, bound.distortion.detach())
+    assert torch.equal(terms.kl_per_unit, bound.kl_per_unit)

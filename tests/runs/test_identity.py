@@ -30,7 +30,9 @@ def test_what_does_not_decide_the_result_does_not_change_the_run(
     ["kl_weight=1.1", "latent_dim=3", "seed=1", "smoke=true", "data=digits", "data.batch_size=50",
      "data.binarize=static",
      "model=conv", "model.encoder.activation=tanh", "likelihood=bernoulli", "likelihood.variance=1",
-     "objective.n_samples=2", "beta_schedule=linear", "optimizer.lr=0.01", "trainer.max_epochs=11",
+     "objective.n_samples=2", "beta_schedule=linear", "objective=free_bits", "estimator=sticking_the_landing",
+     "estimator.kl=sampled", "lr_schedule=cosine", "optimizer=separate", "posterior=laplace", "optimizer.lr=0.01",
+     "trainer.max_epochs=11",
      "trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1.0", "data.validation_size=5000"],
 )  # fmt: skip
 def test_what_decides_the_result_makes_another_run(override: str, configure: Callable[..., Config]) -> None:
@@ -51,4 +53,4 @@ def test_the_directory_can_be_read(configure: Callable[..., Config]) -> None:
 
 def test_the_title_carries_the_critical_quantity(configure: Callable[..., Config]) -> None:
     assert "kl_weight·σ² 0.005" in identity(configure("experiment=seed")).title
-    assert "kl_weight·σ² not defined" in identity(configure("likelihood=bernoulli")).title
+    assert "no fixed σ²" in identity(configure("likelihood=bernoulli")).title

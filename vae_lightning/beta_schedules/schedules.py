@@ -1,27 +1,68 @@
-"""Beta schedules: step -> multiplier in [0, 1] of the KL weight, pure functions of the step.
+"""Beta schedules without feedback: moment -> multiplier in [0, 1] of the KL weight, as pure functions.
 
-Steps are optimiser steps counted from 0; ``total_steps`` is the length of the run. Lengths are shares of the run.
-A schedule holds its last value past the end, except the cyclical one, which goes on cycling.
+A schedule holds its last value past the end of the run, except the cyclical one, which goes on cycling.
 """
 
-from typing import Annotated
+import math
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-Share = Annotated[float, Field(gt=0, le=1)]
+from vae_lightning.timeline import Length, Moment, steps_of
+
+Shape = Literal["linear", "sigmoid", "cosine"]
 
 
-def constant(step: int, total_steps: int) -> float:
+def logistic(x: float) -> float:
+    """Return 1 / (1 + exp(-x)) without overflow."""
+    return 0.5 * (1 + math.tanh(0.5 * x))
+
+
+SHAPES: dict[str, Callable[[float], float]] = {
+    "linear": lambda v: v,
+    "sigmoid": lambda v: logistic(12 * v - 6),
+    "cosine": lambda v: 0.5 * (1 - math.cos(math.pi * v)),
+}
+"""How a rise goes from v = 0 to v = 1 (Fu et al. 2019, section 4)."""
+
+
+def constant(moment: Moment) -> float:
     """Return 1 at every step."""
     return 1.0
 
 
-def linear(step: int, total_steps: int, *, warmup: Share) -> float:
-    """Rise from 0 to 1 over the first ``warmup`` of the run, then stay (Bowman et al. 2016; Sonderby et al. 2016)."""
-    return min(1.0, step / (warmup * total_steps))
+def rise(moment: Moment, *, shape: Literal["linear", "cosine"], length: Length) -> float:
+    """Rise from 0 to 1 over ``length``, then stay (linear: Sonderby et al. 2016).
+
+    Args:
+        moment: where the run stands.
+        shape: linear v, or cosine (1 - cos(pi v)) / 2.
+        length: a share of the run, or epochs.
+    """
+    v = moment.step / steps_of(length, moment.steps_per_epoch, moment.total_steps)
+    return SHAPES[shape](v) if v < 1 else 1.0
 
 
-def cyclical(step: int, total_steps: int, *, n_cycles: Annotated[int, Field(ge=1)], ramp: Share) -> float:
-    """Rise from 0 to 1 over ``ramp`` of each of ``n_cycles`` equal cycles, stay, restart (Fu et al. 2019, eq. 6)."""
-    position = (step * n_cycles % total_steps) / total_steps
-    return min(1.0, position / ramp)
+def sigmoid(moment: Moment, *, midpoint: Length, width: Length) -> float:
+    """Return 1 / (1 + exp(-k (t - t0))), t0 = ``midpoint``, k = 12 / ``width`` (Bowman et al. 2016, section 3.1).
+
+    Within ``width`` around the midpoint it goes from 0.0025 to 0.9975.
+    """
+    t0, extent = (steps_of(length, moment.steps_per_epoch, moment.total_steps) for length in (midpoint, width))
+    return logistic(12 * (moment.step - t0) / extent)
+
+
+def cyclical(moment: Moment, *, shape: Shape, n_cycles: Annotated[int, Field(ge=1)], ramp: Length) -> float:
+    """Rise from 0 to 1 over ``ramp`` of each of ``n_cycles`` equal cycles, stay, restart (Fu et al. 2019, eq. 6-7).
+
+    Args:
+        moment: where the run stands.
+        shape: of the rise.
+        n_cycles: M, cycles in the run.
+        ramp: R, a share of a cycle, or epochs; after it the multiplier is 1.
+    """
+    # Whole numbers first: a cycle may be no whole number of steps, and its start must still be exactly 0.
+    position = (moment.step * n_cycles % moment.total_steps) / n_cycles
+    v = position / steps_of(ramp, moment.steps_per_epoch, moment.total_steps / n_cycles)
+    return SHAPES[shape](v) if v <= 1 else 1.0

@@ -73,25 +73,27 @@ class TrainingLoader:
         first = resume_at["next_batch"] if resume_at is not None and resumes else 0
         for index in range(first, len(self)):
             self._next_batch = index + 1
-            yield self._batch(index, order[index * self.batch_size : (index + 1) * self.batch_size])
+            position = (Stream.TRAINING_BINARIZATION, self.sampler.epoch, index)
+            yield self._batch(order[index * self.batch_size : (index + 1) * self.batch_size], position)
 
-    def _batch(self, index: int, global_rows: Int[Tensor, " global_batch"]) -> Batch:
+    def drawn_batch(self, *position: int) -> Batch:
+        """Return this rank's share of a batch drawn at random, as a function of the seed and a position."""
+        generator = generator_for(self.sampler.seed, Stream.REFINEMENT_BATCH, *position)
+        rows = torch.randint(len(self.images.pixels), (self.batch_size,), generator=generator)
+        return self._batch(rows.to(self.images.pixels.device), (Stream.REFINEMENT_BINARIZATION, *position))
+
+    def _batch(self, global_rows: Int[Tensor, " global_batch"], position: tuple[Stream | int, ...]) -> Batch:
         rows = global_rows[self.share]
         chosen = self.images.select(rows)
         pixels = as_floats(chosen.pixels)
         if self.dynamic_binarization:
-            pixels = (self._uniform(index, pixels)[self.share] < pixels).float()
+            pixels = (self._uniform(position, pixels)[self.share] < pixels).float()
         return Batch(pixels, chosen.labels, rows)
 
-    def _uniform(self, index: int, pixels: Tensor) -> Tensor:
+    def _uniform(self, position: tuple[Stream | int, ...], pixels: Tensor) -> Tensor:
         """Draw for the whole global batch, so that the ranks together see what one device would."""
-        generator = generator_for(
-            self.sampler.seed,
-            Stream.TRAINING_BINARIZATION,
-            self.sampler.epoch,
-            index,
-            device=pixels.device,
-        )
+        stream, *where = position
+        generator = generator_for(self.sampler.seed, Stream(stream), *where, device=pixels.device)
         shape = (self.batch_size, *pixels.shape[1:])
         return torch.rand(shape, generator=generator, device=pixels.device)
 

@@ -2,6 +2,7 @@
 
 from vae_lightning.diagnostics.active_units import MeanMoments, PosteriorMeanMoments, active_units
 from vae_lightning.diagnostics.kinds import NearestKinds
+from vae_lightning.diagnostics.mutual_information import mutual_information_bound
 from vae_lightning.diagnostics.rate_distortion import RateDistortion, RateDistortionMetric
 
 __all__ = [
@@ -11,4 +12,5 @@ __all__ = [
     "RateDistortion",
     "RateDistortionMetric",
     "active_units",
+    "mutual_information_bound",
 ]

@@ -1,7 +1,6 @@
 """The terms of the last training steps, kept on the device and read once every few steps."""
 
 import math
-from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -15,7 +14,7 @@ REMEDY = "Try a smaller optimizer.lr, a larger likelihood.variance or a smaller 
 
 
 class TermWindow:
-    """Collects a row per step: loss, distortion, then the KL of each unit, averaged over the batch.
+    """Collects a row per step: loss, KL weight in force, distortion, KL of each unit, averaged over the batch.
 
     Reading a number from a device waits for it; so nothing is read from the rows while they are added.
     """
@@ -27,8 +26,9 @@ class TermWindow:
         return len(self.rows)
 
     @torch.no_grad()
-    def add(self, bound: Bound) -> None:
-        terms = torch.stack([bound.loss, bound.distortion.mean()])
+    def add(self, bound: Bound, kl_weight: float | Float[Tensor, ""]) -> None:
+        weight = torch.as_tensor(kl_weight, dtype=bound.loss.dtype, device=bound.loss.device)
+        terms = torch.stack([bound.loss, weight, bound.distortion.mean()])
         self.rows.append(torch.cat([terms, bound.kl_per_unit.mean(0)]))
 
     def stacked(self) -> Float[Tensor, "steps columns"]:
@@ -39,13 +39,19 @@ class TermWindow:
 
 
 def mean_terms(window: Float[Tensor, "steps columns"]) -> dict[str, float]:
-    """Return the means over the steps, in nats per image."""
-    loss, distortion, *kl_per_unit = window.mean(0).tolist()
+    """Return the means over the steps, in nats per image, and the KL weight in force at the last of them."""
+    loss, _, distortion, *kl_per_unit = window.mean(0).tolist()
     kl = sum(kl_per_unit)
-    return {"loss": loss, "elbo": -(distortion + kl), "kl": kl, "distortion": distortion}
+    return {
+        "loss": loss,
+        "elbo": -(distortion + kl),
+        "kl": kl,
+        "distortion": distortion,
+        "kl_weight": float(window[-1, 1]),
+    }
 
 
-def check_finite(window: Float[Tensor, "steps columns"], first_step: int, kl_weight_at: Callable[[int], float]) -> None:
+def check_finite(window: Float[Tensor, "steps columns"], first_step: int) -> None:
     """Raise when a step's terms were not finite.
 
     Raises:
@@ -55,14 +61,14 @@ def check_finite(window: Float[Tensor, "steps columns"], first_step: int, kl_wei
     if not bad.any():
         return
     row = int(bad.nonzero()[0])
-    loss, *terms = window[row].tolist()
+    loss, kl_weight, *terms = window[row].tolist()
     names = ["distortion", *(f"KL of unit {unit}" for unit in range(len(terms) - 1))]
     # Not-a-number compares with nothing, so it is put first by hand.
     ranked = sorted(zip(names, terms, strict=True), key=lambda pair: (not math.isnan(pair[1]), -abs(pair[1])))
     largest = ", ".join(f"{name} = {value:.4g}" for name, value in ranked[:N_LARGEST_TERMS])
     step = first_step + row
     raise UserError(
-        f"the loss is not finite: it is {loss:.4g} at step {step}, where kl_weight is {kl_weight_at(step):g}. "
+        f"the loss is not finite: it is {loss:.4g} at step {step}, where kl_weight is {kl_weight:g}. "
         f"Largest terms (nats per image): {largest}. {REMEDY}"
     )
 

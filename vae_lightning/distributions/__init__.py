@@ -1,15 +1,47 @@
 """Posteriors and likelihoods; the prior is N(0, I)."""
 
-from vae_lightning.distributions.gaussian import DiagonalGaussian, DiagonalPosterior
-from vae_lightning.distributions.likelihoods import BernoulliLikelihood, GaussianLikelihood
+from vae_lightning.distributions.batch_norm import BatchNormPosterior
+from vae_lightning.distributions.bernoulli import BernoulliLikelihood, ContinuousBernoulliLikelihood
+from vae_lightning.distributions.discretized_logistic import DiscretizedLogisticLikelihood
+from vae_lightning.distributions.full_covariance import FullCovariancePosterior, FullGaussian
+from vae_lightning.distributions.gaussian import (
+    GaussianLearnedLikelihood,
+    GaussianLikelihood,
+    GaussianOptimalLikelihood,
+    GaussianPerPixelLikelihood,
+)
+from vae_lightning.distributions.location_scale import LocationScale, LocationScalePosterior
+from vae_lightning.distributions.point import Point, PointPosterior
 from vae_lightning.distributions.protocols import Likelihood, Posterior, PosteriorFamily
+from vae_lightning.distributions.standard_noise import (
+    StandardNoise,
+    gaussian_noise,
+    laplace_noise,
+    logistic_noise,
+    student_t_noise,
+)
 
 __all__ = [
+    "BatchNormPosterior",
     "BernoulliLikelihood",
-    "DiagonalGaussian",
-    "DiagonalPosterior",
+    "ContinuousBernoulliLikelihood",
+    "DiscretizedLogisticLikelihood",
+    "FullCovariancePosterior",
+    "FullGaussian",
+    "GaussianLearnedLikelihood",
     "GaussianLikelihood",
+    "GaussianOptimalLikelihood",
+    "GaussianPerPixelLikelihood",
     "Likelihood",
+    "LocationScale",
+    "LocationScalePosterior",
+    "Point",
+    "PointPosterior",
     "Posterior",
     "PosteriorFamily",
+    "StandardNoise",
+    "gaussian_noise",
+    "laplace_noise",
+    "logistic_noise",
+    "student_t_noise",
 ]

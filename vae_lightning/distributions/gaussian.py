@@ -1,45 +1,253 @@
-"""The diagonal Gaussian posterior against the prior N(0, I): samples, log-density and KL, as pure functions."""
+"""Gaussian pixels: one fixed variance, one learned, the batch's own, or one per pixel from the network.
+
+All in nats per image. Values may have leading sample dimensions that the images lack.
+"""
 
 import math
-from typing import NamedTuple
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from pydantic import Field
+from torch import Generator, Tensor, nn
 
 from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.ranks import mean_over_ranks
+
+IMAGE_DIMS = (-3, -2, -1)
+Mean = Literal["sigmoid", "identity"]
+Variance = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LogSigma = Annotated[float, Field(allow_inf_nan=False)]
+RUNNING_MOMENTUM = 0.01
+"""Weight of a training batch in the running mean squared error of :class:`GaussianOptimalLikelihood`."""
 
 
-class DiagonalGaussian(NamedTuple):
-    """q(z|x) = N(mean, diag exp(log_variance)) for a batch of images."""
-
-    mean: Float[Tensor, "batch latent"]
-    log_variance: Float[Tensor, "batch latent"]
-
-    def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]:
-        """Return mean + standard deviation x noise (the reparameterisation of Kingma & Welling 2013, section 2.4)."""
-        return self.mean + torch.exp(0.5 * self.log_variance) * noise
-
-    def kl_per_unit(self) -> Float[Tensor, "batch latent"]:
-        """Return KL(q(z_i|x) || N(0, 1)) in nats (Kingma & Welling 2013, appendix B)."""
-        # expm1, since exp - 1 loses what is left of a unit near the prior.
-        return 0.5 * (self.mean.square() + (torch.expm1(self.log_variance) - self.log_variance))
-
-    def log_prob(self, codes: Float[Tensor, "*samples batch latent"]) -> Float[Tensor, "*samples batch"]:
-        """Return log q(z|x) in nats, summed over the latent units."""
-        standardised = (codes - self.mean) * torch.exp(-0.5 * self.log_variance)
-        per_unit = -0.5 * (standardised.square() + self.log_variance + math.log(2 * math.pi))
-        return per_unit.sum(-1)
+def pixel_mean(values: Float[Tensor, "*shape"], mean: Mean) -> Float[Tensor, "*shape"]:
+    """Return the decoder's values as means: ``sigmoid`` keeps them in [0, 1], ``identity`` leaves them free."""
+    values = at_least_float32(values)
+    return torch.sigmoid(values) if mean == "sigmoid" else values
 
 
-class DiagonalPosterior:
-    """Reads an encoder's outputs as a diagonal Gaussian: the means first, then the log variances."""
+def squared_error(
+    pixels: Float[Tensor, "batch channels height width"], mean: Float[Tensor, "*samples batch channels height width"]
+) -> Float[Tensor, "*samples batch"]:
+    return (pixels - mean).square().sum(IMAGE_DIMS)
 
-    def n_parameters(self, latent_dim: int) -> int:
-        """How many numbers the encoder must give per image."""
-        return 2 * latent_dim
 
-    def __call__(self, parameters: Float[Tensor, "batch outputs"]) -> DiagonalGaussian:
-        # Under mixed precision the networks answer in 16 bits, in which a small KL would be mere rounding.
-        mean, log_variance = at_least_float32(parameters).chunk(2, dim=-1)
-        return DiagonalGaussian(mean, log_variance)
+def softly_above(log_sigma: Float[Tensor, "*shape"], least: float) -> Float[Tensor, "*shape"]:
+    """Bound from below without ever losing the gradient (Rybkin et al. 2021, section 4)."""
+    return least + torch.nn.functional.softplus(log_sigma - least)
+
+
+def normal_sample(mean: Tensor, variance: float | Tensor, generator: Generator) -> Tensor:
+    noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
+    return mean + variance**0.5 * noise
+
+
+class GaussianLikelihood:
+    """Independent N(mean, variance) per pixel with one fixed variance (Kingma & Welling 2013, appendix C.2).
+
+    Up to a constant, -log p(x|z) = sum (x - mean)^2 / (2 variance): variance 1/2 is the plain sum of squares, and
+    what other code calls a mean squared error over D pixels is variance D/2.
+
+    Args:
+        variance: sigma^2, in squared units of a pixel.
+        mean: ``sigmoid`` keeps the mean of an image in [0, 1]; ``identity`` leaves it free (the linear VAE).
+    """
+
+    values_per_pixel = 1
+    needs_unit_interval = False
+
+    def __init__(self, *, variance: Variance, mean: Mean) -> None:
+        self.variance = variance
+        self.squash = mean
+
+    def mean(
+        self, values: Float[Tensor, "*batch channels height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return pixel_mean(values, self.squash)
+
+    def sample(
+        self, values: Float[Tensor, "*batch channels height width"], generator: Generator
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return normal_sample(self.mean(values), self.variance, generator)
+
+    def log_prob(
+        self,
+        pixels: Float[Tensor, "batch channels height width"],
+        values: Float[Tensor, "*samples batch channels height width"],
+    ) -> Float[Tensor, "*samples batch"]:
+        error = squared_error(pixels, self.mean(values))
+        n_pixels = math.prod(pixels.shape[1:])
+        return -0.5 * (error / self.variance + n_pixels * math.log(2 * math.pi * self.variance))
+
+    def collapsed_variance(
+        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
+    ) -> Float[Tensor, "*shape"]:
+        return torch.full_like(mean, self.variance)
+
+
+class GaussianLearnedLikelihood(nn.Module):
+    """Independent N(mean, sigma^2) per pixel, sigma one learned number (sigma-VAE: Rybkin et al. 2021, section 4).
+
+    Args:
+        initial_variance: sigma^2 at the start, in squared units of a pixel.
+        min_log_sigma: soft lower bound of ln sigma.
+        mean: ``sigmoid`` or ``identity``.
+    """
+
+    values_per_pixel = 1
+    needs_unit_interval = False
+
+    def __init__(self, *, initial_variance: Variance, min_log_sigma: LogSigma, mean: Mean) -> None:
+        super().__init__()
+        self.squash = mean
+        self.min_log_sigma = min_log_sigma
+        above = 0.5 * math.log(initial_variance) - min_log_sigma
+        if above <= 0:
+            raise ValueError(f"initial_variance={initial_variance:g} is not above exp(2 min_log_sigma)")
+        # The inverse of softly_above: ln(e^above - 1) + least.
+        raw = above + math.log(-math.expm1(-above)) + min_log_sigma
+        self.raw_log_sigma = nn.Parameter(torch.tensor(raw))
+
+    @property
+    def log_variance(self) -> Float[Tensor, ""]:
+        return 2 * softly_above(self.raw_log_sigma, self.min_log_sigma)
+
+    @property
+    def variance(self) -> float:
+        return float(self.log_variance.detach().exp())
+
+    def mean(
+        self, values: Float[Tensor, "*batch channels height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return pixel_mean(values, self.squash)
+
+    def sample(
+        self, values: Float[Tensor, "*batch channels height width"], generator: Generator
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return normal_sample(self.mean(values), self.variance, generator)
+
+    def log_prob(
+        self,
+        pixels: Float[Tensor, "batch channels height width"],
+        values: Float[Tensor, "*samples batch channels height width"],
+    ) -> Float[Tensor, "*samples batch"]:
+        error = squared_error(pixels, self.mean(values))
+        n_pixels = math.prod(pixels.shape[1:])
+        return -0.5 * (error * torch.exp(-self.log_variance) + n_pixels * (math.log(2 * math.pi) + self.log_variance))
+
+    def collapsed_variance(
+        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
+    ) -> Float[Tensor, "*shape"]:
+        return torch.full_like(mean, float(data_variance.mean()))
+
+
+class GaussianOptimalLikelihood(nn.Module):
+    """Independent N(mean, sigma^2) per pixel, sigma^2 the batch's mean squared error (Rybkin et al. 2021, eq. 6).
+
+    That sigma^2 is the best one for the batch, so no gradient goes through it: at an optimum there is none. The
+    batch is the global one, all samples of it. Held-out images are judged by the running mean over training batches,
+    so that their numbers do not depend on how they are batched.
+
+    Args:
+        min_log_sigma: lower bound of ln sigma.
+        mean: ``sigmoid`` or ``identity``.
+    """
+
+    values_per_pixel = 1
+    needs_unit_interval = False
+    running_variance: Tensor
+    n_seen: Tensor
+
+    def __init__(self, *, min_log_sigma: LogSigma, mean: Mean) -> None:
+        super().__init__()
+        self.squash = mean
+        self.least = math.exp(2 * min_log_sigma)
+        self.register_buffer("running_variance", torch.tensor(1.0))
+        self.register_buffer("n_seen", torch.tensor(0))
+
+    @property
+    def variance(self) -> float:
+        return float(self.running_variance)
+
+    def mean(
+        self, values: Float[Tensor, "*batch channels height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return pixel_mean(values, self.squash)
+
+    def sample(
+        self, values: Float[Tensor, "*batch channels height width"], generator: Generator
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return normal_sample(self.mean(values), self.variance, generator)
+
+    def log_prob(
+        self,
+        pixels: Float[Tensor, "batch channels height width"],
+        values: Float[Tensor, "*samples batch channels height width"],
+    ) -> Float[Tensor, "*samples batch"]:
+        error = squared_error(pixels, self.mean(values))
+        n_pixels = math.prod(pixels.shape[1:])
+        variance = self._of_batch(error.detach().mean() / n_pixels) if self.training else self.running_variance
+        return -0.5 * (error / variance + n_pixels * torch.log(2 * math.pi * variance))
+
+    @torch.no_grad()
+    def _of_batch(self, mean_squared_error: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        variance = mean_over_ranks(mean_squared_error).clamp_min(self.least)
+        moved = torch.lerp(self.running_variance, variance.to(self.running_variance.dtype), RUNNING_MOMENTUM)
+        self.running_variance.copy_(torch.where(self.n_seen == 0, variance, moved))
+        self.n_seen.add_(1)
+        return variance
+
+    def collapsed_variance(
+        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
+    ) -> Float[Tensor, "*shape"]:
+        return torch.full_like(mean, max(self.least, float(data_variance.mean())))
+
+
+class GaussianPerPixelLikelihood:
+    """Independent N(mean, sigma^2) per pixel, both from the network (Kingma & Welling 2013, appendix C.2).
+
+    The decoder's first channels are the means, the others ln sigma.
+
+    Args:
+        min_log_sigma: soft lower bound of ln sigma; without one, a pixel that never varies has no largest density.
+        mean: ``sigmoid`` or ``identity``.
+    """
+
+    variance = None
+    values_per_pixel = 2
+    needs_unit_interval = False
+
+    def __init__(self, *, min_log_sigma: LogSigma, mean: Mean) -> None:
+        self.squash = mean
+        self.min_log_sigma = min_log_sigma
+
+    def mean(
+        self, values: Float[Tensor, "*batch values height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return pixel_mean(values.chunk(2, dim=-3)[0], self.squash)
+
+    def log_variance(
+        self, values: Float[Tensor, "*batch values height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return 2 * softly_above(at_least_float32(values.chunk(2, dim=-3)[1]), self.min_log_sigma)
+
+    def sample(
+        self, values: Float[Tensor, "*batch values height width"], generator: Generator
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return normal_sample(self.mean(values), self.log_variance(values).exp(), generator)
+
+    def log_prob(
+        self,
+        pixels: Float[Tensor, "batch channels height width"],
+        values: Float[Tensor, "*samples batch values height width"],
+    ) -> Float[Tensor, "*samples batch"]:
+        log_variance = self.log_variance(values)
+        standardised = (pixels - self.mean(values)).square() * torch.exp(-log_variance)
+        return -0.5 * (standardised + log_variance + math.log(2 * math.pi)).sum(IMAGE_DIMS)
+
+    def collapsed_variance(
+        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
+    ) -> Float[Tensor, "*shape"]:
+        return data_variance.clamp_min(math.exp(2 * self.min_log_sigma))

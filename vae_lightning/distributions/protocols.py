@@ -2,29 +2,41 @@
 
 from typing import Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
 @runtime_checkable
 class Posterior(Protocol):
-    """q(z|x) of a batch of images."""
+    """q(z|x) of a batch of images, against the prior N(0, I)."""
 
     @property
     def mean(self) -> Float[Tensor, "batch latent"]: ...
 
-    def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]: ...
+    def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]:
+        """Turn the family's noise into codes, differentiably (Kingma & Welling 2013, section 2.4)."""
 
-    def kl_per_unit(self) -> Float[Tensor, "batch latent"]: ...
+    def kl_per_unit(self) -> Float[Tensor, "batch latent"] | None:
+        """Return KL(q(z_i|x) || N(0, 1)) in nats in closed form; None where there is none."""
 
-    def log_prob(self, codes: Float[Tensor, "*samples batch latent"]) -> Float[Tensor, "*samples batch"]: ...
+    def log_prob_per_unit(self, codes: Float[Tensor, "*codes latent"]) -> Float[Tensor, "*broadcast latent"]:
+        """Return terms, one per unit, that sum to log q(z|x) in nats. Codes broadcast against the batch."""
+
+    def detached(self) -> "Posterior":
+        """Return the same distribution with its parameters cut from the graph."""
 
 
 @runtime_checkable
 class PosteriorFamily(Protocol):
-    """How to read the encoder's outputs as a posterior."""
+    """How to read the encoder's outputs as a posterior. It is built with the number of latent units."""
 
-    def n_parameters(self, latent_dim: int) -> int: ...
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the encoder must give per image."""
+
+    def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "..."]:
+        """Draw what :meth:`Posterior.sample` takes, on the generator's device."""
 
     def __call__(self, parameters: Float[Tensor, "batch outputs"]) -> Posterior: ...
 
@@ -35,14 +47,38 @@ class Likelihood(Protocol):
 
     @property
     def variance(self) -> float | None:
-        """sigma^2 where the likelihood has one number for it, else None."""
+        """sigma^2 where the likelihood has one number for it, as it is now; else None."""
+
+    @property
+    def values_per_pixel(self) -> int:
+        """How many numbers the decoder must give per pixel; they come as groups of channels."""
+
+    @property
+    def needs_unit_interval(self) -> bool:
+        """Whether pixels must lie in [0, 1]."""
 
     def mean(
-        self, values: Float[Tensor, "*batch channels height width"]
-    ) -> Float[Tensor, "*batch channels height width"]: ...
+        self, values: Float[Tensor, "*batch values height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        """Return E[x|z]."""
+
+    def sample(
+        self, values: Float[Tensor, "*batch values height width"], generator: torch.Generator
+    ) -> Float[Tensor, "*batch channels height width"]:
+        """Draw x given z."""
 
     def log_prob(
         self,
         pixels: Float[Tensor, "batch channels height width"],
-        values: Float[Tensor, "*samples batch channels height width"],
-    ) -> Float[Tensor, "*samples batch"]: ...
+        values: Float[Tensor, "*samples batch values height width"],
+    ) -> Float[Tensor, "*samples batch"]:
+        """Return log p(x|z), summed over pixels, in nats."""
+
+    def collapsed_variance(
+        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
+    ) -> Float[Tensor, "*shape"]:
+        """Return A'', the variance of x per pixel under a decoder that ignores its code and answers ``mean``.
+
+        A likelihood that is free to choose its variance has by then chosen the best one for pixels whose variance
+        about ``mean`` is ``data_variance``; the others do not look at it. All in squared units of a pixel.
+        """

@@ -38,12 +38,15 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """Linear -> (32, 8, 8), ConvT 64 and 32 (3x3, stride 2, padding 1), ConvT 1 (2x2, padding 1).
 
+    A likelihood that asks for more than one value per pixel gets as many channels from the last layer.
+
     The article's final sigmoid belongs to the likelihood here (``likelihood.mean: sigmoid``), so that one decoder
     serves every likelihood. LeakyReLU 0.2 follows every layer but the last.
     """
 
-    def __init__(self, latent_dim: int, image_shape: tuple[int, int, int]) -> None:
-        check_image_shape(image_shape)
+    def __init__(self, latent_dim: int, output_shape: tuple[int, int, int]) -> None:
+        n_channels, *size = output_shape
+        check_image_shape((1, *size))
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(latent_dim, 32 * 8 * 8),
@@ -53,16 +56,16 @@ class ConvDecoder(nn.Module):
             nn.LeakyReLU(LEAKY_SLOPE),
             nn.ConvTranspose2d(64, 32, 3, stride=2, padding=1),  # 15 -> 29
             nn.LeakyReLU(LEAKY_SLOPE),
-            nn.ConvTranspose2d(32, 1, 2, padding=1),  # 29 -> 28
+            nn.ConvTranspose2d(32, n_channels, 2, padding=1),  # 29 -> 28
         )
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch 1 28 28"]:
+    def forward(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch values 28 28"]:
         values: Tensor = self.layers(codes)
         return values
 
 
-def check_image_shape(image_shape: tuple[int, int, int]) -> None:
+def check_image_shape(image_shape: tuple[int, ...]) -> None:
     if image_shape != IMAGE_SHAPE:
         shape = "x".join(map(str, image_shape))
         raise UserError(f"model=conv needs images of 1x28x28, but these data are {shape}; use mlp or linear")

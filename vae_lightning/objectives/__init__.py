@@ -1,6 +1,35 @@
-"""Bounds on log p(x), as pure functions of tensors: noise and the KL weight come in as arguments."""
+"""Bounds on log p(x) and their gradient estimators, as pure functions of tensors: noise and weight are arguments."""
 
-from vae_lightning.objectives.bound import Bound
-from vae_lightning.objectives.elbo import Decoder, Elbo
+from vae_lightning.objectives.bound import Bound, Decoder, Terms, elbo_terms
+from vae_lightning.objectives.elbo import Capacity, Elbo, FreeBits
+from vae_lightning.objectives.estimators import (
+    DoublyReparameterized,
+    Estimator,
+    Pathwise,
+    ScoreFunction,
+    StickingTheLanding,
+    Vimco,
+)
+from vae_lightning.objectives.iwae import Iwae
+from vae_lightning.objectives.mmd import Mmd, mmd_from_prior
+from vae_lightning.objectives.protocol import Objective
 
-__all__ = ["Bound", "Decoder", "Elbo"]
+__all__ = [
+    "Bound",
+    "Capacity",
+    "Decoder",
+    "DoublyReparameterized",
+    "Elbo",
+    "Estimator",
+    "FreeBits",
+    "Iwae",
+    "Mmd",
+    "Objective",
+    "Pathwise",
+    "ScoreFunction",
+    "StickingTheLanding",
+    "Terms",
+    "Vimco",
+    "elbo_terms",
+    "mmd_from_prior",
+]

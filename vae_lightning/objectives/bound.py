@@ -1,16 +1,73 @@
-"""What every objective returns: the loss to minimise, and beside it the honest, unweighted terms per image."""
+"""What every objective is made of and returns: log p(x|z) of codes, KL per unit, and the loss beside both."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae_lightning.distributions import Likelihood, Posterior
+from vae_lightning.distributions.prior import log_prior_per_unit
+
+Decoder = Callable[[Float[Tensor, "batch latent"]], Float[Tensor, "batch values height width"]]
+
 
 class Bound(NamedTuple):
-    """Terms of one batch, in nats. ``loss`` alone knows the KL weight."""
+    """Terms of one batch, in nats. ``loss`` alone knows the KL weight; the ELBO is -(distortion + KL)."""
 
     loss: Float[Tensor, ""]
     distortion: Float[Tensor, " batch"]
     """-E_q log p(x|z)."""
     kl_per_unit: Float[Tensor, "batch latent"]
-    """KL(q(z_i|x) || p(z_i))."""
+    """KL(q(z_i|x) || p(z_i)), in closed form where there is one, else by the same samples."""
+
+
+def log_likelihood(
+    pixels: Float[Tensor, "batch channels height width"],
+    codes: Float[Tensor, "samples batch latent"],
+    decoder: Decoder,
+    likelihood: Likelihood,
+) -> Float[Tensor, "samples batch"]:
+    """Return log p(x|z) of every code, by one call of the decoder."""
+    values = decoder(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
+    return likelihood.log_prob(pixels, values)
+
+
+def sampled_kl_per_unit(
+    posterior: Posterior, codes: Float[Tensor, "samples batch latent"]
+) -> Float[Tensor, "samples batch latent"]:
+    """Return log q(z|x) - log p(z), unit by unit: its mean over codes drawn from q estimates the KL."""
+    return posterior.log_prob_per_unit(codes) - log_prior_per_unit(codes)
+
+
+class Terms(NamedTuple):
+    """The unweighted terms of the ELBO per image, in nats."""
+
+    distortion: Float[Tensor, " batch"]
+    kl_per_unit: Float[Tensor, "batch latent"]
+
+
+@torch.no_grad()
+def elbo_terms(
+    pixels: Float[Tensor, "batch channels height width"],
+    posterior: Posterior,
+    decoder: Decoder,
+    likelihood: Likelihood,
+    noise: Float[Tensor, "samples batch latent"],
+) -> Terms:
+    """Measure the ELBO, the same way for every objective: what is trained on never changes what is reported.
+
+    The decoder sees the samples one by one, so the memory does not grow with their number.
+    """
+    codes = posterior.sample(noise)
+    log_px = torch.cat([log_likelihood(pixels, sample, decoder, likelihood) for sample in codes.split(1)])
+    return Terms(-log_px.mean(0), measured_kl_per_unit(posterior, codes))
+
+
+@torch.no_grad()
+def measured_kl_per_unit(
+    posterior: Posterior, codes: Float[Tensor, "samples batch latent"]
+) -> Float[Tensor, "batch latent"]:
+    closed_form = posterior.kl_per_unit()
+    return sampled_kl_per_unit(posterior, codes).mean(0) if closed_form is None else closed_form

@@ -1,6 +1,8 @@
-"""The evidence lower bound with an analytic KL (Kingma & Welling 2013, equation 7; beta-VAE: Higgins et al. 2017)."""
+"""The evidence lower bound, and what holds its KL up: free bits and a capacity that grows.
 
-from collections.abc import Callable
+Each is distortion + a function of the KL; they differ in that function alone.
+"""
+
 from typing import Annotated
 
 from jaxtyping import Float
@@ -8,19 +10,27 @@ from pydantic import Field
 from torch import Tensor
 
 from vae_lightning.distributions import Likelihood, Posterior
-from vae_lightning.objectives.bound import Bound
+from vae_lightning.objectives.bound import Bound, Decoder, log_likelihood, measured_kl_per_unit
+from vae_lightning.objectives.estimators import Draw, Estimator
+from vae_lightning.ranks import mean_over_ranks
+from vae_lightning.timeline import Length, Moment, steps_of
 
-Decoder = Callable[[Float[Tensor, "batch latent"]], Float[Tensor, "batch channels height width"]]
+NSamples = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class Elbo:
     """loss = mean over images of [ -1/L sum_l log p(x|z_l) + w KL(q(z|x) || p(z)) ], z_l ~ q(z|x).
 
+    Kingma & Welling 2013, equation 7; with w other than 1 beta-VAE (Higgins et al. 2017).
+
     Args:
+        estimator: of the encoder's gradient.
         n_samples: L, codes drawn per image.
     """
 
-    def __init__(self, *, n_samples: Annotated[int, Field(ge=1)]) -> None:
+    def __init__(self, estimator: Estimator, *, n_samples: NSamples) -> None:
+        self.estimator = estimator
         self.n_samples = n_samples
 
     def __call__(
@@ -31,11 +41,104 @@ class Elbo:
         likelihood: Likelihood,
         noise: Float[Tensor, "samples batch latent"],
         kl_weight: float | Float[Tensor, ""],
+        moment: Moment,
     ) -> Bound:
         """Return the bound for given noise and KL weight: a pure function of its arguments."""
-        codes = posterior.sample(noise)
-        values = decoder(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
-        distortion = -likelihood.log_prob(pixels, values).mean(0)
-        kl_per_unit = posterior.kl_per_unit()
-        loss = distortion.mean() + kl_weight * kl_per_unit.sum(-1).mean()
-        return Bound(loss, distortion, kl_per_unit)
+        draw = self.estimator.draw(posterior, noise)
+        log_px = log_likelihood(pixels, draw.codes, decoder, likelihood)
+        distortion = -self.estimator.expectation(log_px, draw)
+        kl_per_unit, measured = kl_terms(posterior, draw, self.estimator)
+        loss = distortion.mean() + self.penalty(kl_per_unit.mean(0), kl_weight, draw.codes, moment)
+        return Bound(loss, distortion, measured)
+
+    def penalty(
+        self,
+        kl_per_unit: Float[Tensor, " latent"],
+        kl_weight: float | Float[Tensor, ""],
+        codes: Float[Tensor, "samples batch latent"],
+        moment: Moment,
+    ) -> Float[Tensor, ""]:
+        """Return what is added to the distortion, given the batch mean of each unit's KL."""
+        return kl_weight * kl_per_unit.sum()
+
+
+def kl_terms(
+    posterior: Posterior, draw: Draw, estimator: Estimator
+) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
+    """Return the KL per unit as the loss sees it, and as it is reported: these differ when it is sampled."""
+    closed_form = posterior.kl_per_unit() if estimator.kl == "closed_form" else None
+    if closed_form is not None:
+        return closed_form, closed_form
+    return estimator.expectation(draw.kl_samples, draw), measured_kl_per_unit(posterior, draw.codes)
+
+
+class FreeBits(Elbo):
+    """The KL becomes the sum over groups of max(free_nats, batch mean of the group's KL) (Kingma et al. 2016, eq. 15).
+
+    Below ``free_nats`` a group costs nothing, so nothing pushes it into the prior. The batch is the global one.
+
+    Args:
+        estimator: of the encoder's gradient.
+        n_samples: codes drawn per image.
+        free_nats: lambda, per group.
+        group_size: units in a group; it must divide the number of latent units.
+    """
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        *,
+        n_samples: NSamples,
+        free_nats: NonNegative,
+        group_size: Annotated[int, Field(ge=1)],
+    ) -> None:
+        super().__init__(estimator, n_samples=n_samples)
+        self.free_nats = free_nats
+        self.group_size = group_size
+
+    def penalty(
+        self,
+        kl_per_unit: Float[Tensor, " latent"],
+        kl_weight: float | Float[Tensor, ""],
+        codes: Float[Tensor, "samples batch latent"],
+        moment: Moment,
+    ) -> Float[Tensor, ""]:
+        groups = kl_per_unit if self.group_size == 1 else kl_per_unit.unflatten(0, (-1, self.group_size)).sum(1)
+        return kl_weight * mean_over_ranks(groups).clamp_min(self.free_nats).sum()
+
+
+class Capacity(Elbo):
+    """The KL becomes gamma |batch mean KL - C(t)|, C from 0 to ``capacity`` linearly (Burgess et al. 2018, eq. 8).
+
+    Args:
+        estimator: of the encoder's gradient.
+        n_samples: codes drawn per image.
+        capacity: C_max in nats per image.
+        growth: how long C grows: a share of the run, or epochs.
+        gamma: weight of the distance; 100 to 1000 in the paper. The KL weight multiplies it.
+    """
+
+    def __init__(
+        self,
+        estimator: Estimator,
+        *,
+        n_samples: NSamples,
+        capacity: NonNegative,
+        growth: Length,
+        gamma: NonNegative,
+    ) -> None:
+        super().__init__(estimator, n_samples=n_samples)
+        self.capacity = capacity
+        self.growth = growth
+        self.gamma = gamma
+
+    def penalty(
+        self,
+        kl_per_unit: Float[Tensor, " latent"],
+        kl_weight: float | Float[Tensor, ""],
+        codes: Float[Tensor, "samples batch latent"],
+        moment: Moment,
+    ) -> Float[Tensor, ""]:
+        grown = moment.step / steps_of(self.growth, moment.steps_per_epoch, moment.total_steps)
+        distance = mean_over_ranks(kl_per_unit.sum()) - self.capacity * min(1.0, grown)
+        return kl_weight * self.gamma * distance.abs()

@@ -11,8 +11,10 @@ DECIDES_THE_RESULT = (
     "likelihood",
     "posterior",
     "objective",
+    "estimator",
     "beta_schedule",
     "optimizer",
+    "lr_schedule",
     "kl_weight",
     "latent_dim",
     "seed",
@@ -41,20 +43,20 @@ def identify(config: Config) -> RunIdentity:
     text = json.dumps(_canonical(deciding), sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:8]
     model, latent_dim, seed = config["model"]["name"], config["latent_dim"], config["seed"]
-    weight = f"{float(config['kl_weight']):g}"
-    readable = f"{config['data']['name']}-{model}-latent{latent_dim}-w{weight}-seed{seed}"
+    kl_weight = float(config["kl_weight"])
+    readable = f"{config['data']['name']}-{model}-latent{latent_dim}-w{kl_weight:g}-seed{seed}"
     return RunIdentity(
         directory=Path(config["runs_dir"]) / config["study"]["name"] / f"{readable}-{fingerprint}",
         fingerprint=fingerprint,
-        title=f"{config['data']['name']} {model}, latent {latent_dim}, kl_weight {weight}, "
-        f"{critical_text(config['kl_weight'], config['likelihood'].get('variance'))}, seed {seed}",
+        title=f"{config['data']['name']} {model}, latent {latent_dim}, kl_weight {kl_weight:g}, "
+        f"{critical_text(kl_weight, config['likelihood'].get('variance'))}, seed {seed}",
     )
 
 
 def critical_text(kl_weight: float, variance: float | None) -> str:
     """Return kl_weight x sigma^2 in words: above the data's largest covariance eigenvalue every unit dies."""
     if variance is None:
-        return "kl_weight·σ² not defined"
+        return "no fixed σ²"
     return f"kl_weight·σ² {kl_weight * variance:g}"
 
 

@@ -1,0 +1,253 @@
+"""Free bits, capacity, MMD and importance weighting: each is the ELBO where it must be, and is itself elsewhere."""
+
+import math
+
+import pytest
+import torch
+from models import DECODER, LIKELIHOOD, MOMENT, PIXELS, POSTERIOR, VARIANCE, gaussian, identity, normals, true_posterior
+from torch import Tensor
+
+from vae_lightning.errors import UserError
+from vae_lightning.objectives import (
+    Bound,
+    Capacity,
+    DoublyReparameterized,
+    Elbo,
+    Estimator,
+    FreeBits,
+    Iwae,
+    Mmd,
+    Objective,
+    Pathwise,
+    ScoreFunction,
+    StickingTheLanding,
+    Vimco,
+    mmd_from_prior,
+)
+from vae_lightning.timeline import Moment
+
+PATHWISE = Pathwise(kl="closed_form")
+ELBO = Elbo(PATHWISE, n_samples=1)
+MEAN_KL = POSTERIOR.kl_per_unit().mean(0)
+NOISE = normals(1, 5, 2)
+
+
+def bound_of(objective: Objective, noise: Tensor = NOISE, kl_weight: float = 1.0, moment: Moment = MOMENT) -> Bound:
+    return objective(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, noise, kl_weight, moment)
+
+
+def free_bits(free_nats: float, group_size: int = 1) -> FreeBits:
+    return FreeBits(PATHWISE, n_samples=1, free_nats=free_nats, group_size=group_size)
+
+
+def capacity(c_max: float, growth: float | str = 0.5, gamma: float = 100.0) -> Capacity:
+    return Capacity(PATHWISE, n_samples=1, capacity=c_max, growth=growth, gamma=gamma)
+
+
+def mmd(alpha: float, lambda_: float) -> Mmd:
+    return Mmd(PATHWISE, n_samples=1, alpha=alpha, lambda_=lambda_, bandwidth=1.0)
+
+
+# Free bits ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kl_weight", [0.0, 0.3, 1.0, 7.0])
+def test_no_free_bits_are_the_elbo_exactly(kl_weight: float) -> None:
+    assert torch.equal(bound_of(free_bits(0.0), kl_weight=kl_weight).loss, bound_of(ELBO, kl_weight=kl_weight).loss)
+
+
+def test_free_bits_are_a_floor_per_unit_or_per_group() -> None:
+    low, high = sorted(MEAN_KL.tolist())
+    between = (low + high) / 2
+    distortion = bound_of(ELBO).distortion.mean()
+    torch.testing.assert_close(bound_of(free_bits(between), kl_weight=2.0).loss, distortion + 2 * (between + high))
+    together = bound_of(free_bits(low + high + 1, group_size=2)).loss
+    torch.testing.assert_close(together, distortion + low + high + 1)
+    torch.testing.assert_close(bound_of(free_bits(between, group_size=2)).loss, distortion + low + high)
+
+
+def test_a_unit_below_its_free_bits_feels_no_kl() -> None:
+    low, high = sorted(MEAN_KL.tolist())
+    mean = POSTERIOR.mean.clone().requires_grad_()
+    posterior = POSTERIOR._replace(mean=mean)
+    flat = torch.zeros(5, 2, dtype=torch.float64)
+
+    def decoder(codes: Tensor) -> Tensor:
+        return 0 * DECODER(codes)
+
+    loss = free_bits((low + high) / 2)(PIXELS, posterior, decoder, LIKELIHOOD, flat[None], 1.0, MOMENT).loss
+    (gradient,) = torch.autograd.grad(loss, mean)
+    unit = int(MEAN_KL.argmin())
+    assert (gradient[:, unit] == 0).all()
+    torch.testing.assert_close(gradient[:, 1 - unit], POSTERIOR.mean[:, 1 - unit] / 5)
+
+
+# Capacity -------------------------------------------------------------------------------------------------------
+
+
+def test_a_capacity_at_the_measured_kl_has_no_penalty() -> None:
+    grown = Moment(step=50, total_steps=100, steps_per_epoch=10)
+    found = bound_of(capacity(float(MEAN_KL.sum())), moment=grown)
+    assert torch.equal(found.loss, found.distortion.mean())
+
+
+@pytest.mark.parametrize(
+    ("step", "growth", "share"),
+    [
+        (0, 0.5, 0.0),
+        (25, 0.5, 0.5),
+        (49, 0.5, 0.98),
+        (50, 0.5, 1.0),
+        (51, 0.5, 1.0),
+        (1000, 0.5, 1.0),
+        (15, "3 epochs", 0.5),
+    ],
+)
+def test_the_capacity_grows_linearly_and_stays(step: int, growth: float | str, share: float) -> None:
+    moment = Moment(step=step, total_steps=100, steps_per_epoch=10)
+    found = bound_of(capacity(4.0, growth, gamma=30.0), kl_weight=2.0, moment=moment)
+    expected = found.distortion.mean() + 60 * (MEAN_KL.sum() - 4 * share).abs()
+    torch.testing.assert_close(found.loss, expected)
+
+
+# MMD ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_mmd_of_shifted_gaussian_codes_is_its_closed_form() -> None:
+    """With q(z) = N(m, s^2 I), E_qq k = (h/(h+2s^2))^(d/2), E_qp k = (h/(h+1+s^2))^(d/2) exp(-|m|^2/(2(h+1+s^2)))."""
+    d, m, s2 = 3, 0.5, 0.6
+    found = torch.stack([mmd_from_prior(m + math.sqrt(s2) * noise, 1.0) for noise in normals(1000, 50, d)])
+    h = 1.0 * d
+    among = (h / (h + 2 * s2)) ** (d / 2)
+    across = (h / (h + 1 + s2)) ** (d / 2) * math.exp(-d * m**2 / (2 * (h + 1 + s2)))
+    expected = among - 2 * across + (h / (h + 2)) ** (d / 2)
+    assert abs(float(found.mean()) - expected) < 4 * float(found.std()) / math.sqrt(len(found))
+    assert expected > 10 * float(found.std()) / math.sqrt(len(found))
+
+
+def test_the_mmd_is_unbiased_where_the_codes_are_the_priors() -> None:
+    found = torch.stack([mmd_from_prior(codes, 1.0) for codes in normals(2000, 20, 3)])
+    assert abs(float(found.mean())) < 4 * float(found.std()) / math.sqrt(2000)
+    assert float(found.min()) < 0
+
+
+def test_mmd_equals_the_double_sum() -> None:
+    codes = normals(7, 2)
+    kernel = [[math.exp(-float((a - b).square().sum()) / 4) for b in codes] for a in codes]
+    among = sum(kernel[i][j] for i in range(7) for j in range(7) if i != j) / 42
+    to_prior = sum(2 / 3 * math.exp(-float(a.square().sum()) / 6) for a in codes) / 7
+    assert float(mmd_from_prior(codes, 1.0)) == pytest.approx(among - 2 * to_prior + 0.5)
+
+
+def test_infovae_is_its_three_terms() -> None:
+    found = bound_of(mmd(alpha=0.25, lambda_=10.0), kl_weight=2.0)
+    distance = mmd_from_prior(POSTERIOR.sample(NOISE)[0], 1.0)
+    torch.testing.assert_close(found.loss, found.distortion.mean() + 2 * 0.75 * MEAN_KL.sum() + 9.25 * distance)
+    torch.testing.assert_close(bound_of(mmd(alpha=0.0, lambda_=1.0)).loss, bound_of(ELBO).loss)
+    with pytest.raises(UserError, match="must be at least 1"):
+        mmd(alpha=0.0, lambda_=0.5)
+
+
+# Importance weighting -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kl_weight", [0.0, 0.3, 1.0, 7.0])
+def test_one_importance_sample_is_the_elbo_exactly(kl_weight: float) -> None:
+    """With the same noise, and so with the ELBO's KL from the same sample."""
+    sampled = Pathwise(kl="sampled")
+    elbo = bound_of(Elbo(sampled, n_samples=1), kl_weight=kl_weight)
+    iwae = bound_of(Iwae(sampled, n_samples=1), kl_weight=kl_weight)
+    torch.testing.assert_close(iwae.loss, elbo.loss, rtol=1e-14, atol=0)
+    assert torch.equal(iwae.distortion, elbo.distortion)
+    assert torch.equal(iwae.kl_per_unit, elbo.kl_per_unit)
+
+
+def test_the_bound_rises_with_the_samples_towards_log_px() -> None:
+    weight = DECODER.weight.detach()
+    covariance = weight @ weight.T + VARIANCE * torch.eye(4, dtype=torch.float64)
+    log_px = torch.distributions.MultivariateNormal(torch.zeros(4).double(), covariance).log_prob(PIXELS.flatten(1))
+    precision = torch.eye(2, dtype=torch.float64) + weight.T @ weight / VARIANCE
+    means = PIXELS.flatten(1) @ weight @ torch.linalg.inv(precision) / VARIANCE
+    wide = gaussian(means, torch.zeros(5, 2, dtype=torch.float64))  # the exact means with the prior's variances
+    bounds = []
+    for k in (1, 5, 50, 20_000):
+        repeats = max(1, 1000 // k)
+        objective = Iwae(PATHWISE, n_samples=k)
+        losses = [
+            objective(PIXELS, wide, DECODER, LIKELIHOOD, noise, 1.0, MOMENT).loss
+            for noise in normals(repeats * k, 5, 2).split(k)
+        ]
+        bounds.append(-float(torch.stack(losses).mean().detach()))
+    assert bounds == sorted(bounds)
+    assert bounds[-1] == pytest.approx(float(log_px.mean()), abs=0.02)
+    assert bounds[0] < float(log_px.mean()) - 0.5
+
+
+def test_at_the_true_posterior_the_bound_is_log_px_for_every_number_of_samples() -> None:
+    x = PIXELS[:, :, :, :1]
+    zero, scale = torch.tensor([0.0, math.sqrt(1 + VARIANCE)], dtype=torch.float64)
+    log_px = torch.distributions.Normal(zero, scale).log_prob(x.flatten()).mean()
+    for k in (1, 2, 10):
+        loss = Iwae(PATHWISE, n_samples=k)(
+            x, true_posterior(x), identity, LIKELIHOOD, normals(k, 5, 1), 1.0, MOMENT
+        ).loss
+        torch.testing.assert_close(-loss, log_px, rtol=1e-12, atol=0)
+
+
+# All of them ----------------------------------------------------------------------------------------------------
+
+OBJECTIVES = {
+    "elbo": lambda estimator: Elbo(estimator, n_samples=3),
+    "iwae": lambda estimator: Iwae(estimator, n_samples=3),
+    "free_bits": lambda estimator: FreeBits(estimator, n_samples=3, free_nats=0.4, group_size=1),
+    "capacity": lambda estimator: Capacity(estimator, n_samples=3, capacity=4.0, growth=0.5, gamma=10.0),
+    "mmd": lambda estimator: Mmd(estimator, n_samples=3, alpha=0.0, lambda_=10.0, bandwidth=1.0),
+}
+ESTIMATORS: dict[str, Estimator] = {
+    "pathwise": PATHWISE,
+    "score_function": ScoreFunction(baseline="leave_one_out", kl="closed_form"),
+    "sticking_the_landing": StickingTheLanding(),
+    "dreg": DoublyReparameterized(),
+    "vimco": Vimco(),
+}
+DEFINED = [
+    (objective, estimator)
+    for objective in OBJECTIVES
+    for estimator in ESTIMATORS
+    if (estimator not in {"dreg", "vimco"} or objective == "iwae")
+    and (estimator, objective) != ("score_function", "mmd")
+]
+
+
+@pytest.mark.parametrize(("objective", "estimator"), DEFINED)
+def test_many_runs_at_once_under_vmap(objective: str, estimator: str) -> None:
+    """Noise and KL weight are arguments, so that runs with different weights can share one call, gradients too."""
+    built = OBJECTIVES[objective](ESTIMATORS[estimator])
+    assert isinstance(built, Objective)
+    weights = torch.tensor([0.1, 1.0, 10.0], dtype=torch.float64)
+    noise = normals(3, 3, 5, 2)
+
+    def loss(mean: Tensor, noise: Tensor, kl_weight: Tensor) -> Tensor:
+        posterior = POSTERIOR._replace(mean=mean)
+        return built(PIXELS, posterior, DECODER, LIKELIHOOD, noise, kl_weight, MOMENT).loss
+
+    means = torch.stack([POSTERIOR.mean, POSTERIOR.mean + 1, POSTERIOR.mean * 2])
+    leaves = means.clone().requires_grad_()
+    values = [loss(*run) for run in zip(leaves, noise, weights, strict=True)]
+    (gradients,) = torch.autograd.grad(torch.stack(values).sum(), leaves)
+    found_gradients, found = torch.func.vmap(torch.func.grad_and_value(loss))(means, noise, weights)
+    torch.testing.assert_close(found, torch.stack(values).detach())
+    torch.testing.assert_close(found_gradients, gradients)
+    assert gradients.abs().max() > 0
+
+
+@pytest.mark.parametrize(("objective", "estimator"), DEFINED)
+def test_no_estimator_changes_a_value_and_no_objective_what_is_reported(objective: str, estimator: str) -> None:
+    noise = normals(3, 5, 2)
+    found = bound_of(OBJECTIVES[objective](ESTIMATORS[estimator]), noise)
+    sampled = ESTIMATORS[estimator].kl == "sampled" or objective == "iwae"
+    plain = bound_of(OBJECTIVES[objective](Pathwise(kl="sampled" if sampled else "closed_form")), noise)
+    torch.testing.assert_close(found.loss, plain.loss)
+    elbo = bound_of(Elbo(PATHWISE, n_samples=3), noise)
+    torch.testing.assert_close(found.distortion, elbo.distortion)
+    assert torch.equal(found.kl_per_unit, elbo.kl_per_unit)

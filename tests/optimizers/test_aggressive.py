@@ -1,0 +1,99 @@
+"""Aggressive inference: who steps when, when it stops, and that its phase survives a resume."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD
+
+from vae_lightning.diagnostics import mutual_information_bound
+from vae_lightning.distributions import LocationScale, gaussian_noise
+from vae_lightning.optimizers import Aggressive
+
+SLOW = partial(SGD, lr=0.1)
+
+
+def two_weights(max_steps: int = 100, window: int = 5) -> tuple[nn.Parameter, nn.Parameter, Aggressive]:
+    encoder, decoder = nn.Parameter(torch.tensor(4.0)), nn.Parameter(torch.tensor(1.0))
+    groups = [{"params": [encoder]}, {"params": [decoder]}]
+    return encoder, decoder, Aggressive(groups, encoder=SLOW, decoder=SLOW, max_steps=max_steps, window=window)
+
+
+def test_the_encoder_steps_alone_until_its_loss_no_longer_falls() -> None:
+    encoder, decoder, optimizer = two_weights()
+    steps = optimizer.refine_encoder(lambda index: (encoder - decoder).square() * decoder, None)
+    assert decoder.item() == 1
+    assert decoder.grad is None
+    assert encoder.item() == pytest.approx(1, abs=1e-3)
+    assert steps % 5 == 0
+    assert 10 <= steps < 100  # float32 reaches the bottom, and a window is no better than the last
+
+
+def test_it_takes_no_more_steps_than_allowed_and_a_rising_loss_ends_it_after_two_windows() -> None:
+    encoder, _, optimizer = two_weights(max_steps=12)
+    assert optimizer.refine_encoder(lambda index: encoder.square(), None) == 12
+    encoder, _, optimizer = two_weights(window=3)
+    assert optimizer.refine_encoder(lambda index: encoder * 0 + index, None) == 6
+
+
+def test_gradients_are_clipped_where_asked() -> None:
+    encoder, _, optimizer = two_weights(max_steps=1)
+    optimizer.refine_encoder(lambda index: 100 * encoder, clip_norm=1.0)
+    assert encoder.item() == pytest.approx(3.9)
+
+
+def test_outside_the_loop_only_the_decoder_steps_while_it_is_aggressive_and_then_both() -> None:
+    encoder, decoder, optimizer = two_weights()
+
+    def step() -> tuple[float, float]:
+        optimizer.zero_grad()
+        (encoder + decoder).backward()
+        optimizer.step()
+        return encoder.item(), decoder.item()
+
+    assert step() == pytest.approx((4.0, 0.9))
+    optimizer.judge(1.0)
+    optimizer.judge(1.5)
+    assert optimizer.aggressive
+    optimizer.judge(1.4)
+    assert not optimizer.aggressive
+    assert step() == pytest.approx((3.9, 0.8))
+    optimizer.judge(9.0)
+    assert not optimizer.aggressive  # it never begins again
+
+
+def test_its_phase_is_in_the_state() -> None:
+    _, _, optimizer = two_weights()
+    optimizer.judge(2.0)
+    _, _, restored = two_weights()
+    restored.load_state_dict(optimizer.state_dict())
+    assert restored.aggressive
+    assert restored.best_information == 2
+    restored.judge(1.9)
+    optimizer.load_state_dict(restored.state_dict())
+    assert not optimizer.aggressive
+
+
+def test_the_information_of_a_known_channel() -> None:
+    """z = x + noise with x ~ N(0, v): I = ln(1 + v / s2) / 2. A collapsed encoder has none."""
+    generator = torch.Generator().manual_seed(0)
+
+    def found(spread: float, n: int = 2000) -> float:
+        means = spread * torch.randn(n, 2, generator=generator)
+        posterior = LocationScale(means, torch.zeros(n, 2), gaussian_noise())
+        return float(mutual_information_bound(posterior, torch.randn(1, n, 2, generator=generator)))
+
+    assert found(0.0) == pytest.approx(0, abs=1e-5)
+    exact = 2 * 0.5 * torch.log(torch.tensor(1 + 4.0)).item()
+    assert found(2.0) == pytest.approx(exact, abs=0.05)
+    ceiling = torch.log(torch.tensor(200.0)).item()
+    assert found(1e4, n=200) == pytest.approx(ceiling, abs=0.02)
+
+
+def test_the_information_does_not_depend_on_how_the_codes_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    posterior = LocationScale(torch.randn(250, 3), torch.zeros(250, 3), gaussian_noise())
+    noise: Tensor = torch.randn(1, 250, 3)
+    whole = mutual_information_bound(posterior, noise)
+    monkeypatch.setattr("vae_lightning.diagnostics.mutual_information.CODES_AT_ONCE", 7)
+    torch.testing.assert_close(mutual_information_bound(posterior, noise), whole)

@@ -1,0 +1,112 @@
+"""Which choices go together: what is undefined is refused before anything starts, what is biased is said.
+
+Only our own classes are judged; a user's class is taken at its word.
+"""
+
+from torch.optim import Optimizer
+
+from vae_lightning.beta_schedules import Controller
+from vae_lightning.distributions import Likelihood, Point, PointPosterior, Posterior, PosteriorFamily
+from vae_lightning.errors import UserError
+from vae_lightning.objectives import (
+    Capacity,
+    DoublyReparameterized,
+    Estimator,
+    FreeBits,
+    Iwae,
+    Mmd,
+    Objective,
+    ScoreFunction,
+    StickingTheLanding,
+    Vimco,
+)
+from vae_lightning.optimizers import Aggressive
+
+
+def check_estimator(objective: Objective, estimator: Estimator) -> None:
+    """Raise UserError where the estimator does not define a gradient of the objective."""
+    importance_weighted = isinstance(objective, Iwae)
+    n_samples = objective.n_samples
+    if isinstance(estimator, Vimco | DoublyReparameterized) and not importance_weighted:
+        name, instead = (
+            ("vimco", "score_function") if isinstance(estimator, Vimco) else ("dreg", "sticking_the_landing")
+        )
+        raise UserError(f"estimator={name}: is defined for objective=iwae; for this objective take estimator={instead}")
+    if isinstance(estimator, Vimco) and n_samples < 2:
+        raise UserError(f"estimator=vimco: its baseline needs objective.n_samples of at least 2, not {n_samples}")
+    if isinstance(estimator, ScoreFunction):
+        if estimator.baseline == "leave_one_out" and n_samples < 2:
+            raise UserError(
+                f"estimator.baseline=leave_one_out: needs objective.n_samples of at least 2, not {n_samples}; "
+                "with one code per image take estimator.baseline=none"
+            )
+        if isinstance(objective, Mmd):
+            raise UserError(
+                "estimator=score_function: objective=mmd needs gradients that run through the codes; "
+                "take estimator=pathwise"
+            )
+
+
+def known_bias(objective: Objective, estimator: Estimator) -> str | None:
+    """Say what is wrong with a gradient that is defined and yet not the gradient of the bound."""
+    importance_weighted = isinstance(objective, Iwae) and objective.n_samples > 1
+    if type(estimator) is StickingTheLanding and importance_weighted:
+        return (
+            f"sticking_the_landing is biased for iwae with {objective.n_samples} samples (Tucker et al. 2018); "
+            "estimator=dreg is not"
+        )
+    return None
+
+
+def kl_computation(objective: Objective, posterior: Posterior) -> str:
+    """Say how the KL comes about, in the loss and in what is reported."""
+    if isinstance(posterior, Point):
+        return "none: a point has no bound, and what is shown as ELBO is minus the distortion"
+    if posterior.kl_per_unit() is None:
+        return "Monte Carlo from the same samples"
+    if isinstance(objective, Iwae) or objective.estimator.kl == "sampled":
+        return "Monte Carlo from the same samples in the loss, closed form in what is reported"
+    return "closed form"
+
+
+def check_posterior(posterior: PosteriorFamily, objective: Objective, estimator: Estimator, latent_dim: int) -> None:
+    """Raise UserError where the objective or the estimator asks of the posterior what it does not have."""
+    if isinstance(posterior, PointPosterior):
+        if isinstance(estimator, ScoreFunction | Vimco) or estimator.kl == "sampled":
+            raise UserError(
+                "posterior=point: this estimator needs the density q(z|x), and a point has none; "
+                "take estimator=pathwise with estimator.kl=closed_form"
+            )
+        if isinstance(objective, Iwae | FreeBits | Capacity):
+            raise UserError("posterior=point: it has no KL that this objective could use; take objective=elbo or mmd")
+    if isinstance(objective, FreeBits) and latent_dim % objective.group_size:
+        raise UserError(
+            f"objective.group_size={objective.group_size}: must divide latent_dim={latent_dim} without rest"
+        )
+
+
+def check_controller(beta_schedule: object, posterior: PosteriorFamily, kl_weight: float) -> None:
+    """Raise UserError where a controller has nothing to control."""
+    if isinstance(beta_schedule, Controller):
+        if isinstance(posterior, PointPosterior):
+            raise UserError("posterior=point: it has no KL that a controlled beta_schedule could weigh")
+        if kl_weight == 0:
+            raise UserError("kl_weight=0: a controlled beta_schedule multiplies it; it must be above 0")
+
+
+def check_optimizer(optimizer: Optimizer, posterior: PosteriorFamily, precision: str) -> None:
+    """Raise UserError where aggressive inference cannot judge itself, or cannot step."""
+    if isinstance(optimizer, Aggressive):
+        if isinstance(posterior, PointPosterior):
+            raise UserError("optimizer=aggressive: it is led by a mutual information, and posterior=point has none")
+        if precision == "16-mixed":
+            raise UserError(
+                "trainer.precision=16-mixed: optimizer=aggressive steps the encoder without a gradient scaler; "
+                "take 32-true or bf16-mixed"
+            )
+
+
+def check_pixels(likelihood: Likelihood, in_unit_interval: bool) -> None:
+    """Raise UserError where the likelihood is not one of these data."""
+    if likelihood.needs_unit_interval and not in_unit_interval:
+        raise UserError("likelihood: this one is of pixels in [0, 1], and these data are not; take likelihood=gaussian")

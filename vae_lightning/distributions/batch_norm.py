@@ -1,0 +1,57 @@
+"""BN-VAE: posterior means normalised over the batch, so that the KL cannot vanish (Zhu et al. 2020)."""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from vae_lightning.distributions.location_scale import LocationScale
+from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.standard_noise import gaussian_noise
+from vae_lightning.ranks import mean_over_ranks
+
+EPSILON = 1e-5
+MOMENTUM = 0.1
+"""Of the running statistics that held-out images are normalised by: torch's values for batch normalisation."""
+
+
+class BatchNormPosterior(nn.Module):
+    """A diagonal Gaussian whose mean of unit i has mean b_i and standard deviation ``gamma`` over the batch.
+
+    Then the batch mean of the KL is at least (1/2) sum_i (gamma^2 + b_i^2) (Zhu et al. 2020, eq. 8); b is learned. The
+    count of active units says nothing here, since Var(mean) = gamma^2 whatever the decoder reads. Batch statistics are
+    those of the global batch.
+
+    Args:
+        latent_dim: number of latent units.
+        gamma: the fixed standard deviation.
+    """
+
+    running_mean: Tensor
+    running_variance: Tensor
+
+    def __init__(self, latent_dim: int, *, gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)]) -> None:
+        super().__init__()
+        self.gamma = gamma
+        self.n_parameters = 2 * latent_dim
+        self.shift = nn.Parameter(torch.zeros(latent_dim))
+        self.register_buffer("running_mean", torch.zeros(latent_dim))
+        self.register_buffer("running_variance", torch.ones(latent_dim))
+
+    def noise(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "..."]:
+        return torch.randn(shape, generator=generator, device=generator.device)
+
+    def forward(self, parameters: Float[Tensor, "batch outputs"]) -> LocationScale:
+        raw, log_variance = at_least_float32(parameters).chunk(2, dim=-1)
+        if self.training:
+            mean = mean_over_ranks(raw.mean(0))
+            variance = mean_over_ranks((raw - mean).square().mean(0))
+            with torch.no_grad():
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), MOMENTUM)
+                self.running_variance.lerp_(variance.to(self.running_variance.dtype), MOMENTUM)
+        else:
+            mean, variance = self.running_mean, self.running_variance
+        normalised = (raw - mean) * torch.rsqrt(variance + EPSILON)
+        return LocationScale(self.gamma * normalised + self.shift, log_variance, gaussian_noise())

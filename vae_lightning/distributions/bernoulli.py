@@ -1,0 +1,121 @@
+"""Pixels in [0, 1] with one natural parameter each, the decoder's value: Bernoulli and continuous Bernoulli."""
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+from torch.distributions import ContinuousBernoulli
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from vae_lightning.distributions.gaussian import IMAGE_DIMS
+from vae_lightning.distributions.inverse import inverse_of_increasing
+from vae_lightning.distributions.precision import at_least_float32
+
+
+class BernoulliLikelihood:
+    """Independent Bernoulli per pixel, the decoder's values being logits. Exact for binary pixels.
+
+    For grey pixels in (0, 1) it is the customary cross-entropy, not a normalised density.
+    """
+
+    variance = None
+    """It has no variance of its own choosing, so kl_weight x sigma^2 is not defined."""
+    values_per_pixel = 1
+    needs_unit_interval = True
+
+    def mean(
+        self, values: Float[Tensor, "*batch channels height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return torch.sigmoid(at_least_float32(values))
+
+    def sample(
+        self, values: Float[Tensor, "*batch channels height width"], generator: Generator
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return torch.bernoulli(self.mean(values), generator=generator)
+
+    def log_prob(
+        self,
+        pixels: Float[Tensor, "batch channels height width"],
+        values: Float[Tensor, "*samples batch channels height width"],
+    ) -> Float[Tensor, "*samples batch"]:
+        targets = pixels.expand_as(values)
+        return -binary_cross_entropy_with_logits(at_least_float32(values), targets, reduction="none").sum(IMAGE_DIMS)
+
+    def collapsed_variance(
+        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
+    ) -> Float[Tensor, "*shape"]:
+        return mean * (1 - mean)
+
+
+class ContinuousBernoulliLikelihood:
+    """Density exp(eta x - A(eta)) on [0, 1] per pixel, eta the decoder's value (Loaiza-Ganem & Cunningham 2019).
+
+    A(eta) = ln((e^eta - 1) / eta): the Bernoulli's cross-entropy with the normaliser that grey pixels need.
+    """
+
+    variance = None
+    values_per_pixel = 1
+    needs_unit_interval = True
+    LARGEST_VALUE = 1e7
+    """Where the natural parameter of a mean is looked for; means nearer than 1e-7 to 0 or 1 are taken there."""
+
+    def mean(
+        self, values: Float[Tensor, "*batch channels height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return continuous_bernoulli_mean(at_least_float32(values))
+
+    def sample(
+        self, values: Float[Tensor, "*batch channels height width"], generator: Generator
+    ) -> Float[Tensor, "*batch channels height width"]:
+        values = at_least_float32(values)
+        uniform = torch.rand(values.shape, generator=generator, device=values.device, dtype=values.dtype)
+        samples: Tensor = ContinuousBernoulli(logits=values, validate_args=False).icdf(uniform)
+        return samples
+
+    def log_prob(
+        self,
+        pixels: Float[Tensor, "batch channels height width"],
+        values: Float[Tensor, "*samples batch channels height width"],
+    ) -> Float[Tensor, "*samples batch"]:
+        values = at_least_float32(values)
+        return (values * pixels - log_normaliser(values)).sum(IMAGE_DIMS)
+
+    def collapsed_variance(
+        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
+    ) -> Float[Tensor, "*shape"]:
+        bound = self.LARGEST_VALUE
+        values = inverse_of_increasing(continuous_bernoulli_mean, mean, -bound, bound)
+        return continuous_bernoulli_variance(values).to(mean.dtype)
+
+
+NEAR_ZERO = 0.1
+"""Below this the closed forms lose digits, and the first terms of their series are exact to rounding."""
+
+
+def log_normaliser(eta: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return A(eta) = ln((e^eta - 1) / eta)."""
+    near = eta.abs() < NEAR_ZERO
+    size = torch.where(near, 1.0, eta).abs()
+    far = size + torch.log(-torch.expm1(-size) / size) - torch.relu(-eta)  # A(-eta) = A(eta) - eta
+    small = torch.where(near, eta, 0.0)
+    square = small.square()
+    return torch.where(near, small / 2 + square / 24 - square**2 / 2880 + square**3 / 181440, far)
+
+
+def continuous_bernoulli_mean(eta: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return A'(eta) = 1 / (1 - e^-eta) - 1 / eta."""
+    near = eta.abs() < NEAR_ZERO
+    far = torch.where(near, 1.0, eta)
+    small = torch.where(near, eta, 0.0)
+    series = 0.5 + small / 12 - small**3 / 720 + small**5 / 30240
+    size = far.abs()
+    upper = -1 / torch.expm1(-size) - 1 / size
+    return torch.where(near, series, torch.where(far > 0, upper, 1 - upper))
+
+
+def continuous_bernoulli_variance(eta: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Return A''(eta) = 1 / eta^2 - e^-|eta| / (1 - e^-|eta|)^2."""
+    near = eta.abs() < NEAR_ZERO
+    size = torch.where(near, 1.0, eta).abs()
+    square = torch.where(near, eta, 0.0).square()
+    series = 1 / 12 - square / 240 + square**2 / 6048 - square**3 / 172800
+    return torch.where(near, series, size**-2 - torch.exp(-size) / torch.expm1(-size).square())

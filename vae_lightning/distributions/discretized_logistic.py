@@ -1,0 +1,90 @@
+"""Pixels as the 256 grey values they are: a logistic distribution summed over each bin (Salimans et al. 2017)."""
+
+import math
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Generator, Tensor, nn
+from torch.nn.functional import logsigmoid
+
+from vae_lightning.distributions.gaussian import IMAGE_DIMS
+from vae_lightning.distributions.inverse import inverse_of_increasing
+from vae_lightning.distributions.precision import at_least_float32
+
+STEPS = 255
+"""Grey values are k / 255, k = 0 .. 255; the bin of k ends half a step below and above it."""
+
+
+class DiscretizedLogisticLikelihood(nn.Module):
+    """P(x = k/255) = S((k + 1/2)/255) - S((k - 1/2)/255), S the logistic cdf of a location and one learned scale.
+
+    The first and the last bin reach to infinity (Salimans et al. 2017, section 2.1; the scale as in Kingma et al.
+    2016). The decoder's values are locations, free to leave [0, 1]: a location far below 0 is a pixel surely black.
+    These are probabilities, not densities: their nats compare with other likelihoods only after adding 784 ln 255.
+
+    Args:
+        initial_scale: of the logistic at the start, in units of a pixel.
+    """
+
+    variance = None
+    values_per_pixel = 1
+    needs_unit_interval = True
+
+    def __init__(self, *, initial_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]) -> None:
+        super().__init__()
+        self.log_scale = nn.Parameter(torch.tensor(math.log(initial_scale)))
+
+    def mean(
+        self, values: Float[Tensor, "*batch channels height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return self._moments(at_least_float32(values))[0]
+
+    def sample(
+        self, values: Float[Tensor, "*batch channels height width"], generator: Generator
+    ) -> Float[Tensor, "*batch channels height width"]:
+        values = at_least_float32(values)
+        uniform = torch.rand(values.shape, generator=generator, device=values.device, dtype=values.dtype)
+        continuous = values + self.log_scale.detach().exp() * torch.logit(uniform)
+        return (continuous * STEPS).round().clamp(0, STEPS) / STEPS
+
+    def log_prob(
+        self,
+        pixels: Float[Tensor, "batch channels height width"],
+        values: Float[Tensor, "*samples batch channels height width"],
+    ) -> Float[Tensor, "*samples batch"]:
+        """Return log P(x|z). Pixels that are no grey value are counted in the bin in which they lie."""
+        values = at_least_float32(values)
+        per_scale = torch.exp(-self.log_scale)
+        bins = (pixels * STEPS).round()
+        first, last = bins == 0, bins == STEPS
+        below_upper = logsigmoid(((bins + 0.5) / STEPS - values) * per_scale)
+        above_lower = logsigmoid((values - (bins - 0.5) / STEPS) * per_scale)
+        # S(a) - S(b) = S(a) S(-b) (1 - e^-(a - b)), with a - b the width of a bin in scales.
+        width = torch.log(-torch.expm1(-per_scale / STEPS))
+        log_p = (
+            torch.where(last, 0.0, below_upper)
+            + torch.where(first, 0.0, above_lower)
+            + torch.where(first | last, 0.0, width)
+        )
+        return log_p.sum(IMAGE_DIMS)
+
+    def collapsed_variance(
+        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
+    ) -> Float[Tensor, "*shape"]:
+        reach = 50 * float(self.log_scale.detach().exp())  # beyond it the first or the last bin has all the mass
+        locations = inverse_of_increasing(lambda at: self._moments(at)[0], mean, -reach, 1 + reach)
+        return self._moments(locations)[1].to(mean.dtype)
+
+    @torch.no_grad()
+    def _moments(self, locations: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+        """Return mean and variance: sums over k of P(x >= k/255), one grey value at a time to bound the memory."""
+        per_scale = torch.exp(-self.log_scale).to(locations.dtype)
+        first, second = torch.zeros_like(locations), torch.zeros_like(locations)
+        for k in range(1, STEPS + 1):
+            at_least = torch.sigmoid((locations - (k - 0.5) / STEPS) * per_scale)
+            first += at_least
+            second += (2 * k - 1) * at_least
+        mean = first / STEPS
+        return mean, second / STEPS**2 - mean.square()

@@ -1,0 +1,74 @@
+"""The Gaussian posterior with a full covariance, by its Cholesky factor (Kingma & Welling 2019, section 2.5.1)."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.prior import LOG_2PI
+
+
+class FullGaussian(NamedTuple):
+    """q(z|x) = N(mean, S S') for a batch of images.
+
+    What is said of a unit is said given the units before it, q(z_i | z_1 .. z_{i-1}, x): by the chain rule these
+    terms sum to the whole, for the log-density and (the prior having independent units) for the KL.
+    """
+
+    mean: Float[Tensor, "batch latent"]
+    log_diagonal: Float[Tensor, "batch latent"]
+    """ln S_ii."""
+    below: Float[Tensor, "batch latent latent"]
+    """S_ij for j < i, else 0."""
+
+    @property
+    def scale_tril(self) -> Float[Tensor, "batch latent latent"]:
+        return self.below + torch.diag_embed(self.log_diagonal.exp())
+
+    def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]:
+        return self.mean + torch.einsum("bij,sbj->sbi", self.scale_tril, noise)
+
+    def kl_per_unit(self) -> Float[Tensor, "batch latent"]:
+        """Return E KL(q(z_i | z_1 .. z_{i-1}, x) || N(0, 1)) in nats."""
+        log_variance = 2 * self.log_diagonal
+        explained = self.below.square().sum(-1)
+        return 0.5 * (self.mean.square() + explained + (torch.expm1(log_variance) - log_variance))
+
+    def log_prob_per_unit(self, codes: Float[Tensor, "*codes latent"]) -> Float[Tensor, "*broadcast latent"]:
+        offsets = (codes - self.mean).unsqueeze(-1)
+        standardised = torch.linalg.solve_triangular(self.scale_tril, offsets, upper=False).squeeze(-1)
+        terms: Tensor = -0.5 * (standardised.square() + LOG_2PI) - self.log_diagonal
+        return terms
+
+    def detached(self) -> "FullGaussian":
+        return FullGaussian(*(tensor.detach() for tensor in self))
+
+
+class FullCovariancePosterior:
+    """Reads an encoder's outputs as means, log diagonal of the Cholesky factor, then what lies below it by rows.
+
+    Args:
+        latent_dim: number of latent units.
+    """
+
+    def __init__(self, latent_dim: int) -> None:
+        self.latent_dim = latent_dim
+        n_below = latent_dim * (latent_dim - 1) // 2
+        places = torch.full((latent_dim, latent_dim), n_below)  # n_below: the place of a zero put after the others
+        places[tuple(torch.tril_indices(latent_dim, latent_dim, offset=-1))] = torch.arange(n_below)
+        self.places = places
+
+    @property
+    def n_parameters(self) -> int:
+        return self.latent_dim * (self.latent_dim + 3) // 2
+
+    def noise(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "..."]:
+        return torch.randn(shape, generator=generator, device=generator.device)
+
+    def __call__(self, parameters: Float[Tensor, "batch outputs"]) -> FullGaussian:
+        parameters = at_least_float32(parameters)
+        mean, log_diagonal = parameters[:, : self.latent_dim], parameters[:, self.latent_dim : 2 * self.latent_dim]
+        values = torch.nn.functional.pad(parameters[:, 2 * self.latent_dim :], (0, 1))
+        return FullGaussian(mean, log_diagonal, values[:, self.places.to(values.device)])

@@ -1,0 +1,47 @@
+"""No posterior at all: one code per image, no noise, no KL. The ordinary autoencoder, for comparison."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.errors import UserError
+
+
+class Point(NamedTuple):
+    """All mass on one code per image. It has no density, and so no bound on log p(x): its KL would be infinite."""
+
+    mean: Float[Tensor, "batch latent"]
+
+    def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]:
+        return self.mean.expand(noise.shape)
+
+    def kl_per_unit(self) -> Float[Tensor, "batch latent"]:
+        """Return zeros: there is no KL term."""
+        return torch.zeros_like(self.mean)
+
+    def log_prob_per_unit(self, codes: Float[Tensor, "*codes latent"]) -> Float[Tensor, "*broadcast latent"]:
+        raise UserError("posterior=point: a point has no density")
+
+    def detached(self) -> "Point":
+        return self._replace(mean=self.mean.detach())
+
+
+class PointPosterior:
+    """Reads an encoder's outputs as the codes.
+
+    Args:
+        latent_dim: number of latent units.
+    """
+
+    def __init__(self, latent_dim: int) -> None:
+        self.n_parameters = latent_dim
+
+    def noise(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "..."]:
+        """Return zeros, which nothing reads; their shape says how many samples are asked for."""
+        return torch.zeros(shape, device=generator.device)
+
+    def __call__(self, parameters: Float[Tensor, "batch outputs"]) -> Point:
+        return Point(at_least_float32(parameters))

@@ -1,0 +1,174 @@
+"""How the gradient of an expectation over codes z ~ q(z|x) reaches the encoder.
+
+Every estimator leaves the value of a bound alone and decides its gradient only. The decoder's gradient is the
+plain one in all of them. Which estimator is right for which bound: :mod:`vae_lightning.objectives.combinations`.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vae_lightning.distributions import Posterior
+from vae_lightning.objectives.bound import sampled_kl_per_unit
+
+KlTerm = Literal["closed_form", "sampled"]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Codes and the posterior they came from, each cut from the graph where the estimator wants no gradient."""
+
+    codes: Float[Tensor, "samples batch latent"]
+    posterior: Posterior
+
+    @cached_property
+    def log_q(self) -> Float[Tensor, "samples batch"]:
+        """log q(z|x)."""
+        return self.posterior.log_prob_per_unit(self.codes).sum(-1)
+
+    @cached_property
+    def kl_samples(self) -> Float[Tensor, "samples batch latent"]:
+        """log q(z|x) - log p(z), unit by unit."""
+        return sampled_kl_per_unit(self.posterior, self.codes)
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """A rule for the encoder's gradient."""
+
+    kl: KlTerm
+    """Whether the KL term of a loss is the closed form (where the posterior has one) or comes from the same codes."""
+
+    def draw(self, posterior: Posterior, noise: Float[Tensor, "samples batch latent"]) -> Draw: ...
+
+    def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
+        """Return the mean of ``values``, functions of the codes, over the samples."""
+
+    def log_mean_exp(self, log_weights: Float[Tensor, "samples batch"], draw: Draw) -> Float[Tensor, " batch"]:
+        """Return L_k = log (1/k) sum_i w_i."""
+
+
+def log_mean_exp(log_weights: Float[Tensor, "samples batch"]) -> Float[Tensor, " batch"]:
+    return log_weights.logsumexp(0) - math.log(len(log_weights))
+
+
+class Pathwise:
+    """The reparameterisation trick: gradients run through the codes (Kingma & Welling 2013, section 2.4).
+
+    Args:
+        kl: the KL term in closed form where there is one (less variance), or from the same codes.
+    """
+
+    def __init__(self, *, kl: KlTerm) -> None:
+        self.kl: KlTerm = kl
+
+    def draw(self, posterior: Posterior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
+        return Draw(posterior.sample(noise), posterior)
+
+    def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
+        return values.mean(0)
+
+    def log_mean_exp(self, log_weights: Float[Tensor, "samples batch"], draw: Draw) -> Float[Tensor, " batch"]:
+        return log_mean_exp(log_weights)
+
+
+class StickingTheLanding(Pathwise):
+    """The pathwise gradient without its score term, whose mean is zero (Roeder et al. 2017, section 3).
+
+    The KL term comes from the codes, for there is no score in the closed form to leave out. The gradient vanishes
+    when q is the true posterior, sample by sample. Biased for L_k with k > 1.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(kl="sampled")
+
+    def draw(self, posterior: Posterior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
+        return Draw(posterior.sample(noise), posterior.detached())
+
+
+class DoublyReparameterized(StickingTheLanding):
+    """DReG: the encoder gets sum_i v_i^2 (d log w_i / d z_i) (d z_i / d phi), v the normalised weights, of L_k.
+
+    Unbiased, and its variance does not grow with k (Tucker et al. 2018, eq. 8).
+    """
+
+    def log_mean_exp(self, log_weights: Float[Tensor, "samples batch"], draw: Draw) -> Float[Tensor, " batch"]:
+        normalised = log_weights.detach().softmax(0).unsqueeze(-1)
+        if draw.codes.requires_grad:
+            # The plain gradient already carries v_i once; on its way into the encoder it gets the second.
+            draw.codes.register_hook(lambda gradient: gradient * normalised)
+        return log_mean_exp(log_weights)
+
+
+class ScoreFunction:
+    """REINFORCE: f grad log q(z|x), needing no gradient of f by z (Williams 1992; Mnih & Gregor 2014).
+
+    Args:
+        baseline: ``none``, or ``leave_one_out``: from f of one code the mean of the others' is taken, which moves no
+            mean and needs two codes per image (Kool et al. 2019).
+        kl: the KL term in closed form where there is one, or from the same codes.
+    """
+
+    def __init__(self, *, baseline: Literal["none", "leave_one_out"], kl: KlTerm) -> None:
+        self.baseline = baseline
+        self.kl: KlTerm = kl
+
+    def draw(self, posterior: Posterior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
+        return Draw(posterior.sample(noise).detach(), posterior)
+
+    def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
+        signal = values.detach()
+        if self.baseline == "leave_one_out":
+            signal = signal - others_mean(signal)
+        zeros = zero_with_score(draw).reshape(values.shape[:2] + (1,) * (values.ndim - 2))
+        return (values + signal * zeros).mean(0)
+
+    def log_mean_exp(self, log_weights: Float[Tensor, "samples batch"], draw: Draw) -> Float[Tensor, " batch"]:
+        bound = log_mean_exp(log_weights)
+        signal = bound.detach().expand_as(log_weights)
+        if self.baseline == "leave_one_out":
+            signal = signal - others_log_mean_exp(log_weights.detach())
+        return bound + (signal * zero_with_score(draw)).sum(0)
+
+
+class Vimco:
+    """Score function for L_k with a leave-one-out baseline in which the geometric mean of the other weights stands
+    for the one left out (Mnih & Rezende 2016, eq. 7-9). Needs two codes per image."""
+
+    kl: KlTerm = "sampled"
+
+    def draw(self, posterior: Posterior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
+        return Draw(posterior.sample(noise).detach(), posterior)
+
+    def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
+        raise NotImplementedError("VIMCO is defined for the bound L_k only")
+
+    def log_mean_exp(self, log_weights: Float[Tensor, "samples batch"], draw: Draw) -> Float[Tensor, " batch"]:
+        bound = log_mean_exp(log_weights)
+        constant = log_weights.detach()
+        left_out = torch.eye(len(constant), dtype=torch.bool, device=constant.device).unsqueeze(-1)
+        without_each = torch.where(left_out, others_mean(constant).unsqueeze(1), constant)
+        baselines = without_each.logsumexp(1) - math.log(len(constant))
+        return bound + ((bound.detach() - baselines) * zero_with_score(draw)).sum(0)
+
+
+def zero_with_score(draw: Draw) -> Float[Tensor, "samples batch"]:
+    """Return zeros whose gradient is grad log q(z|x): what is multiplied by them changes a gradient and no value."""
+    return draw.log_q - draw.log_q.detach()
+
+
+def others_mean(values: Float[Tensor, "samples *rest"]) -> Float[Tensor, "samples *rest"]:
+    """Return for each sample the mean over the other samples."""
+    return (values.sum(0) - values) / (len(values) - 1)
+
+
+def others_log_mean_exp(log_weights: Float[Tensor, "samples batch"]) -> Float[Tensor, "samples batch"]:
+    """Return for each sample the log of the mean weight of the other samples."""
+    itself = torch.eye(len(log_weights), dtype=torch.bool, device=log_weights.device).unsqueeze(-1)
+    others = torch.where(itself, -torch.inf, log_weights)
+    return others.logsumexp(1) - math.log(len(log_weights) - 1)

@@ -1,0 +1,42 @@
+"""The importance-weighted bound (Burda et al. 2015, eq. 8): tighter with every sample, log p(x) in the limit."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from vae_lightning.distributions import Likelihood, Posterior
+from vae_lightning.objectives.bound import Bound, Decoder, log_likelihood, measured_kl_per_unit
+from vae_lightning.objectives.elbo import NSamples
+from vae_lightning.objectives.estimators import Estimator
+from vae_lightning.timeline import Moment
+
+
+class Iwae:
+    """loss = -mean over images of log (1/k) sum_i p(x|z_i) (p(z_i) / q(z_i|x))^w, z_i ~ q(z|x).
+
+    At w = 1 this is -L_k; at k = 1 it is the ELBO's loss for every w. The ELBO is reported beside it.
+
+    Args:
+        estimator: of the encoder's gradient.
+        n_samples: k, codes drawn per image.
+    """
+
+    def __init__(self, estimator: Estimator, *, n_samples: NSamples) -> None:
+        self.estimator = estimator
+        self.n_samples = n_samples
+
+    def __call__(
+        self,
+        pixels: Float[Tensor, "batch channels height width"],
+        posterior: Posterior,
+        decoder: Decoder,
+        likelihood: Likelihood,
+        noise: Float[Tensor, "samples batch latent"],
+        kl_weight: float | Float[Tensor, ""],
+        moment: Moment,
+    ) -> Bound:
+        """Return the bound for given noise and KL weight: a pure function of its arguments."""
+        draw = self.estimator.draw(posterior, noise)
+        log_px = log_likelihood(pixels, draw.codes, decoder, likelihood)
+        log_weights = log_px - kl_weight * draw.kl_samples.sum(-1)
+        loss = -self.estimator.log_mean_exp(log_weights, draw).mean()
+        return Bound(loss, -log_px.mean(0), measured_kl_per_unit(posterior, draw.codes))
