@@ -201,6 +201,27 @@ def test_a_huge_kl_weight_collapses_every_unit(configure: Callable[..., Config])
     assert results["kl_weight_times_variance"] == 50
 
 
+def last_training_line(config: Config) -> dict[str, Any]:
+    return [line for line in read_curves(folder_of(config)) if "train/kl" in line][-1]
+
+
+def test_control_vae_holds_its_kl_target_on_real_mnist(configure: Callable[..., Config]) -> None:
+    config = configure("beta_schedule=control_vae", "kl_weight=50", "trainer.max_epochs=2")
+    results = train(config)
+    last = last_training_line(config)
+    assert last["train/kl"] == pytest.approx(5, rel=0.05)
+    assert results["test/kl"] == pytest.approx(5, rel=0.1)
+    assert 0 < last["train/kl_weight"] < 50
+
+
+def test_geco_reaches_its_distortion_target_on_real_mnist(configure: Callable[..., Config]) -> None:
+    config = configure("beta_schedule=geco", "beta_schedule.minimum=0.1", "trainer.max_epochs=3")
+    train(config)
+    last = last_training_line(config)
+    assert last["train/distortion"] == pytest.approx(470, abs=1)
+    assert 0.1 < last["train/kl_weight"] < 100
+
+
 @pytest.mark.slow
 def test_active_units_of_real_mnist_fall_from_all_to_none_across_the_onset(configure: Callable[..., Config]) -> None:
     """The largest covariance eigenvalue of MNIST is 5.1, so at variance 1/2 everything dies above kl_weight = 10.2."""

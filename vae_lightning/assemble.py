@@ -23,8 +23,9 @@ Config = dict[str, Any]
 
 def _build(path: str, node: Config, *supplied: Any) -> Any:
     """Instantiate a node of the config. What its constructor refuses is told as an error of the key ``path``."""
+    arguments = {key: value for key, value in node.items() if key != "name"}  # a name is for people
     try:
-        return instantiate(node, *supplied)
+        return instantiate(arguments, *supplied)
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from error
@@ -33,8 +34,7 @@ def _build(path: str, node: Config, *supplied: Any) -> Any:
 
 def build_data(config: Config) -> ImageDataModule:
     """Build the data module and load its data. Raises UserError where the data cannot be had or do not fit."""
-    node = {key: value for key, value in config["data"].items() if key != "name"}
-    data: ImageDataModule = _build("data", node, config["seed"])
+    data: ImageDataModule = _build("data", config["data"], config["seed"])
     data.setup()
     return data
 

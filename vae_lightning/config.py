@@ -33,8 +33,8 @@ class Study(BaseModel):
     question: str
 
 
-class Data(BaseModel):
-    """The ``data`` section: a name for people beside what to build."""
+class Named(BaseModel):
+    """The section of a part of the model: a name for people beside what to build."""
 
     model_config = ConfigDict(extra="allow", strict=True)
     name: Name
@@ -62,15 +62,15 @@ class TopLevel(BaseModel):
     rerun: bool
     study: Study
     wandb: WandbSettings
-    data: Data
+    data: Named
     model: Model
-    likelihood: Node
-    posterior: Node
-    objective: Node
-    estimator: Node
-    beta_schedule: Node
-    optimizer: Node
-    lr_schedule: Node
+    likelihood: Named
+    posterior: Named
+    objective: Named
+    estimator: Named
+    beta_schedule: Named
+    optimizer: Named
+    lr_schedule: Named
     trainer: Node
 
 
@@ -98,7 +98,7 @@ def _checked_node(path: str, value: Any, faults: list[str]) -> Any:
         if path in PARTS:
             faults.append(f"{path}._target_: missing; it names the class or function to build")
         return value
-    not_arguments = {"_target_", "_partial_", *(["name"] if path == "data" else [])}
+    not_arguments = {"_target_", "_partial_", *(["name"] if path in PARTS else [])}
     kept = {key: item for key, item in value.items() if key in not_arguments}
     arguments = {key: item for key, item in value.items() if key not in not_arguments}
     nested = {key for key, item in arguments.items() if isinstance(item, dict) and "_target_" in item}

@@ -27,7 +27,7 @@ from vae_lightning.module import VAE
 from vae_lightning.report.tables import facts, results_summary
 from vae_lightning.runs import directory
 from vae_lightning.runs.curves import JsonLinesLogger, cut_from
-from vae_lightning.runs.identity import RunIdentity, critical_text, identify
+from vae_lightning.runs.identity import PLAIN, RunIdentity, critical_text, identify, unusual_choices
 from vae_lightning.runs.trainer import SMOKE_BATCHES
 from vae_lightning.runs.wandb_window import WandbSettings, sync_command, wandb_logger
 
@@ -132,8 +132,7 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
     held_out = f"{len(data.splits['val'].pixels):,} validation, " if data.curve_split == "val" else ""
     encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder))
     variance = model.likelihood.variance
-    parts = ("objective", "estimator", "likelihood", "posterior", "beta_schedule")
-    names = {part: _named(config[part]) for part in parts}
+    names = {part: config[part]["name"] for part in PLAIN}
     n_batches = SMOKE_BATCHES if config["smoke"] else len(training) // data.batch_size
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
     rows = [
@@ -141,8 +140,10 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
         ("writes to", str(identity.directory)),
         ("data", f"{len(training):,} training, {held_out}{len(test):,} test images of {shape}"),
         ("model", f"{config['model']['name']}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}"),
-        ("objective", f"{names['objective']} by {names['estimator']}, beta schedule {names['beta_schedule']}"),
-        ("densities", f"{names['likelihood']}, {names['posterior']}; KL term {_kl_computation(model)}"),
+        ("objective", f"{names['objective']}, gradient {names['estimator']}, beta schedule {names['beta_schedule']}"),
+        ("densities", f"likelihood {names['likelihood']}, posterior {names['posterior']}"),
+        ("KL", _kl_computation(model)),
+        ("optimiser", f"{names['optimizer']}, learning rate {names['lr_schedule']}"),
         ("collapse", critical_text(model.kl_weight, variance) + (SURVIVAL if variance else "")),
         ("length", f"epochs: {trainer.max_epochs}, each of {n_batches} batches of {data.batch_size}"),
         ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}"),
@@ -151,13 +152,6 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
     if bias := known_bias(model.objective, model.objective.estimator):
         rows.append(("note", bias))
     return facts("vae-train", rows)
-
-
-def _named(node: Config) -> str:
-    """Return what a node builds, with what is built inside it: LocationScalePosterior(laplace_noise)."""
-    inner = ", ".join(_named(item) for item in node.values() if isinstance(item, dict) and "_target_" in item)
-    name: str = node["_target_"].rsplit(".")[-1]
-    return f"{name}({inner})" if inner else name
 
 
 def _kl_computation(model: VAE) -> str:
@@ -185,6 +179,7 @@ def _description(config: Config, identity: RunIdentity, trainer: Trainer, model:
         "decoder_variance": variance,
         "kl_weight_times_variance": None if variance is None else config["kl_weight"] * variance,
         "kl_computation": _kl_computation(model),
+        "choices": unusual_choices(config),
         "latent_dim": config["latent_dim"],
         "seed": config["seed"],
         "epochs": trainer.current_epoch,

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from vae_lightning.config import checked
-from vae_lightning.runs.identity import RunIdentity, identify
+from vae_lightning.runs.identity import PLAIN, RunIdentity, identify
 
 Config = dict[str, Any]
 
@@ -49,6 +49,13 @@ def test_the_directory_can_be_read(configure: Callable[..., Config]) -> None:
     directory = identity(configure("experiment=seed")).directory
     assert directory.parts[-2] == "seed"
     assert directory.name.startswith("mnist-conv-latent2-w0.01-seed0-")
+
+
+def test_what_is_unusual_is_in_the_name_and_what_is_plain_is_not(configure: Callable[..., Config]) -> None:
+    unusual = identity(configure("objective=free_bits", "posterior=laplace", "model=mlp_skip"))
+    assert unusual.directory.name.startswith("mnist-mlp_skip-laplace-free_bits-latent20-w1-seed0-")
+    assert unusual.title.startswith("mnist mlp_skip laplace free_bits, latent 20, kl_weight 1")
+    assert {group: configure()[group]["name"] for group in PLAIN} == PLAIN
 
 
 def test_the_title_carries_the_critical_quantity(configure: Callable[..., Config]) -> None:

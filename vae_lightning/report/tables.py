@@ -57,11 +57,14 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
 
     The id ends the name of the run's directory; where ``width`` has room, the whole name stands there.
     """
+    said = any(row.get("choices") for row in results)
     run = "run" if width >= WIDTH_WITH_NAMES else "fingerprint"
     table = Table(title="test images, nats per image", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("kl_weight", "kl_weight·σ²", "ELBO", "KL", "active"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("posterior", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    if said:
+        table.add_column("choices", overflow="fold")
     table.add_column("run" if run == "run" else "id", no_wrap=True)
     for row in sorted(results, key=lambda row: (row["kl_weight"], row["run"])):
         critical = row["kl_weight_times_variance"]
@@ -72,6 +75,7 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
             f"{row['test/kl']:.2f}",
             f"{row['test/active_units']}/{len(row['test/kl_per_unit'])}",
             collapse_verdict(row),
+            *([", ".join(row.get("choices", []))] if said else []),
             row[run],
         )
     return table

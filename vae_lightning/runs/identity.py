@@ -20,6 +20,16 @@ DECIDES_THE_RESULT = (
     "seed",
     "smoke",
 )
+PLAIN = {
+    "likelihood": "gaussian",
+    "posterior": "diagonal",
+    "objective": "elbo",
+    "estimator": "pathwise",
+    "beta_schedule": "constant",
+    "optimizer": "adam",
+    "lr_schedule": "constant",
+}
+"""Choices that go without saying in the name of a run."""
 TRAINER_KEYS_THAT_DECIDE = ("max_epochs", "precision", "gradient_clip_val")
 DECIDES_NOTHING = ("data_dir", "evaluation_batch_size", "fused")
 """Keys inside the parts above that say where it lies or how fast it goes."""
@@ -44,13 +54,21 @@ def identify(config: Config) -> RunIdentity:
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:8]
     model, latent_dim, seed = config["model"]["name"], config["latent_dim"], config["seed"]
     kl_weight = float(config["kl_weight"])
-    readable = f"{config['data']['name']}-{model}-latent{latent_dim}-w{kl_weight:g}-seed{seed}"
+    choices = unusual_choices(config)
+    readable = "-".join(
+        [config["data"]["name"], model, *choices, f"latent{latent_dim}", f"w{kl_weight:g}", f"seed{seed}"]
+    )
     return RunIdentity(
         directory=Path(config["runs_dir"]) / config["study"]["name"] / f"{readable}-{fingerprint}",
         fingerprint=fingerprint,
-        title=f"{config['data']['name']} {model}, latent {latent_dim}, kl_weight {kl_weight:g}, "
+        title=f"{' '.join([config['data']['name'], model, *choices])}, latent {latent_dim}, kl_weight {kl_weight:g}, "
         f"{critical_text(kl_weight, config['likelihood'].get('variance'))}, seed {seed}",
     )
+
+
+def unusual_choices(config: Config) -> list[str]:
+    """Return the names of the parts that are not the plain ones: what tells this run from an ordinary VAE."""
+    return [config[group]["name"] for group, plain in PLAIN.items() if config[group]["name"] != plain]
 
 
 def critical_text(kl_weight: float, variance: float | None) -> str:
