@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
+from torch import nn
 
 from vae_lightning import __version__
 from vae_lightning.assemble import build_data, build_model, build_trainer
@@ -132,6 +133,7 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
     held_out = f"{len(data.splits['val'].pixels):,} validation, " if data.curve_split == "val" else ""
     encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder))
     variance = model.likelihood.variance
+    learned = "; σ² is learned, and this is its start" if variance and isinstance(model.likelihood, nn.Module) else ""
     names = {part: config[part]["name"] for part in PLAIN}
     n_batches = SMOKE_BATCHES if config["smoke"] else len(training) // data.batch_size
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
@@ -144,7 +146,7 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
         ("densities", f"likelihood {names['likelihood']}, posterior {names['posterior']}"),
         ("KL", _kl_computation(model)),
         ("optimiser", f"{names['optimizer']}, learning rate {names['lr_schedule']}"),
-        ("collapse", critical_text(model.kl_weight, variance) + (SURVIVAL if variance else "")),
+        ("collapse", critical_text(model.kl_weight, variance) + (SURVIVAL if variance else "") + learned),
         ("length", f"epochs: {trainer.max_epochs}, each of {n_batches} batches of {data.batch_size}"),
         ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}"),
         ("W&B", _wandb_state(trainer)),

@@ -168,8 +168,8 @@ class GaussianOptimalLikelihood(nn.Module):
         self.register_buffer("n_seen", torch.tensor(0))
 
     @property
-    def variance(self) -> float:
-        return float(self.running_variance)
+    def variance(self) -> float | None:
+        return float(self.running_variance) if self.n_seen else None  # before the first batch there is none
 
     def mean(
         self, values: Float[Tensor, "*batch channels height width"]
@@ -179,7 +179,7 @@ class GaussianOptimalLikelihood(nn.Module):
     def sample(
         self, values: Float[Tensor, "*batch channels height width"], generator: Generator
     ) -> Float[Tensor, "*batch channels height width"]:
-        return normal_sample(self.mean(values), self.variance, generator)
+        return normal_sample(self.mean(values), self.running_variance, generator)
 
     def log_prob(
         self,

@@ -55,16 +55,20 @@ def collapse_verdict(results: dict[str, Any]) -> str:
 def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
     """Return one row per run, by KL weight: what survived at which weight.
 
-    The id ends the name of the run's directory; where ``width`` has room, the whole name stands there.
+    The id ends the name of the run's directory; where ``width`` has room, the whole name stands there. Where the runs
+    differ from an ordinary VAE it is said how, in a narrow table in place of the verdict, which the units tell too.
     """
     said = any(row.get("choices") for row in results)
-    run = "run" if width >= WIDTH_WITH_NAMES else "fingerprint"
+    wide = width >= WIDTH_WITH_NAMES
+    judged = wide or not said
+    run = "run" if wide else "fingerprint"
     table = Table(title="test images, nats per image", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("kl_weight", "kl_weight·σ²", "ELBO", "KL", "active"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
+    if judged:
+        table.add_column("verdict", no_wrap=True)
     if said:
-        table.add_column("choices", overflow="fold")
+        table.add_column("unlike an ordinary VAE", overflow="fold", min_width=16)
     table.add_column("run" if run == "run" else "id", no_wrap=True)
     for row in sorted(results, key=lambda row: (row["kl_weight"], row["run"])):
         critical = row["kl_weight_times_variance"]
@@ -74,7 +78,7 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
             f"{row['test/elbo']:.2f}",
             f"{row['test/kl']:.2f}",
             f"{row['test/active_units']}/{len(row['test/kl_per_unit'])}",
-            collapse_verdict(row),
+            *([collapse_verdict(row)] if judged else []),
             *([", ".join(row.get("choices", []))] if said else []),
             row[run],
         )
