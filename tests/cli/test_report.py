@@ -27,9 +27,9 @@ def run(folder: Path, name: str, **found: object) -> Path:
     return directory
 
 
-def called(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+def called(monkeypatch: pytest.MonkeyPatch, *arguments: object, width: int = 140) -> None:
     monkeypatch.setattr("sys.argv", ["vae-report", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setenv("COLUMNS", str(width))
     report()
 
 
@@ -65,7 +65,23 @@ def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypa
         assert part in page
     assert (tmp_path / "notebook" / "toy" / "samples.png").read_bytes() == b"png"
     rows = (tmp_path / "notebook" / "toy" / "results.csv").read_text().splitlines()
-    assert rows[1] == "a,1.0,0.5,2,0,3,1.5,-100.25,4.5,95.75,1"
+    assert rows[1] == "a,,1.0,0.5,2,0,3,1.5,-100.25,4.5,95.75,1"
+
+
+def test_runs_that_differ_from_an_ordinary_vae_say_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path / "runs", "a")
+    run(tmp_path / "runs", "b", choices=["free_bits", "laplace"])
+    for width in (80, 150):
+        called(monkeypatch, tmp_path / "runs", "--notebook", tmp_path / "notebook", width=width)
+        printed = capsys.readouterr().out
+        assert "free_bits, laplace" in printed
+        assert ("1 unit collapsed" in printed) == (width == 150)
+    page = (tmp_path / "notebook" / "toy" / "README.md").read_text()
+    assert "| free_bits, laplace | 1 | 0.5 |" in page
+    assert "prior samples" not in page  # what is told of each run at length is for a page of one run
+    assert "b,free_bits laplace,1.0," in (tmp_path / "notebook" / "toy" / "results.csv").read_text()
 
 
 def test_nothing_to_show_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,8 @@ from vae_lightning.distributions.gaussian import (
     GaussianLearnedLikelihood,
     GaussianLikelihood,
     GaussianOptimalLikelihood,
-    GaussianPerPixelLikelihood,
 )
+from vae_lightning.distributions.gaussian_per_pixel import GaussianPerPixelLikelihood
 from vae_lightning.distributions.location_scale import LocationScale, LocationScalePosterior
 from vae_lightning.distributions.point import Point, PointPosterior
 from vae_lightning.distributions.protocols import Likelihood, Posterior, PosteriorFamily

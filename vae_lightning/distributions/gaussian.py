@@ -1,9 +1,10 @@
-"""Gaussian pixels: one fixed variance, one learned, the batch's own, or one per pixel from the network.
+"""Gaussian pixels with one variance for all of them: fixed, learned, or the batch's own. In nats per image.
 
-All in nats per image. Values may have leading sample dimensions that the images lack.
+Values may have leading sample dimensions that the images lack.
 """
 
 import math
+from abc import ABC, abstractmethod
 from typing import Annotated, Literal
 
 import torch
@@ -12,6 +13,7 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.prior import LOG_2PI
 from vae_lightning.ranks import mean_over_ranks
 
 IMAGE_DIMS = (-3, -2, -1)
@@ -28,12 +30,6 @@ def pixel_mean(values: Float[Tensor, "*shape"], mean: Mean) -> Float[Tensor, "*s
     return torch.sigmoid(values) if mean == "sigmoid" else values
 
 
-def squared_error(
-    pixels: Float[Tensor, "batch channels height width"], mean: Float[Tensor, "*samples batch channels height width"]
-) -> Float[Tensor, "*samples batch"]:
-    return (pixels - mean).square().sum(IMAGE_DIMS)
-
-
 def softly_above(log_sigma: Float[Tensor, "*shape"], least: float) -> Float[Tensor, "*shape"]:
     """Bound from below without ever losing the gradient (Rybkin et al. 2021, section 4)."""
     return least + torch.nn.functional.softplus(log_sigma - least)
@@ -44,23 +40,21 @@ def normal_sample(mean: Tensor, variance: float | Tensor, generator: Generator) 
     return mean + variance**0.5 * noise
 
 
-class GaussianLikelihood:
-    """Independent N(mean, variance) per pixel with one fixed variance (Kingma & Welling 2013, appendix C.2).
-
-    Up to a constant, -log p(x|z) = sum (x - mean)^2 / (2 variance): variance 1/2 is the plain sum of squares, and
-    what other code calls a mean squared error over D pixels is variance D/2.
-
-    Args:
-        variance: sigma^2, in squared units of a pixel.
-        mean: ``sigmoid`` keeps the mean of an image in [0, 1]; ``identity`` leaves it free (the linear VAE).
-    """
+class OneVarianceGaussian(ABC):
+    """Independent N(mean, sigma^2) per pixel. The kinds below differ in where the one sigma^2 comes from."""
 
     values_per_pixel = 1
     needs_unit_interval = False
+    squash: Mean
 
-    def __init__(self, *, variance: Variance, mean: Mean) -> None:
-        self.variance = variance
-        self.squash = mean
+    @property
+    @abstractmethod
+    def sigma_squared(self) -> float | Float[Tensor, ""]:
+        """The variance as it is now, in squared units of a pixel."""
+
+    def sigma_squared_of(self, error: Float[Tensor, "*samples batch"], n_pixels: int) -> float | Float[Tensor, ""]:
+        """Return the variance by which a batch with these squared errors per image is judged."""
+        return self.sigma_squared
 
     def mean(
         self, values: Float[Tensor, "*batch channels height width"]
@@ -70,16 +64,38 @@ class GaussianLikelihood:
     def sample(
         self, values: Float[Tensor, "*batch channels height width"], generator: Generator
     ) -> Float[Tensor, "*batch channels height width"]:
-        return normal_sample(self.mean(values), self.variance, generator)
+        return normal_sample(self.mean(values), self.sigma_squared, generator)
 
     def log_prob(
         self,
         pixels: Float[Tensor, "batch channels height width"],
         values: Float[Tensor, "*samples batch channels height width"],
     ) -> Float[Tensor, "*samples batch"]:
-        error = squared_error(pixels, self.mean(values))
+        error = (pixels - self.mean(values)).square().sum(IMAGE_DIMS)
         n_pixels = math.prod(pixels.shape[1:])
-        return -0.5 * (error / self.variance + n_pixels * math.log(2 * math.pi * self.variance))
+        variance = self.sigma_squared_of(error, n_pixels)
+        log_variance = variance.log() if isinstance(variance, Tensor) else math.log(variance)
+        return -0.5 * (error / variance + n_pixels * (LOG_2PI + log_variance))
+
+
+class GaussianLikelihood(OneVarianceGaussian):
+    """N(mean, variance) per pixel with one fixed variance (Kingma & Welling 2013, appendix C.2).
+
+    Up to a constant, -log p(x|z) = sum (x - mean)^2 / (2 variance): variance 1/2 is the plain sum of squares, and
+    what other code calls a mean squared error over D pixels is variance D/2.
+
+    Args:
+        variance: sigma^2, in squared units of a pixel.
+        mean: ``sigmoid`` keeps the mean of an image in [0, 1]; ``identity`` leaves it free (the linear VAE).
+    """
+
+    def __init__(self, *, variance: Variance, mean: Mean) -> None:
+        self.variance = variance
+        self.squash = mean
+
+    @property
+    def sigma_squared(self) -> float:
+        return self.variance
 
     def collapsed_variance(
         self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
@@ -87,17 +103,14 @@ class GaussianLikelihood:
         return torch.full_like(mean, self.variance)
 
 
-class GaussianLearnedLikelihood(nn.Module):
-    """Independent N(mean, sigma^2) per pixel, sigma one learned number (sigma-VAE: Rybkin et al. 2021, section 4).
+class GaussianLearnedLikelihood(OneVarianceGaussian, nn.Module):
+    """N(mean, sigma^2) per pixel, sigma one learned number (sigma-VAE: Rybkin et al. 2021, section 4).
 
     Args:
         initial_variance: sigma^2 at the start, in squared units of a pixel.
         min_log_sigma: soft lower bound of ln sigma.
         mean: ``sigmoid`` or ``identity``.
     """
-
-    values_per_pixel = 1
-    needs_unit_interval = False
 
     def __init__(self, *, initial_variance: Variance, min_log_sigma: LogSigma, mean: Mean) -> None:
         super().__init__()
@@ -111,40 +124,21 @@ class GaussianLearnedLikelihood(nn.Module):
         self.raw_log_sigma = nn.Parameter(torch.tensor(raw))
 
     @property
-    def log_variance(self) -> Float[Tensor, ""]:
-        return 2 * softly_above(self.raw_log_sigma, self.min_log_sigma)
+    def sigma_squared(self) -> Float[Tensor, ""]:
+        return torch.exp(2 * softly_above(self.raw_log_sigma, self.min_log_sigma))
 
     @property
     def variance(self) -> float:
-        return float(self.log_variance.detach().exp())
-
-    def mean(
-        self, values: Float[Tensor, "*batch channels height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
-        return pixel_mean(values, self.squash)
-
-    def sample(
-        self, values: Float[Tensor, "*batch channels height width"], generator: Generator
-    ) -> Float[Tensor, "*batch channels height width"]:
-        return normal_sample(self.mean(values), self.variance, generator)
-
-    def log_prob(
-        self,
-        pixels: Float[Tensor, "batch channels height width"],
-        values: Float[Tensor, "*samples batch channels height width"],
-    ) -> Float[Tensor, "*samples batch"]:
-        error = squared_error(pixels, self.mean(values))
-        n_pixels = math.prod(pixels.shape[1:])
-        return -0.5 * (error * torch.exp(-self.log_variance) + n_pixels * (math.log(2 * math.pi) + self.log_variance))
+        return float(self.sigma_squared.detach())
 
     def collapsed_variance(
         self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
     ) -> Float[Tensor, "*shape"]:
-        return torch.full_like(mean, float(data_variance.mean()))
+        return torch.full_like(mean, max(math.exp(2 * self.min_log_sigma), float(data_variance.mean())))
 
 
-class GaussianOptimalLikelihood(nn.Module):
-    """Independent N(mean, sigma^2) per pixel, sigma^2 the batch's mean squared error (Rybkin et al. 2021, eq. 6).
+class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
+    """N(mean, sigma^2) per pixel, sigma^2 the batch's mean squared error (Rybkin et al. 2021, eq. 6).
 
     That sigma^2 is the best one for the batch, so no gradient goes through it: at an optimum there is none. The
     batch is the global one, all samples of it. Held-out images are judged by the running mean over training batches,
@@ -155,8 +149,6 @@ class GaussianOptimalLikelihood(nn.Module):
         mean: ``sigmoid`` or ``identity``.
     """
 
-    values_per_pixel = 1
-    needs_unit_interval = False
     running_variance: Tensor
     n_seen: Tensor
 
@@ -168,32 +160,18 @@ class GaussianOptimalLikelihood(nn.Module):
         self.register_buffer("n_seen", torch.tensor(0))
 
     @property
+    def sigma_squared(self) -> Float[Tensor, ""]:
+        return self.running_variance
+
+    @property
     def variance(self) -> float | None:
         return float(self.running_variance) if self.n_seen else None  # before the first batch there is none
 
-    def mean(
-        self, values: Float[Tensor, "*batch channels height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
-        return pixel_mean(values, self.squash)
-
-    def sample(
-        self, values: Float[Tensor, "*batch channels height width"], generator: Generator
-    ) -> Float[Tensor, "*batch channels height width"]:
-        return normal_sample(self.mean(values), self.running_variance, generator)
-
-    def log_prob(
-        self,
-        pixels: Float[Tensor, "batch channels height width"],
-        values: Float[Tensor, "*samples batch channels height width"],
-    ) -> Float[Tensor, "*samples batch"]:
-        error = squared_error(pixels, self.mean(values))
-        n_pixels = math.prod(pixels.shape[1:])
-        variance = self._of_batch(error.detach().mean() / n_pixels) if self.training else self.running_variance
-        return -0.5 * (error / variance + n_pixels * torch.log(2 * math.pi * variance))
-
     @torch.no_grad()
-    def _of_batch(self, mean_squared_error: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        variance = mean_over_ranks(mean_squared_error).clamp_min(self.least)
+    def sigma_squared_of(self, error: Float[Tensor, "*samples batch"], n_pixels: int) -> Float[Tensor, ""]:
+        if not self.training:
+            return self.running_variance
+        variance = mean_over_ranks(error.mean() / n_pixels).clamp_min(self.least)
         moved = torch.lerp(self.running_variance, variance.to(self.running_variance.dtype), RUNNING_MOMENTUM)
         self.running_variance.copy_(torch.where(self.n_seen == 0, variance, moved))
         self.n_seen.add_(1)
@@ -203,51 +181,3 @@ class GaussianOptimalLikelihood(nn.Module):
         self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
     ) -> Float[Tensor, "*shape"]:
         return torch.full_like(mean, max(self.least, float(data_variance.mean())))
-
-
-class GaussianPerPixelLikelihood:
-    """Independent N(mean, sigma^2) per pixel, both from the network (Kingma & Welling 2013, appendix C.2).
-
-    The decoder's first channels are the means, the others ln sigma.
-
-    Args:
-        min_log_sigma: soft lower bound of ln sigma; without one, a pixel that never varies has no largest density.
-        mean: ``sigmoid`` or ``identity``.
-    """
-
-    variance = None
-    values_per_pixel = 2
-    needs_unit_interval = False
-
-    def __init__(self, *, min_log_sigma: LogSigma, mean: Mean) -> None:
-        self.squash = mean
-        self.min_log_sigma = min_log_sigma
-
-    def mean(
-        self, values: Float[Tensor, "*batch values height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
-        return pixel_mean(values.chunk(2, dim=-3)[0], self.squash)
-
-    def log_variance(
-        self, values: Float[Tensor, "*batch values height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
-        return 2 * softly_above(at_least_float32(values.chunk(2, dim=-3)[1]), self.min_log_sigma)
-
-    def sample(
-        self, values: Float[Tensor, "*batch values height width"], generator: Generator
-    ) -> Float[Tensor, "*batch channels height width"]:
-        return normal_sample(self.mean(values), self.log_variance(values).exp(), generator)
-
-    def log_prob(
-        self,
-        pixels: Float[Tensor, "batch channels height width"],
-        values: Float[Tensor, "*samples batch values height width"],
-    ) -> Float[Tensor, "*samples batch"]:
-        log_variance = self.log_variance(values)
-        standardised = (pixels - self.mean(values)).square() * torch.exp(-log_variance)
-        return -0.5 * (standardised + log_variance + math.log(2 * math.pi)).sum(IMAGE_DIMS)
-
-    def collapsed_variance(
-        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, "*shape"]:
-        return data_variance.clamp_min(math.exp(2 * self.min_log_sigma))

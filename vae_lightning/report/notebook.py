@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vae_lightning.files import write_atomically
-from vae_lightning.report.tables import collapse_verdict
+from vae_lightning.report.tables import UNITS_SHOWN, collapse_verdict
 from vae_lightning.runs.directory import CONFIG, FIGURES, RESULTS, read_config
 
-COLUMNS = ("run", "kl_weight", "kl_weight_times_variance", "latent_dim", "seed", "epochs", "seconds")
+COLUMNS = ("run", "choices", "kl_weight", "kl_weight_times_variance", "latent_dim", "seed", "epochs", "seconds")
 FOUND = ("test/elbo", "test/kl", "test/distortion", "test/active_units")
 MISSING_BELOW = 0.01
 """Share of the images under which a kind is called missing: as few may be mistakes of the count."""
@@ -64,7 +64,7 @@ def _page(runs: Sequence[Run], config: dict[str, Any], figures: Sequence[str]) -
         "**Command.**\n\n" + "\n".join(f"    {command}" for command in commands),
         "**Result.** Test images, nats per image.",
         _table(results),
-        *(text for found in results for text in (_kinds_found(found), _where_the_codes_lie(found))),
+        *(text(found) for found in results for text in (_kinds_found, _where_the_codes_lie) if len(results) == 1),
         *(f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in figures),
         f"Written from the runs' `{RESULTS}` and `{CONFIG}` by `vae-report` ({versions}).",
     ]
@@ -72,7 +72,9 @@ def _page(runs: Sequence[Run], config: dict[str, Any], figures: Sequence[str]) -
 
 
 def _table(results: Sequence[dict[str, Any]]) -> str:
+    said = any(found.get("choices") for found in results)
     head = [
+        *(["choices"] if said else []),
         "kl_weight",
         "kl_weight·σ²",
         "ELBO",
@@ -89,11 +91,12 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
         critical = found["kl_weight_times_variance"]
         rows.append(
             [
+                *([", ".join(found.get("choices", []))] if said else []),
                 f"{found['kl_weight']:g}",
                 "–" if critical is None else f"{critical:g}",
                 f"{found['test/elbo']:.2f}",
                 f"{found['test/kl']:.2f}",
-                " ".join(f"{kl:.2f}" for kl in units),
+                " ".join(f"{kl:.2f}" for kl in units[:UNITS_SHOWN]) + (" …" if len(units) > UNITS_SHOWN else ""),
                 f"{found['test/distortion']:.2f}",
                 f"{found['test/active_units']} of {len(units)}, {collapse_verdict(found)}",
                 str(found["epochs"]),
@@ -138,5 +141,5 @@ def _csv(runs: Sequence[Run]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [*COLUMNS, *FOUND], extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found for _, found in runs)
+    writer.writerows(found | {"choices": " ".join(found.get("choices", []))} for _, found in runs)
     return text.getvalue()

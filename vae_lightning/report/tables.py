@@ -68,7 +68,7 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
     if judged:
         table.add_column("verdict", no_wrap=True)
     if said:
-        table.add_column("unlike an ordinary VAE", overflow="fold", min_width=16)
+        table.add_column("choices", overflow="fold", min_width=16)
     table.add_column("run" if run == "run" else "id", no_wrap=True)
     for row in sorted(results, key=lambda row: (row["kl_weight"], row["run"])):
         critical = row["kl_weight_times_variance"]

@@ -1,0 +1,59 @@
+"""Gaussian pixels whose variances the network gives, one per pixel. In nats per image."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+from vae_lightning.distributions.gaussian import IMAGE_DIMS, LogSigma, Mean, normal_sample, pixel_mean, softly_above
+from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.prior import LOG_2PI
+
+
+class GaussianPerPixelLikelihood:
+    """Independent N(mean, sigma^2) per pixel, both from the network (Kingma & Welling 2013, appendix C.2).
+
+    The decoder's first channels are the means, the others ln sigma.
+
+    Args:
+        min_log_sigma: soft lower bound of ln sigma; without one, a pixel that never varies has no largest density.
+        mean: ``sigmoid`` or ``identity``.
+    """
+
+    variance = None
+    values_per_pixel = 2
+    needs_unit_interval = False
+
+    def __init__(self, *, min_log_sigma: LogSigma, mean: Mean) -> None:
+        self.squash = mean
+        self.min_log_sigma = min_log_sigma
+
+    def mean(
+        self, values: Float[Tensor, "*batch values height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return pixel_mean(values.chunk(2, dim=-3)[0], self.squash)
+
+    def log_variance(
+        self, values: Float[Tensor, "*batch values height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return 2 * softly_above(at_least_float32(values.chunk(2, dim=-3)[1]), self.min_log_sigma)
+
+    def sample(
+        self, values: Float[Tensor, "*batch values height width"], generator: Generator
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return normal_sample(self.mean(values), self.log_variance(values).exp(), generator)
+
+    def log_prob(
+        self,
+        pixels: Float[Tensor, "batch channels height width"],
+        values: Float[Tensor, "*samples batch values height width"],
+    ) -> Float[Tensor, "*samples batch"]:
+        log_variance = self.log_variance(values)
+        standardised = (pixels - self.mean(values)).square() * torch.exp(-log_variance)
+        return -0.5 * (standardised + log_variance + LOG_2PI).sum(IMAGE_DIMS)
+
+    def collapsed_variance(
+        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
+    ) -> Float[Tensor, "*shape"]:
+        return data_variance.clamp_min(math.exp(2 * self.min_log_sigma))
