@@ -47,6 +47,11 @@ Config = dict[str, Any]
         ("posterior=point optimizer=aggressive", r"mutual information, and posterior=point has none"),
         ("optimizer=aggressive trainer.precision=16-mixed", r"16-mixed: .*take 32-true or bf16-mixed"),
         ("beta_schedule=control_vae kl_weight=0", r"kl_weight=0: a controlled beta_schedule multiplies it"),
+        (
+            "objective=mmd data.batch_size=1",
+            r"data.batch_size=1: objective=mmd and posterior=batch_norm need at least 2",
+        ),
+        ("posterior=batch_norm data.batch_size=1", r"data.batch_size=1: objective=mmd and posterior=batch_norm"),
         ("beta_schedule=geco beta_schedule.minimum=5000", r"beta_schedule.minimum=5000: must be less than"),
         ("objective=free_bits objective.group_size=3", r"objective.group_size=3: must divide latent_dim=20"),
         ("objective=mmd objective.lambda_=0.5", r"objective.lambda_=0.5: .*must be at least 1"),

@@ -6,7 +6,8 @@ from vae_lightning.timeline import canonical_length, steps_of
 @pytest.mark.parametrize(
     ("written", "kept"),
     [("5 epochs", "5 epochs"), ("5epochs", "5 epochs"), (" 5.0 epochs", "5 epochs"), ("1 epoch", "1 epochs"),
-     ("2.50 epochs", "2.5 epochs"), (0.25, 0.25), (1, 1)],
+     ("2.50 epochs", "2.5 epochs"), ("1000000 epochs", "1000000 epochs"), ("1e-05 epochs", "1e-05 epochs"),
+     (0.25, 0.25), (1, 1)],
 )  # fmt: skip
 def test_equal_lengths_are_written_in_one_way(written: float | str, kept: float | str) -> None:
     assert canonical_length(written) == kept

@@ -215,11 +215,11 @@ def test_control_vae_holds_its_kl_target_on_real_mnist(configure: Callable[..., 
 
 
 def test_geco_reaches_its_distortion_target_on_real_mnist(configure: Callable[..., Config]) -> None:
-    config = configure("beta_schedule=geco", "beta_schedule.minimum=0.1", "trainer.max_epochs=3")
+    config = configure("beta_schedule=geco", "trainer.max_epochs=4")
     train(config)
     last = last_training_line(config)
     assert last["train/distortion"] == pytest.approx(470, abs=1)
-    assert 0.1 < last["train/kl_weight"] < 100
+    assert 0.01 < last["train/kl_weight"] < 100
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
 
-from vae_lightning.combinations import check_controller, check_estimator, check_optimizer, check_posterior
+from vae_lightning.combinations import check_batch, check_controller, check_estimator, check_optimizer, check_posterior
 from vae_lightning.data import ImageDataModule
 from vae_lightning.distributions import Likelihood, PosteriorFamily
 from vae_lightning.errors import UserError
@@ -58,6 +58,7 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> VAE:
             raise UserError(f"{key}._target_={config[key]['_target_']}: has not what a {protocol.__name__} needs")
     check_estimator(objective, estimator)
     check_posterior(posterior, objective, estimator, latent_dim)
+    check_batch(objective, posterior, config["data"]["batch_size"])
     check_controller(beta_schedule, posterior, config["kl_weight"])
     optimizer: OptimizerFactory = _build("optimizer", config["optimizer"])
     try:

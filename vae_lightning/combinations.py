@@ -6,7 +6,14 @@ Only our own classes are judged; a user's class is taken at its word.
 from torch.optim import Optimizer
 
 from vae_lightning.beta_schedules import Controller
-from vae_lightning.distributions import Likelihood, Point, PointPosterior, Posterior, PosteriorFamily
+from vae_lightning.distributions import (
+    BatchNormPosterior,
+    Likelihood,
+    Point,
+    PointPosterior,
+    Posterior,
+    PosteriorFamily,
+)
 from vae_lightning.errors import UserError
 from vae_lightning.objectives import (
     Capacity,
@@ -64,7 +71,8 @@ def kl_computation(objective: Objective, posterior: Posterior) -> str:
         return "none: a point has no bound, and what is shown as ELBO is minus the distortion"
     if posterior.kl_per_unit() is None:
         return "Monte Carlo from the same samples"
-    if isinstance(objective, Iwae) or objective.estimator.kl == "sampled":
+    importance_weighted = isinstance(objective, Iwae) and objective.n_samples > 1
+    if importance_weighted or objective.estimator.kl == "sampled":
         return "Monte Carlo from the same samples in the loss, closed form in what is reported"
     return "closed form"
 
@@ -104,6 +112,12 @@ def check_optimizer(optimizer: Optimizer, posterior: PosteriorFamily, precision:
                 "trainer.precision=16-mixed: optimizer=aggressive steps the encoder without a gradient scaler; "
                 "take 32-true or bf16-mixed"
             )
+
+
+def check_batch(objective: Objective, posterior: PosteriorFamily, batch_size: int) -> None:
+    """Raise UserError where something is a statistic of the batch and the batch is one image."""
+    if batch_size == 1 and (isinstance(objective, Mmd) or isinstance(posterior, BatchNormPosterior)):
+        raise UserError("data.batch_size=1: objective=mmd and posterior=batch_norm need at least 2 images in a batch")
 
 
 def check_pixels(likelihood: Likelihood, in_unit_interval: bool) -> None:

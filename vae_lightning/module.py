@@ -12,7 +12,6 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from vae_lightning.beta_schedules import Controller
 from vae_lightning.data import Batch, ImageDataModule
-from vae_lightning.data.loader import as_floats
 from vae_lightning.diagnostics import (
     MeanMoments,
     PosteriorMeanMoments,
@@ -30,7 +29,7 @@ from vae_lightning.ranks import mean_over_ranks
 from vae_lightning.timeline import Moment, Schedule
 
 N_INFORMATION_IMAGES = 2000
-"""Held-out images, or training images where none are held out, by which aggressive inference judges itself."""
+"""Images by which aggressive inference judges itself."""
 
 
 class Evaluation(NamedTuple):
@@ -242,9 +241,8 @@ class VAE(LightningModule):
 
     @torch.no_grad()
     def _information(self) -> float:
-        """Return a bound on the mutual information of images and codes. Nothing is decided on test images."""
-        images = self.data.splits["val" if "val" in self.data.splits else "train"]
-        pixels = as_floats(images.pixels[:N_INFORMATION_IMAGES].to(self.device))
+        """Return a bound on the mutual information of images and codes."""
+        pixels = self.data.images_to_judge_by(N_INFORMATION_IMAGES).to(self.device)
         return float(mutual_information_bound(self.encode(pixels), self._noise_of_images(1, len(pixels))))
 
     def on_test_epoch_end(self) -> None:

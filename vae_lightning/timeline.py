@@ -6,7 +6,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator
 
-_EPOCHS = re.compile(r"(\d+(?:\.\d+)?) *epochs?")
+_EPOCHS = re.compile(r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?) *epochs?")
 
 
 class Moment(NamedTuple):
@@ -32,7 +32,7 @@ def canonical_length(length: int | float | str) -> int | float | str:
     if isinstance(length, str):
         match = _EPOCHS.fullmatch(length.strip())
         if match and float(match[1]) > 0:
-            return f"{float(match[1]):g} epochs"
+            return f"{float(match[1]):.12g} epochs"
     elif 0 < length <= 1:
         return length
     raise ValueError("it should be a share in (0, 1], such as 0.25, or epochs, such as '5 epochs'")

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import scipy.stats
 import torch
 from torch.distributions import Bernoulli, ContinuousBernoulli, Normal
 
@@ -221,6 +222,17 @@ def test_the_gradient_of_the_continuous_bernoulli_is_pixel_minus_mean() -> None:
     pixels = torch.full((11, 1, 1, 1), 0.3, dtype=torch.float64)
     ContinuousBernoulliLikelihood().log_prob(pixels, values).sum().backward()
     torch.testing.assert_close(values.grad, pixels - ContinuousBernoulliLikelihood().mean(values.detach()))
+
+
+@pytest.mark.parametrize("eta", [-500.0, -30.0, -1e-7, 0.0, 2.0, 30.0, 500.0])
+def test_the_continuous_bernoulli_is_sampled_from_its_own_cdf(eta: float) -> None:
+    values = torch.full((50_000, 1, 1, 1), eta)  # in 32 bits, in which torch's own clamps the parameter
+    samples = ContinuousBernoulliLikelihood().sample(values, torch.Generator().manual_seed(3)).double().flatten()
+    exact = torch.tensor(eta, dtype=torch.float64)
+    rate = exact.abs().clamp_min(1e-12)
+    falling = 1 - samples if eta > 0 else samples  # mirrored so that the density falls
+    cdf = torch.expm1(-rate * falling) / torch.expm1(-rate)
+    assert scipy.stats.kstest(cdf.numpy(), "uniform").pvalue > 0.01
 
 
 @pytest.mark.parametrize("location", [-3.0, 0.2, 7.0])

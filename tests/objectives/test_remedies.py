@@ -1,5 +1,6 @@
 """Free bits, capacity, MMD and importance weighting: each is the ELBO where it must be, and is itself elsewhere."""
 
+import copy
 import math
 
 import pytest
@@ -7,6 +8,18 @@ import torch
 from models import DECODER, LIKELIHOOD, MOMENT, PIXELS, POSTERIOR, VARIANCE, gaussian, identity, normals, true_posterior
 from torch import Tensor
 
+from vae_lightning.distributions import (
+    BernoulliLikelihood,
+    ContinuousBernoulliLikelihood,
+    DiscretizedLogisticLikelihood,
+    FullCovariancePosterior,
+    GaussianLearnedLikelihood,
+    GaussianOptimalLikelihood,
+    GaussianPerPixelLikelihood,
+    LocationScalePosterior,
+    PosteriorFamily,
+    laplace_noise,
+)
 from vae_lightning.errors import UserError
 from vae_lightning.objectives import (
     Bound,
@@ -53,7 +66,10 @@ def mmd(alpha: float, lambda_: float) -> Mmd:
 
 @pytest.mark.parametrize("kl_weight", [0.0, 0.3, 1.0, 7.0])
 def test_no_free_bits_are_the_elbo_exactly(kl_weight: float) -> None:
-    assert torch.equal(bound_of(free_bits(0.0), kl_weight=kl_weight).loss, bound_of(ELBO, kl_weight=kl_weight).loss)
+    for estimator in (PATHWISE, Pathwise(kl="sampled"), StickingTheLanding()):
+        none = FreeBits(estimator, n_samples=1, free_nats=0.0, group_size=1)
+        elbo = Elbo(estimator, n_samples=1)
+        assert torch.equal(bound_of(none, kl_weight=kl_weight).loss, bound_of(elbo, kl_weight=kl_weight).loss)
 
 
 def test_free_bits_are_a_floor_per_unit_or_per_group() -> None:
@@ -82,12 +98,35 @@ def test_a_unit_below_its_free_bits_feels_no_kl() -> None:
     torch.testing.assert_close(gradient[:, 1 - unit], POSTERIOR.mean[:, 1 - unit] / 5)
 
 
+@pytest.mark.parametrize("kl", ["closed_form", "sampled"])
+def test_noise_neither_opens_nor_closes_the_gate_of_free_bits(kl: str) -> None:
+    """A true KL below the floor has no gradient at all, and one above it the whole, sampled or not."""
+    estimator = Pathwise(kl=kl)
+    noise = normals(400, 1, 5, 2)
+    leaf = POSTERIOR.mean.clone().requires_grad_()
+    posterior = POSTERIOR._replace(mean=leaf)
+
+    def penalty_gradient(free_nats: float, one: Tensor) -> Tensor:
+        objective = FreeBits(estimator, n_samples=1, free_nats=free_nats, group_size=1)
+        bound = objective(PIXELS, posterior, lambda codes: 0 * DECODER(codes), LIKELIHOOD, one, 1.0, MOMENT)
+        return torch.autograd.grad(bound.loss, leaf)[0]
+
+    below = torch.stack([penalty_gradient(float(MEAN_KL.max()) * 1.01, one) for one in noise])
+    assert (below == 0).all()
+    above = torch.stack([penalty_gradient(float(MEAN_KL.min()) * 0.99, one) for one in noise])
+    spread = above.std(0) / math.sqrt(len(above))
+    assert ((above.mean(0) - POSTERIOR.mean / 5).abs() <= 4 * spread + 1e-12).all()
+
+
 # Capacity -------------------------------------------------------------------------------------------------------
 
 
-def test_a_capacity_at_the_measured_kl_has_no_penalty() -> None:
+@pytest.mark.parametrize("kl", ["closed_form", "sampled"])
+def test_a_capacity_at_the_measured_kl_has_no_penalty(kl: str) -> None:
     grown = Moment(step=50, total_steps=100, steps_per_epoch=10)
-    found = bound_of(capacity(float(MEAN_KL.sum())), moment=grown)
+    c_max = float(MEAN_KL.sum())
+    objective = Capacity(Pathwise(kl=kl), n_samples=1, capacity=c_max, growth=0.5, gamma=100.0)
+    found = bound_of(objective, moment=grown)
     assert torch.equal(found.loss, found.distortion.mean())
 
 
@@ -151,15 +190,20 @@ def test_infovae_is_its_three_terms() -> None:
 # Importance weighting -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("estimator", [PATHWISE, Pathwise(kl="sampled"), StickingTheLanding()])
 @pytest.mark.parametrize("kl_weight", [0.0, 0.3, 1.0, 7.0])
-def test_one_importance_sample_is_the_elbo_exactly(kl_weight: float) -> None:
-    """With the same noise, and so with the ELBO's KL from the same sample."""
+def test_one_importance_sample_is_the_elbo_exactly(estimator: Estimator, kl_weight: float) -> None:
+    elbo, iwae = (bound_of(kind(estimator, n_samples=1), kl_weight=kl_weight) for kind in (Elbo, Iwae))
+    for one, other in zip(iwae, elbo, strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kl_weight", [0.3, 1.0, 7.0])
+def test_so_is_the_formula_for_several_samples_when_they_are_one_and_the_same(kl_weight: float) -> None:
+    """Three equal codes have equal weights, whose mean is the weight of one; the KL comes from the sample."""
     sampled = Pathwise(kl="sampled")
-    elbo = bound_of(Elbo(sampled, n_samples=1), kl_weight=kl_weight)
-    iwae = bound_of(Iwae(sampled, n_samples=1), kl_weight=kl_weight)
-    torch.testing.assert_close(iwae.loss, elbo.loss, rtol=1e-14, atol=0)
-    assert torch.equal(iwae.distortion, elbo.distortion)
-    assert torch.equal(iwae.kl_per_unit, elbo.kl_per_unit)
+    iwae = bound_of(Iwae(sampled, n_samples=3), NOISE.expand(3, -1, -1), kl_weight)
+    torch.testing.assert_close(iwae.loss, bound_of(Elbo(sampled, n_samples=1), kl_weight=kl_weight).loss)
 
 
 def test_the_bound_rises_with_the_samples_towards_log_px() -> None:
@@ -188,7 +232,7 @@ def test_at_the_true_posterior_the_bound_is_log_px_for_every_number_of_samples()
     zero, scale = torch.tensor([0.0, math.sqrt(1 + VARIANCE)], dtype=torch.float64)
     log_px = torch.distributions.Normal(zero, scale).log_prob(x.flatten()).mean()
     for k in (1, 2, 10):
-        loss = Iwae(PATHWISE, n_samples=k)(
+        loss = Iwae(Pathwise(kl="sampled"), n_samples=k)(
             x, true_posterior(x), identity, LIKELIHOOD, normals(k, 5, 1), 1.0, MOMENT
         ).loss
         torch.testing.assert_close(-loss, log_px, rtol=1e-12, atol=0)
@@ -251,3 +295,54 @@ def test_no_estimator_changes_a_value_and_no_objective_what_is_reported(objectiv
     elbo = bound_of(Elbo(PATHWISE, n_samples=3), noise)
     torch.testing.assert_close(found.distortion, elbo.distortion)
     assert torch.equal(found.kl_per_unit, elbo.kl_per_unit)
+
+
+# The distributions ----------------------------------------------------------------------------------------------
+
+LIKELIHOODS = {
+    "gaussian_learned": GaussianLearnedLikelihood(initial_variance=0.3, min_log_sigma=-6.0, mean="sigmoid"),
+    "gaussian_optimal": GaussianOptimalLikelihood(min_log_sigma=-6.0, mean="sigmoid"),
+    "gaussian_per_pixel": GaussianPerPixelLikelihood(min_log_sigma=-6.0, mean="sigmoid"),
+    "bernoulli": BernoulliLikelihood(),
+    "continuous_bernoulli": ContinuousBernoulliLikelihood(),
+    "discretized_logistic": DiscretizedLogisticLikelihood(initial_scale=0.1),
+}
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_every_likelihood_too_under_vmap(name: str) -> None:
+    """What has parameters or running statistics takes one set for each run, by functional_call."""
+    likelihood = LIKELIHOODS[name]
+    pixels = normals(5, 1, 2, 2).sigmoid().float()
+    values = normals(3, 2, 5, likelihood.values_per_pixel, 2, 2, seed=1).float()
+    expected = []
+    for of_run in values:
+        fresh = copy.deepcopy(likelihood)
+        expected.append(fresh.log_prob(pixels, of_run))
+
+    class LogProb(torch.nn.Module):
+        """Calls log_prob, so that functional_call can stand other parameters in for the likelihood's."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.likelihood = copy.deepcopy(likelihood)
+
+        def forward(self, of_run: Tensor) -> Tensor:
+            return self.likelihood.log_prob(pixels, of_run)
+
+    module = LogProb()
+    state = {key: torch.stack([tensor.detach()] * 3) for key, tensor in module.state_dict().items()}
+    found = torch.func.vmap(lambda one, of_run: torch.func.functional_call(module, one, (of_run,)))(state, values)
+    torch.testing.assert_close(found, torch.stack(expected).detach())
+
+
+@pytest.mark.parametrize("family", [FullCovariancePosterior(2), LocationScalePosterior(2, noise=laplace_noise())])
+def test_every_posterior_too_under_vmap(family: PosteriorFamily) -> None:
+    outputs, noise = normals(3, 5, family.n_parameters), normals(3, 2, 5, 2, seed=1)
+    objective = Iwae(PATHWISE, n_samples=2)
+
+    def loss(outputs: Tensor, noise: Tensor) -> Tensor:
+        return objective(PIXELS, family(outputs), DECODER, LIKELIHOOD, noise, 0.5, MOMENT).loss
+
+    expected = torch.stack([loss(*run) for run in zip(outputs, noise, strict=True)])
+    torch.testing.assert_close(torch.func.vmap(loss)(outputs, noise), expected)

@@ -37,6 +37,23 @@ def test_it_takes_no_more_steps_than_allowed_and_a_rising_loss_ends_it_after_two
     assert optimizer.refine_encoder(lambda index: encoder * 0 + index, None) == 6
 
 
+def test_under_mixed_precision_each_step_sees_the_weights_of_the_one_before() -> None:
+    generator = torch.Generator().manual_seed(0)
+    network, inputs = torch.nn.Linear(8, 8), torch.randn(20, 8, generator=generator)
+    groups = [{"params": list(network.parameters())}, {"params": [nn.Parameter(torch.zeros(1))]}]
+    optimizer = Aggressive(groups, encoder=SLOW, decoder=SLOW, max_steps=30, window=30)
+    losses: list[float] = []
+
+    def loss_of(index: int) -> Tensor:
+        loss = (network(inputs) - inputs).float().square().sum(1).mean()
+        losses.append(loss.item())
+        return loss
+
+    with torch.autocast("cpu", torch.bfloat16):
+        optimizer.refine_encoder(loss_of, None)
+    assert losses[-1] < losses[0] / 4
+
+
 def test_gradients_are_clipped_where_asked() -> None:
     encoder, _, optimizer = two_weights(max_steps=1)
     optimizer.refine_encoder(lambda index: 100 * encoder, clip_norm=1.0)
@@ -95,5 +112,5 @@ def test_the_information_does_not_depend_on_how_the_codes_are_split(monkeypatch:
     posterior = LocationScale(torch.randn(250, 3), torch.zeros(250, 3), gaussian_noise())
     noise: Tensor = torch.randn(1, 250, 3)
     whole = mutual_information_bound(posterior, noise)
-    monkeypatch.setattr("vae_lightning.diagnostics.mutual_information.CODES_AT_ONCE", 7)
+    monkeypatch.setattr("vae_lightning.diagnostics.mutual_information.PAIRS_AT_ONCE", 7 * 250 * 9)
     torch.testing.assert_close(mutual_information_bound(posterior, noise), whole)

@@ -1,6 +1,6 @@
 """Beta schedules without feedback: moment -> multiplier in [0, 1] of the KL weight, as pure functions.
 
-A schedule holds its last value past the end of the run, except the cyclical one, which goes on cycling.
+They know nothing of the end of the run: past it a rise goes on to 1 and stays, and a cycle goes on cycling.
 """
 
 import math

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from lightning.pytorch import LightningDataModule
 from pydantic import Field
 from torch import Tensor
 
-from vae_lightning.data.loader import Batch, EvaluationLoader, TrainingLoader
+from vae_lightning.data.loader import Batch, EvaluationLoader, TrainingLoader, as_floats
 from vae_lightning.data.splits import Images, Splits
 from vae_lightning.errors import UserError
 from vae_lightning.randomness import Stream, generator_for
@@ -123,6 +123,17 @@ class ImageDataModule(LightningDataModule):
             rank=self.trainer.global_rank if self.trainer else 0,
             world_size=self.trainer.world_size if self.trainer else 1,
         )
+
+    def images_to_judge_by(self, n: int) -> Float[Tensor, "n channels height width"]:
+        """Return up to ``n`` images for decisions during training: held-out ones, else training ones; never test ones.
+
+        They are as the model sees them: under dynamic binarisation drawn once.
+        """
+        held_out = "val" in self.splits
+        pixels = self.splits["val" if held_out else "train"].pixels[:n]
+        if self.binarize == "dynamic" and not held_out:
+            pixels = binarized(pixels.cpu(), TRAINING_PART)
+        return as_floats(pixels)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Any:
         """Leave the batch where it is: it was indexed from tensors that live on the device."""

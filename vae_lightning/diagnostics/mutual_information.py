@@ -8,8 +8,8 @@ from torch import Tensor
 
 from vae_lightning.distributions import Posterior
 
-CODES_AT_ONCE = 100
-"""Bounds the memory of the pairs of codes and images."""
+PAIRS_AT_ONCE = 20_000_000
+"""Pairs of codes and images, times latent units squared (a full covariance has as many numbers): bounds the memory."""
 
 
 @torch.no_grad()
@@ -20,11 +20,12 @@ def mutual_information_bound(posterior: Posterior, noise: Float[Tensor, "1 image
     near that ceiling it says only "at least".
     """
     codes = posterior.sample(noise)[0]
-    n = len(codes)
+    n, latent_dim = codes.shape
+    codes_at_once = max(1, PAIRS_AT_ONCE // (n * latent_dim**2))
     log_aggregate = torch.cat(
         [
             posterior.log_prob_per_unit(some.unsqueeze(1)).sum(-1).logsumexp(1) - math.log(n)
-            for some in codes.split(CODES_AT_ONCE)
+            for some in codes.split(codes_at_once)
         ]
     )
     return (posterior.log_prob_per_unit(codes).sum(-1) - log_aggregate).mean()

@@ -12,7 +12,9 @@ from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.standard_noise import gaussian_noise
 from vae_lightning.ranks import mean_over_ranks
 
-EPSILON = 1e-5
+LEAST_VARIANCE = 1e-20
+"""Only against a division by zero. Torch's 1e-5 would let an encoder escape: with means of a deviation far below its
+root, normalised ones shrink with them, and the KL vanishes after all."""
 MOMENTUM = 0.1
 """Of the running statistics that held-out images are normalised by: torch's values for batch normalisation."""
 
@@ -53,5 +55,5 @@ class BatchNormPosterior(nn.Module):
                 self.running_variance.lerp_(variance.to(self.running_variance.dtype), MOMENTUM)
         else:
             mean, variance = self.running_mean, self.running_variance
-        normalised = (raw - mean) * torch.rsqrt(variance + EPSILON)
+        normalised = (raw - mean) * torch.rsqrt(variance.clamp_min(LEAST_VARIANCE))
         return LocationScale(self.gamma * normalised + self.shift, log_variance, gaussian_noise())

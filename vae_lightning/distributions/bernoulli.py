@@ -3,7 +3,6 @@
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
-from torch.distributions import ContinuousBernoulli
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vae_lightning.distributions.gaussian import IMAGE_DIMS
@@ -68,8 +67,7 @@ class ContinuousBernoulliLikelihood:
     ) -> Float[Tensor, "*batch channels height width"]:
         values = at_least_float32(values)
         uniform = torch.rand(values.shape, generator=generator, device=values.device, dtype=values.dtype)
-        samples: Tensor = ContinuousBernoulli(logits=values, validate_args=False).icdf(uniform)
-        return samples
+        return continuous_bernoulli_quantile(uniform, values)
 
     def log_prob(
         self,
@@ -95,7 +93,7 @@ def log_normaliser(eta: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Return A(eta) = ln((e^eta - 1) / eta)."""
     near = eta.abs() < NEAR_ZERO
     size = torch.where(near, 1.0, eta).abs()
-    far = size + torch.log(-torch.expm1(-size) / size) - torch.relu(-eta)  # A(-eta) = A(eta) - eta
+    far = torch.relu(eta) + torch.log(-torch.expm1(-size) / size)  # of |eta|, and A(-eta) = A(eta) - eta
     small = torch.where(near, eta, 0.0)
     square = small.square()
     return torch.where(near, small / 2 + square / 24 - square**2 / 2880 + square**3 / 181440, far)
@@ -119,3 +117,15 @@ def continuous_bernoulli_variance(eta: Float[Tensor, "*shape"]) -> Float[Tensor,
     square = torch.where(near, eta, 0.0).square()
     series = 1 / 12 - square / 240 + square**2 / 6048 - square**3 / 172800
     return torch.where(near, series, size**-2 - torch.exp(-size) / torch.expm1(-size).square())
+
+
+def continuous_bernoulli_quantile(
+    share: Float[Tensor, "*shape"], eta: Float[Tensor, "*shape"]
+) -> Float[Tensor, "*shape"]:
+    """Return where the cdf (e^(eta x) - 1) / (e^eta - 1) is ``share``. Torch's own clamps extreme parameters."""
+    near = eta.abs() < 1e-6
+    size = torch.where(near, 1.0, eta).abs()
+    # By symmetry on the side where the density falls: x = ln(1 - u (1 - e^-|eta|)) / -|eta|.
+    falling = torch.where(eta > 0, 1 - share, share)
+    from_peak = -torch.log1p(falling * torch.expm1(-size)) / size
+    return torch.where(near, share, torch.where(eta > 0, 1 - from_peak, from_peak)).clamp(0, 1)

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
-from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.precision import at_least_float32, without_autocast
 from vae_lightning.distributions.prior import LOG_2PI
 
 
@@ -28,7 +28,8 @@ class FullGaussian(NamedTuple):
         return self.below + torch.diag_embed(self.log_diagonal.exp())
 
     def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]:
-        return self.mean + torch.einsum("bij,sbj->sbi", self.scale_tril, noise)
+        with without_autocast(noise):
+            return self.mean + torch.einsum("bij,sbj->sbi", self.scale_tril, noise)
 
     def kl_per_unit(self) -> Float[Tensor, "batch latent"]:
         """Return E KL(q(z_i | z_1 .. z_{i-1}, x) || N(0, 1)) in nats."""
@@ -46,19 +47,22 @@ class FullGaussian(NamedTuple):
         return FullGaussian(*(tensor.detach() for tensor in self))
 
 
-class FullCovariancePosterior:
+class FullCovariancePosterior(nn.Module):
     """Reads an encoder's outputs as means, log diagonal of the Cholesky factor, then what lies below it by rows.
 
     Args:
         latent_dim: number of latent units.
     """
 
+    places: Tensor
+
     def __init__(self, latent_dim: int) -> None:
+        super().__init__()
         self.latent_dim = latent_dim
         n_below = latent_dim * (latent_dim - 1) // 2
         places = torch.full((latent_dim, latent_dim), n_below)  # n_below: the place of a zero put after the others
         places[tuple(torch.tril_indices(latent_dim, latent_dim, offset=-1))] = torch.arange(n_below)
-        self.places = places
+        self.register_buffer("places", places, persistent=False)
 
     @property
     def n_parameters(self) -> int:
@@ -67,8 +71,8 @@ class FullCovariancePosterior:
     def noise(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "..."]:
         return torch.randn(shape, generator=generator, device=generator.device)
 
-    def __call__(self, parameters: Float[Tensor, "batch outputs"]) -> FullGaussian:
+    def forward(self, parameters: Float[Tensor, "batch outputs"]) -> FullGaussian:
         parameters = at_least_float32(parameters)
         mean, log_diagonal = parameters[:, : self.latent_dim], parameters[:, self.latent_dim : 2 * self.latent_dim]
         values = torch.nn.functional.pad(parameters[:, 2 * self.latent_dim :], (0, 1))
-        return FullGaussian(mean, log_diagonal, values[:, self.places.to(values.device)])
+        return FullGaussian(mean, log_diagonal, values[:, self.places])

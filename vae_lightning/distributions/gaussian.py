@@ -140,7 +140,7 @@ class GaussianLearnedLikelihood(OneVarianceGaussian, nn.Module):
 class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
     """N(mean, sigma^2) per pixel, sigma^2 the batch's mean squared error (Rybkin et al. 2021, eq. 6).
 
-    That sigma^2 is the best one for the batch, so no gradient goes through it: at an optimum there is none. The
+    That sigma^2 is the best one for the batch's ELBO, so no gradient goes through it: at an optimum there is none. The
     batch is the global one, all samples of it. Held-out images are judged by the running mean over training batches,
     so that their numbers do not depend on how they are batched.
 

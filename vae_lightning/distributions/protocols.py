@@ -79,6 +79,7 @@ class Likelihood(Protocol):
     ) -> Float[Tensor, "*shape"]:
         """Return A'', the variance of x per pixel under a decoder that ignores its code and answers ``mean``.
 
-        A likelihood that is free to choose its variance has by then chosen the best one for pixels whose variance
-        about ``mean`` is ``data_variance``; the others do not look at it. All in squared units of a pixel.
+        A Gaussian that is free to choose its variance has by then chosen the best one for pixels whose variance about
+        ``mean`` is ``data_variance``; the others do not look at it, and stand at their present parameters. All in
+        squared units of a pixel.
         """

@@ -66,10 +66,11 @@ def logistic_noise() -> StandardNoise:
     )
 
 
-def student_t_noise(*, degrees_of_freedom: Annotated[float, Field(gt=2, allow_inf_nan=False)]) -> StandardNoise:
+def student_t_noise(*, degrees_of_freedom: Annotated[float, Field(gt=2, le=1e6)]) -> StandardNoise:
     """Return Student's t with nu degrees of freedom, drawn by Bailey's polar method (Bailey 1994).
 
-    At nu <= 2 its variance, and so its KL from the Gaussian prior, is infinite.
+    At nu <= 2 its variance, and so its KL from the Gaussian prior, is infinite; far above 1e6 the formulas lose their
+    digits, and it is a Gaussian long before.
     """
     nu = degrees_of_freedom
     log_normaliser = math.lgamma((nu + 1) / 2) - math.lgamma(nu / 2) - 0.5 * math.log(nu * math.pi)

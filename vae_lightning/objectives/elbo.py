@@ -3,8 +3,9 @@
 Each is distortion + a function of the KL; they differ in that function alone.
 """
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
+import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -17,6 +18,15 @@ from vae_lightning.timeline import Length, Moment, steps_of
 
 NSamples = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class KlTerms(NamedTuple):
+    """The KL per unit in nats, of each image or as batch means."""
+
+    in_loss: Float[Tensor, "*batch latent"]
+    """As the gradient sees it: in closed form, or from the samples."""
+    measured: Float[Tensor, "*batch latent"]
+    """As it is reported: in closed form wherever there is one."""
 
 
 class Elbo:
@@ -47,35 +57,34 @@ class Elbo:
         draw = self.estimator.draw(posterior, noise)
         log_px = log_likelihood(pixels, draw.codes, decoder, likelihood)
         distortion = -self.estimator.expectation(log_px, draw)
-        kl_per_unit, measured = kl_terms(posterior, draw, self.estimator)
-        loss = distortion.mean() + self.penalty(kl_per_unit.mean(0), kl_weight, draw.codes, moment)
-        return Bound(loss, distortion, measured)
+        kl = kl_terms(posterior, draw, self.estimator)
+        means = KlTerms(kl.in_loss.mean(0), kl.measured.mean(0))
+        loss = distortion.mean() + self.penalty(means, kl_weight, draw.codes, moment)
+        return Bound(loss, distortion, kl.measured)
 
     def penalty(
         self,
-        kl_per_unit: Float[Tensor, " latent"],
+        kl: KlTerms,
         kl_weight: float | Float[Tensor, ""],
         codes: Float[Tensor, "samples batch latent"],
         moment: Moment,
     ) -> Float[Tensor, ""]:
         """Return what is added to the distortion, given the batch mean of each unit's KL."""
-        return kl_weight * kl_per_unit.sum()
+        return kl_weight * kl.in_loss.sum()
 
 
-def kl_terms(
-    posterior: Posterior, draw: Draw, estimator: Estimator
-) -> tuple[Float[Tensor, "batch latent"], Float[Tensor, "batch latent"]]:
-    """Return the KL per unit as the loss sees it, and as it is reported: these differ when it is sampled."""
+def kl_terms(posterior: Posterior, draw: Draw, estimator: Estimator) -> KlTerms:
     closed_form = posterior.kl_per_unit() if estimator.kl == "closed_form" else None
     if closed_form is not None:
-        return closed_form, closed_form
-    return estimator.expectation(draw.kl_samples, draw), measured_kl_per_unit(posterior, draw.codes)
+        return KlTerms(closed_form, closed_form)
+    return KlTerms(estimator.expectation(draw.kl_samples, draw), measured_kl_per_unit(posterior, draw.codes))
 
 
 class FreeBits(Elbo):
     """The KL becomes the sum over groups of max(free_nats, batch mean of the group's KL) (Kingma et al. 2016, eq. 15).
 
-    Below ``free_nats`` a group costs nothing, so nothing pushes it into the prior. The batch is the global one.
+    Below ``free_nats`` a group costs nothing, so nothing pushes it into the prior. Whether it is below is judged by the
+    KL's closed form where there is one, also when the KL of the loss is sampled. The batch is the global one.
 
     Args:
         estimator: of the encoder's gradient.
@@ -98,13 +107,13 @@ class FreeBits(Elbo):
 
     def penalty(
         self,
-        kl_per_unit: Float[Tensor, " latent"],
+        kl: KlTerms,
         kl_weight: float | Float[Tensor, ""],
         codes: Float[Tensor, "samples batch latent"],
         moment: Moment,
     ) -> Float[Tensor, ""]:
-        groups = kl_per_unit if self.group_size == 1 else kl_per_unit.unflatten(0, (-1, self.group_size)).sum(1)
-        return kl_weight * mean_over_ranks(groups).clamp_min(self.free_nats).sum()
+        in_loss, measured = (mean_over_ranks(units.unflatten(0, (-1, self.group_size)).sum(1)) for units in kl)
+        return kl_weight * torch.where(measured >= self.free_nats, in_loss, self.free_nats).sum()
 
 
 class Capacity(Elbo):
@@ -134,11 +143,12 @@ class Capacity(Elbo):
 
     def penalty(
         self,
-        kl_per_unit: Float[Tensor, " latent"],
+        kl: KlTerms,
         kl_weight: float | Float[Tensor, ""],
         codes: Float[Tensor, "samples batch latent"],
         moment: Moment,
     ) -> Float[Tensor, ""]:
         grown = moment.step / steps_of(self.growth, moment.steps_per_epoch, moment.total_steps)
-        distance = mean_over_ranks(kl_per_unit.sum()) - self.capacity * min(1.0, grown)
-        return kl_weight * self.gamma * distance.abs()
+        in_loss, measured = (mean_over_ranks(units.sum()) - self.capacity * min(1.0, grown) for units in kl)
+        # |.| of what is measured: the sign of a noisy estimate would be a biased one.
+        return kl_weight * self.gamma * in_loss * measured.detach().sign()

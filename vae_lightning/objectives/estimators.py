@@ -1,7 +1,7 @@
 """How the gradient of an expectation over codes z ~ q(z|x) reaches the encoder.
 
 Every estimator leaves the value of a bound alone and decides its gradient only. The decoder's gradient is the
-plain one in all of them. Which estimator is right for which bound: :mod:`vae_lightning.objectives.combinations`.
+plain one in all of them. Which estimator is right for which bound: :mod:`vae_lightning.combinations`.
 """
 
 import math
@@ -49,8 +49,10 @@ class Estimator(Protocol):
     def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
         """Return the mean of ``values``, functions of the codes, over the samples."""
 
-    def log_mean_exp(self, log_weights: Float[Tensor, "samples batch"], draw: Draw) -> Float[Tensor, " batch"]:
-        """Return L_k = log (1/k) sum_i w_i."""
+    def log_mean_exp(
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight: float | Float[Tensor, ""]
+    ) -> Float[Tensor, " batch"]:
+        """Return log (1/k) sum_i w_i of w_i = p(x|z_i) (p(z_i) / q(z_i|x))^kl_weight: L_k at 1."""
 
 
 def log_mean_exp(log_weights: Float[Tensor, "samples batch"]) -> Float[Tensor, " batch"]:
@@ -73,7 +75,9 @@ class Pathwise:
     def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
         return values.mean(0)
 
-    def log_mean_exp(self, log_weights: Float[Tensor, "samples batch"], draw: Draw) -> Float[Tensor, " batch"]:
+    def log_mean_exp(
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight: float | Float[Tensor, ""]
+    ) -> Float[Tensor, " batch"]:
         return log_mean_exp(log_weights)
 
 
@@ -94,14 +98,18 @@ class StickingTheLanding(Pathwise):
 class DoublyReparameterized(StickingTheLanding):
     """DReG: the encoder gets sum_i v_i^2 (d log w_i / d z_i) (d z_i / d phi), v the normalised weights, of L_k.
 
-    Unbiased, and its variance does not grow with k (Tucker et al. 2018, eq. 8).
+    Unbiased, and its signal does not drown in noise as k grows (Tucker et al. 2018, eq. 8). With a KL weight a the
+    score term that is turned into a path carries a, and v_i^2 becomes v_i (1 - a + a v_i).
     """
 
-    def log_mean_exp(self, log_weights: Float[Tensor, "samples batch"], draw: Draw) -> Float[Tensor, " batch"]:
+    def log_mean_exp(
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight: float | Float[Tensor, ""]
+    ) -> Float[Tensor, " batch"]:
         normalised = log_weights.detach().softmax(0).unsqueeze(-1)
+        factor = 1 - kl_weight + kl_weight * normalised
         if draw.codes.requires_grad:
-            # The plain gradient already carries v_i once; on its way into the encoder it gets the second.
-            draw.codes.register_hook(lambda gradient: gradient * normalised)
+            # The plain gradient already carries v_i; on its way into the encoder it gets the other factor.
+            draw.codes.register_hook(lambda gradient: gradient * factor)
         return log_mean_exp(log_weights)
 
 
@@ -128,7 +136,9 @@ class ScoreFunction:
         zeros = zero_with_score(draw).reshape(values.shape[:2] + (1,) * (values.ndim - 2))
         return (values + signal * zeros).mean(0)
 
-    def log_mean_exp(self, log_weights: Float[Tensor, "samples batch"], draw: Draw) -> Float[Tensor, " batch"]:
+    def log_mean_exp(
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight: float | Float[Tensor, ""]
+    ) -> Float[Tensor, " batch"]:
         bound = log_mean_exp(log_weights)
         signal = bound.detach().expand_as(log_weights)
         if self.baseline == "leave_one_out":
@@ -148,7 +158,9 @@ class Vimco:
     def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
         raise NotImplementedError("VIMCO is defined for the bound L_k only")
 
-    def log_mean_exp(self, log_weights: Float[Tensor, "samples batch"], draw: Draw) -> Float[Tensor, " batch"]:
+    def log_mean_exp(
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight: float | Float[Tensor, ""]
+    ) -> Float[Tensor, " batch"]:
         bound = log_mean_exp(log_weights)
         constant = log_weights.detach()
         left_out = torch.eye(len(constant), dtype=torch.bool, device=constant.device).unsqueeze(-1)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vae_lightning.distributions import Likelihood, Posterior
 from vae_lightning.objectives.bound import Bound, Decoder, log_likelihood, measured_kl_per_unit
-from vae_lightning.objectives.elbo import NSamples
+from vae_lightning.objectives.elbo import Elbo, NSamples
 from vae_lightning.objectives.estimators import Estimator
 from vae_lightning.timeline import Moment
 
@@ -13,7 +13,8 @@ from vae_lightning.timeline import Moment
 class Iwae:
     """loss = -mean over images of log (1/k) sum_i p(x|z_i) (p(z_i) / q(z_i|x))^w, z_i ~ q(z|x).
 
-    At w = 1 this is -L_k; at k = 1 it is the ELBO's loss for every w. The ELBO is reported beside it.
+    At w = 1 this is -L_k. At k = 1 it is the ELBO for every w, and is computed as such, the KL in closed form where
+    the estimator allows. The ELBO is reported beside it.
 
     Args:
         estimator: of the encoder's gradient.
@@ -35,8 +36,11 @@ class Iwae:
         moment: Moment,
     ) -> Bound:
         """Return the bound for given noise and KL weight: a pure function of its arguments."""
+        if len(noise) == 1:
+            elbo = Elbo(self.estimator, n_samples=1)
+            return elbo(pixels, posterior, decoder, likelihood, noise, kl_weight, moment)
         draw = self.estimator.draw(posterior, noise)
         log_px = log_likelihood(pixels, draw.codes, decoder, likelihood)
         log_weights = log_px - kl_weight * draw.kl_samples.sum(-1)
-        loss = -self.estimator.log_mean_exp(log_weights, draw).mean()
+        loss = -self.estimator.log_mean_exp(log_weights, draw, kl_weight).mean()
         return Bound(loss, -log_px.mean(0), measured_kl_per_unit(posterior, draw.codes))

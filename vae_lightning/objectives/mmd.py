@@ -7,8 +7,9 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from vae_lightning.distributions.precision import without_autocast
 from vae_lightning.errors import UserError
-from vae_lightning.objectives.elbo import Elbo, NonNegative, NSamples
+from vae_lightning.objectives.elbo import Elbo, KlTerms, NonNegative, NSamples
 from vae_lightning.objectives.estimators import Estimator
 from vae_lightning.ranks import gathered_over_ranks
 from vae_lightning.timeline import Moment
@@ -49,14 +50,14 @@ class Mmd(Elbo):
 
     def penalty(
         self,
-        kl_per_unit: Float[Tensor, " latent"],
+        kl: KlTerms,
         kl_weight: float | Float[Tensor, ""],
         codes: Float[Tensor, "samples batch latent"],
         moment: Moment,
     ) -> Float[Tensor, ""]:
         distance = torch.stack([mmd_from_prior(gathered_over_ranks(of_batch), self.bandwidth) for of_batch in codes])
-        kl = (1 - self.alpha) * kl_per_unit.sum()
-        return kl_weight * kl + (self.alpha + self.lambda_ - 1) * distance.mean()
+        kept = (1 - self.alpha) * kl.in_loss.sum()
+        return kl_weight * kept + (self.alpha + self.lambda_ - 1) * distance.mean()
 
 
 def mmd_from_prior(codes: Float[Tensor, "n latent"], bandwidth: float) -> Float[Tensor, ""]:
@@ -69,7 +70,8 @@ def mmd_from_prior(codes: Float[Tensor, "n latent"], bandwidth: float) -> Float[
     n, latent_dim = codes.shape
     h = bandwidth * latent_dim
     squares = codes.square().sum(1)
-    distances = squares.unsqueeze(1) + squares - 2 * codes @ codes.T
+    with without_autocast(codes):
+        distances = squares.unsqueeze(1) + squares - 2 * codes @ codes.T
     kernel = torch.exp(-distances.clamp_min(0) / (2 * h))
     among_codes = (kernel.sum() - kernel.diagonal().sum()) / (n * (n - 1))
     normaliser: float = (h / (h + 1)) ** (latent_dim / 2)

@@ -63,6 +63,7 @@ class Aggressive(Separate):
             if clip_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, clip_norm)
             self.encoder.step()
+            torch.clear_autocast_cache()  # under mixed precision it holds the weights as they were before the step
             recent.append(loss.detach())
             if len(recent) == self.window:
                 mean = float(mean_over_ranks(torch.stack(recent).mean()))
