@@ -10,16 +10,19 @@ import torch
 
 from vae_lightning.assemble import build_data, build_model
 from vae_lightning.cli.door import config_folder
-from vae_lightning.combinations import kl_computation, known_bias
+from vae_lightning.combinations import kl_computation, worth_knowing
 from vae_lightning.distributions import (
+    BernoulliLikelihood,
     FullCovariancePosterior,
+    GaussianLikelihood,
     LocationScalePosterior,
     Point,
+    PointPosterior,
     Posterior,
     gaussian_noise,
 )
 from vae_lightning.errors import UserError
-from vae_lightning.objectives import DoublyReparameterized, Elbo, Iwae, Pathwise, StickingTheLanding
+from vae_lightning.objectives import DoublyReparameterized, Elbo, Iwae, Mmd, Pathwise, StickingTheLanding
 from vae_lightning.timeline import Moment
 from vae_lightning.training import train
 
@@ -43,7 +46,7 @@ Config = dict[str, Any]
         ("posterior=point objective=iwae", r"posterior=point: it has no KL that this objective could use"),
         ("posterior=point objective=free_bits", r"posterior=point: it has no KL that this objective could use"),
         ("posterior=point objective=capacity", r"posterior=point: it has no KL that this objective could use"),
-        ("posterior=point beta_schedule=geco", r"posterior=point: it has no KL that a controlled beta_schedule"),
+        ("posterior=point beta_schedule=geco", r"with posterior=point or objective.alpha=1 there is no KL"),
         ("posterior=point optimizer=aggressive", r"mutual information, and posterior=point has none"),
         ("optimizer=aggressive trainer.precision=16-mixed", r"16-mixed: .*take 32-true or bf16-mixed"),
         ("beta_schedule=control_vae kl_weight=0", r"kl_weight=0: a controlled beta_schedule multiplies it"),
@@ -76,12 +79,40 @@ def test_a_likelihood_of_pixels_is_not_one_of_gaussian_vectors(
         train(config)
 
 
+@pytest.mark.parametrize("binarize", ["static", "dynamic"])
+def test_a_density_on_grey_pixels_is_refused_where_all_are_black_or_white(
+    binarize: str, configure: Callable[..., Config]
+) -> None:
+    config = configure("data=digits", "likelihood=continuous_bernoulli", f"data.binarize={binarize}")
+    with pytest.raises(UserError, match=rf"data.binarize={binarize}\); take likelihood=bernoulli"):
+        train(config)
+
+
 def test_a_known_bias_is_said_at_the_start(tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
     train(tiny("objective=iwae", "estimator=sticking_the_landing", "trainer.max_epochs=1"))
     assert "biased for iwae with 5 samples" in re.sub(r"[\s│]+", " ", capsys.readouterr().out)
-    assert known_bias(Iwae(StickingTheLanding(), n_samples=1), StickingTheLanding()) is None
-    assert known_bias(Iwae(DoublyReparameterized(), n_samples=5), DoublyReparameterized()) is None
-    assert known_bias(Elbo(StickingTheLanding(), n_samples=5), StickingTheLanding()) is None
+    diagonal, pixels = (
+        LocationScalePosterior(2, noise=gaussian_noise()),
+        GaussianLikelihood(variance=1.0, mean="sigmoid"),
+    )
+    for objective in (
+        Iwae(StickingTheLanding(), n_samples=1),
+        Iwae(DoublyReparameterized(), n_samples=5),
+        Elbo(StickingTheLanding(), n_samples=5),
+    ):
+        assert worth_knowing(objective, objective.estimator, diagonal, pixels, "none") == []
+
+
+def test_sums_that_are_no_bounds_and_keys_that_do_nothing_are_said() -> None:
+    elbo = Elbo(Pathwise(kl="closed_form"), n_samples=1)
+    mmd = Mmd(Pathwise(kl="closed_form"), n_samples=1, alpha=1.0, lambda_=10.0, bandwidth=1.0)
+    diagonal, bernoulli = LocationScalePosterior(2, noise=gaussian_noise()), BernoulliLikelihood()
+    [grey] = worth_knowing(elbo, elbo.estimator, diagonal, bernoulli, "none")
+    assert "cross-entropy" in grey
+    assert worth_knowing(elbo, elbo.estimator, diagonal, bernoulli, "dynamic") == []
+    for objective, posterior in ((elbo, PointPosterior(2)), (mmd, diagonal)):
+        [idle] = worth_knowing(objective, objective.estimator, posterior, bernoulli, "static")
+        assert "kl_weight and beta_schedule change nothing" in idle
 
 
 @pytest.mark.parametrize("posterior", [LocationScalePosterior(2, noise=gaussian_noise()), FullCovariancePosterior(2)])

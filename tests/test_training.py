@@ -201,6 +201,47 @@ def test_a_huge_kl_weight_collapses_every_unit(configure: Callable[..., Config])
     assert results["kl_weight_times_variance"] == 50
 
 
+def test_one_latent_unit_is_enough(tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
+    results = train(tiny("latent_dim=1"))
+    assert len(results["test/kl_per_unit"]) == len(results["test/variance_of_mean_per_unit"]) == 1
+    assert "of 1:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "separate"])
+def test_gradients_are_clipped_in_mixed_precision_too(optimizer: str, tiny: Callable[..., Config]) -> None:
+    results = train(tiny("trainer.precision=bf16-mixed", "trainer.gradient_clip_val=1", f"optimizer={optimizer}"))
+    assert results["steps"] == 30
+
+
+def test_results_say_which_kl_weight_was_in_force_at_the_end(tiny: Callable[..., Config]) -> None:
+    rising = train(tiny("kl_weight=3", "beta_schedule=linear", "beta_schedule.length=4 epochs"))
+    assert rising["kl_weight_at_the_end"] == pytest.approx(3 * 29 / 60)  # two epochs of fifteen steps
+    assert rising["kl_weight_times_variance"] == pytest.approx(0.5 * rising["kl_weight_at_the_end"])
+    held = train(tiny("beta_schedule=geco"))
+    assert held["kl_weight_times_variance"] is None
+    assert held["kl_weight_at_the_end"] != 1
+
+
+def test_held_out_numbers_of_running_statistics_are_right_from_the_first_epoch(tiny: Callable[..., Config]) -> None:
+    """Digits: 15 steps an epoch. The KL of held-out images keeps the floor, and sigma^2 is their own error's size."""
+    normalised = train(tiny("posterior=batch_norm", "trainer.max_epochs=1"))
+    assert normalised["test/kl"] > 0.9 * 3 * 0.7**2 / 2
+    optimal = train(tiny("likelihood=gaussian_optimal"))
+    variance = optimal["decoder_variance"]
+    error = (optimal["test/distortion"] - 392 * math.log(2 * math.pi * variance)) * 2 * variance / 784
+    assert variance == pytest.approx(error, rel=0.3)
+
+
+def test_aggressive_inference_can_be_watched(tiny: Callable[..., Config]) -> None:
+    config = tiny("optimizer=aggressive", "optimizer.max_steps=5", "optimizer.decoder.lr=0.01")
+    train(config)
+    last = last_training_line(config)
+    assert last["train/extra_encoder_steps"] >= 5
+    assert last["train/decoder_learning_rate"] == pytest.approx(0.01)
+    assert last["train/learning_rate"] == pytest.approx(0.001)
+    assert any("train/information" in line for line in read_curves(folder_of(config)))
+
+
 def last_training_line(config: Config) -> dict[str, Any]:
     return [line for line in read_curves(folder_of(config)) if "train/kl" in line][-1]
 

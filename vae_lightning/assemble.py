@@ -32,6 +32,14 @@ def _build(path: str, node: Config, *supplied: Any) -> Any:
         raise UserError(f"{path}: {error.__cause__ or error}") from error
 
 
+def _unfused(optimizer: Config) -> Config:
+    """Return the node with fused=false throughout: Lightning cannot clip for a fused one in mixed precision."""
+    return {
+        key: _unfused(value) if isinstance(value, dict) else False if key == "fused" else value
+        for key, value in optimizer.items()
+    }
+
+
 def build_data(config: Config) -> ImageDataModule:
     """Build the data module and load its data. Raises UserError where the data cannot be had or do not fit."""
     data: ImageDataModule = _build("data", config["data"], config["seed"])
@@ -59,8 +67,11 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> VAE:
     check_estimator(objective, estimator)
     check_posterior(posterior, objective, estimator, latent_dim)
     check_batch(objective, posterior, config["data"]["batch_size"])
-    check_controller(beta_schedule, posterior, config["kl_weight"])
-    optimizer: OptimizerFactory = _build("optimizer", config["optimizer"])
+    check_controller(beta_schedule, objective, posterior, config["kl_weight"])
+    trainer = config["trainer"]
+    clips_mixed = trainer["gradient_clip_val"] is not None and trainer["precision"] != "32-true"
+    node = _unfused(config["optimizer"]) if clips_mixed else config["optimizer"]
+    optimizer: OptimizerFactory = _build("optimizer", node)
     try:
         trial = optimizer_of(optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(2)])
     except (ValueError, TypeError, RuntimeError) as error:

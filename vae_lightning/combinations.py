@@ -8,6 +8,8 @@ from torch.optim import Optimizer
 from vae_lightning.beta_schedules import Controller
 from vae_lightning.distributions import (
     BatchNormPosterior,
+    BernoulliLikelihood,
+    ContinuousBernoulliLikelihood,
     Likelihood,
     Point,
     PointPosterior,
@@ -54,15 +56,27 @@ def check_estimator(objective: Objective, estimator: Estimator) -> None:
             )
 
 
-def known_bias(objective: Objective, estimator: Estimator) -> str | None:
-    """Say what is wrong with a gradient that is defined and yet not the gradient of the bound."""
+def worth_knowing(
+    objective: Objective, estimator: Estimator, posterior: PosteriorFamily, likelihood: Likelihood, binarize: str
+) -> list[str]:
+    """Say what is defined and yet may not be what it seems: biased gradients, sums that are no bounds, idle keys."""
+    notes = []
     importance_weighted = isinstance(objective, Iwae) and objective.n_samples > 1
     if type(estimator) is StickingTheLanding and importance_weighted:
-        return (
+        notes.append(
             f"sticking_the_landing is biased for iwae with {objective.n_samples} samples (Tucker et al. 2018); "
             "estimator=dreg is not"
         )
-    return None
+    if isinstance(likelihood, BernoulliLikelihood) and binarize == "none":
+        notes.append("bernoulli on grey pixels is a cross-entropy: what is shown as ELBO bounds no log p(x)")
+    if not has_weighted_kl(objective, posterior):
+        notes.append("there is no KL in this loss: kl_weight and beta_schedule change nothing")
+    return notes
+
+
+def has_weighted_kl(objective: Objective, posterior: PosteriorFamily) -> bool:
+    """Whether kl_weight multiplies anything."""
+    return not isinstance(posterior, PointPosterior) and not (isinstance(objective, Mmd) and objective.alpha == 1)
 
 
 def kl_computation(objective: Objective, posterior: Posterior) -> str:
@@ -93,11 +107,13 @@ def check_posterior(posterior: PosteriorFamily, objective: Objective, estimator:
         )
 
 
-def check_controller(beta_schedule: object, posterior: PosteriorFamily, kl_weight: float) -> None:
+def check_controller(beta_schedule: object, objective: Objective, posterior: PosteriorFamily, kl_weight: float) -> None:
     """Raise UserError where a controller has nothing to control."""
     if isinstance(beta_schedule, Controller):
-        if isinstance(posterior, PointPosterior):
-            raise UserError("posterior=point: it has no KL that a controlled beta_schedule could weigh")
+        if not has_weighted_kl(objective, posterior):
+            raise UserError(
+                "beta_schedule: with posterior=point or objective.alpha=1 there is no KL that a controller could weigh"
+            )
         if kl_weight == 0:
             raise UserError("kl_weight=0: a controlled beta_schedule multiplies it; it must be above 0")
 
@@ -120,7 +136,12 @@ def check_batch(objective: Objective, posterior: PosteriorFamily, batch_size: in
         raise UserError("data.batch_size=1: objective=mmd and posterior=batch_norm need at least 2 images in a batch")
 
 
-def check_pixels(likelihood: Likelihood, in_unit_interval: bool) -> None:
+def check_pixels(likelihood: Likelihood, in_unit_interval: bool, binarize: str) -> None:
     """Raise UserError where the likelihood is not one of these data."""
     if likelihood.needs_unit_interval and not in_unit_interval:
         raise UserError("likelihood: this one is of pixels in [0, 1], and these data are not; take likelihood=gaussian")
+    if isinstance(likelihood, ContinuousBernoulliLikelihood) and binarize != "none":
+        raise UserError(
+            f"likelihood=continuous_bernoulli: a density has no largest value on pixels that are all 0 or 1 "
+            f"(data.binarize={binarize}); take likelihood=bernoulli"
+        )

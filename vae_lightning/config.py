@@ -148,7 +148,8 @@ def _told(error: ValidationError, schema: type[BaseModel], prefix: str) -> Itera
         elif fault["type"] == "missing":
             yield f"{key}: missing"
         elif key not in seen:  # a union says the same of each of its branches
-            message = fault["msg"][0].lower() + fault["msg"][1:]
+            message = fault["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
             yield f"{key}={fault['input']}: {message}"
         seen.add(key)
 

@@ -23,7 +23,7 @@ from vae_lightning.diagnostics import (
 from vae_lightning.diagnostics.term_window import TermWindow, check_finite, check_finite_evaluation, mean_terms
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily
 from vae_lightning.objectives import Bound, Objective, elbo_terms
-from vae_lightning.optimizers import Aggressive, OptimizerFactory, ParameterGroups, optimizer_of
+from vae_lightning.optimizers import Aggressive, OptimizerFactory, ParameterGroups, Separate, optimizer_of
 from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.ranks import mean_over_ranks
 from vae_lightning.timeline import Moment, Schedule
@@ -86,6 +86,7 @@ class VAE(LightningModule):
         self.evaluation: Evaluation | None = None
         self._evaluation_noise: Float[Tensor, "samples n latent"] = torch.empty(0)
         self._window = TermWindow()
+        self._encoder_steps = 0
 
     # What the model is ------------------------------------------------------------------------------------------
 
@@ -149,6 +150,11 @@ class VAE(LightningModule):
         """Return where ``step`` stands in the run that the Trainer is set to."""
         return Moment(step, *self._length)
 
+    def final_kl_weight(self) -> float:
+        """Return the KL weight in force at the last step of the run that was trained."""
+        total_steps, _ = self._length
+        return self.kl_weight * float(self.beta_schedule(self.moment(total_steps - 1)))
+
     def training_noise(
         self, n_images: int, *position: int, stream: Stream = Stream.TRAINING_NOISE
     ) -> Float[Tensor, "samples batch latent"]:
@@ -184,7 +190,7 @@ class VAE(LightningModule):
             noise = self.training_noise(len(pixels), moment.step, index, stream=Stream.REFINEMENT_NOISE)
             return self.bound(pixels, noise, kl_weight, moment).loss
 
-        optimizer.refine_encoder(loss_of, self.trainer.gradient_clip_val)
+        self._encoder_steps += optimizer.refine_encoder(loss_of, self.trainer.gradient_clip_val)
 
     def on_train_epoch_end(self) -> None:
         if len(self._window):
@@ -195,7 +201,14 @@ class VAE(LightningModule):
         window = self._checked_window(next_step)
         self._window.clear()
         values = {f"train/{name}": value for name, value in mean_terms(window).items()}
-        values["train/learning_rate"] = self.running_optimizer.param_groups[0]["lr"]
+        optimizer = self.running_optimizer
+        values["train/learning_rate"] = optimizer.param_groups[0]["lr"]
+        if isinstance(optimizer, Separate):
+            values["train/decoder_learning_rate"] = optimizer.param_groups[-1]["lr"]
+        if isinstance(optimizer, Aggressive):
+            values["train/extra_encoder_steps"] = float(self._encoder_steps)
+            values["train/aggressive"] = float(optimizer.aggressive)
+            self._encoder_steps = 0
         if (variance := self.likelihood.variance) is not None:
             values["train/decoder_variance"] = variance
         self.log_dict(values, sync_dist=True)  # equal on all ranks already; said so to Lightning
@@ -237,7 +250,9 @@ class VAE(LightningModule):
         self.log_dict(values, sync_dist=True)
         optimizer = self.running_optimizer
         if isinstance(optimizer, Aggressive):
-            optimizer.judge(self._information())
+            information = self._information()
+            optimizer.judge(information)
+            self.log("train/information", information, sync_dist=True)
 
     @torch.no_grad()
     def _information(self) -> float:
@@ -255,7 +270,12 @@ class VAE(LightningModule):
         self.means.update(posterior.mean)
 
     def _finish_evaluation(self) -> Evaluation:
-        evaluation = Evaluation(self.terms.compute(), self.means.compute())
+        terms, means = self.terms.compute(), self.means.compute()
+        # Torchmetrics squeezes what one latent unit has measured into a scalar.
+        evaluation = Evaluation(
+            terms._replace(kl_per_unit=terms.kl_per_unit.reshape(-1)),
+            MeanMoments(*(moment.reshape(-1) for moment in means)),
+        )
         self.terms.reset()
         self.means.reset()
         # Before the checkpoint of the epoch is written: the last step may have made weights that no loss has seen.

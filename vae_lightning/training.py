@@ -1,5 +1,6 @@
 """Config -> finished run: check, build, train, test, draw, and write the results last."""
 
+import copy
 import logging
 import shlex
 import sys
@@ -15,25 +16,34 @@ from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
-from torch import nn
 
 from vae_lightning import __version__
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import EpochProgress, RunFigures, UnitMonitor
-from vae_lightning.combinations import check_pixels, kl_computation, known_bias
+from vae_lightning.combinations import check_pixels, kl_computation, worth_knowing
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
+from vae_lightning.distributions import GaussianLearnedLikelihood
 from vae_lightning.errors import UserError
 from vae_lightning.module import VAE
 from vae_lightning.report.tables import facts, results_summary
 from vae_lightning.runs import directory
 from vae_lightning.runs.curves import JsonLinesLogger, cut_from
-from vae_lightning.runs.identity import PLAIN, RunIdentity, critical_text, identify, unusual_choices
+from vae_lightning.runs.identity import (
+    PLAIN,
+    RunIdentity,
+    critical_quantity,
+    critical_text,
+    identify,
+    settings,
+    unusual_choices,
+)
 from vae_lightning.runs.trainer import SMOKE_BATCHES
 from vae_lightning.runs.wandb_window import WandbSettings, sync_command, wandb_logger
 
 Config = dict[str, Any]
 SURVIVAL = ": a direction of the data can live only if its variance is larger"
+LEARNED = "; σ² is learned, and this is its start"
 
 
 def train(config: Config) -> dict[str, Any]:
@@ -63,7 +73,7 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
     quieten_lightning()
     data = build_data(config)
     model = build_model(config, data.image_shape)
-    check_pixels(model.likelihood, not data.splits["train"].pixels.is_floating_point())
+    check_pixels(model.likelihood, not data.splits["train"].pixels.is_floating_point(), data.binarize)
     figures = RunFigures(identity.directory)
     timer = Timer(interval="epoch", verbose=False)  # its state is in the checkpoint: a resumed run counts all its time
     callbacks = [UnitMonitor(), EpochProgress(console), figures, timer]
@@ -133,7 +143,9 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
     held_out = f"{len(data.splits['val'].pixels):,} validation, " if data.curve_split == "val" else ""
     encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder))
     variance = model.likelihood.variance
-    learned = "; σ² is learned, and this is its start" if variance and isinstance(model.likelihood, nn.Module) else ""
+    critical = critical_quantity(config, model.kl_weight, variance)
+    learned = isinstance(model.likelihood, GaussianLearnedLikelihood)
+    collapse = critical_text(critical) + (SURVIVAL if critical else "") + (LEARNED if critical and learned else "")
     names = {part: config[part]["name"] for part in PLAIN}
     n_batches = SMOKE_BATCHES if config["smoke"] else len(training) // data.batch_size
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
@@ -146,22 +158,19 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
         ("densities", f"likelihood {names['likelihood']}, posterior {names['posterior']}"),
         ("KL", _kl_computation(model)),
         ("optimiser", f"{names['optimizer']}, learning rate {names['lr_schedule']}"),
-        ("collapse", critical_text(model.kl_weight, variance) + (SURVIVAL if variance else "") + learned),
+        ("collapse", collapse),
         ("length", f"epochs: {trainer.max_epochs}, each of {n_batches} batches of {data.batch_size}"),
         ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}"),
         ("W&B", _wandb_state(trainer)),
     ]
-    if bias := known_bias(model.objective, model.objective.estimator):
-        rows.append(("note", bias))
-    return facts("vae-train", rows)
+    notes = worth_knowing(model.objective, model.objective.estimator, model.posterior, model.likelihood, data.binarize)
+    return facts("vae-train", [*rows, *(("note", note) for note in notes)])
 
 
 def _kl_computation(model: VAE) -> str:
-    model.eval()  # so that looking at a posterior moves no running statistics
-    outputs = torch.zeros((1, model.posterior.n_parameters))
-    told = kl_computation(model.objective, model.posterior(outputs))
-    model.train()
-    return told
+    family = copy.deepcopy(model.posterior)  # looking at a posterior must not move running statistics
+    posterior = family(torch.zeros((2, family.n_parameters), device=model.device))
+    return kl_computation(model.objective, posterior)
 
 
 def _wandb_state(trainer: Trainer) -> str:
@@ -178,10 +187,12 @@ def _description(config: Config, identity: RunIdentity, trainer: Trainer, model:
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "fingerprint": identity.fingerprint,
         "kl_weight": config["kl_weight"],
+        "kl_weight_at_the_end": model.final_kl_weight(),
         "decoder_variance": variance,
-        "kl_weight_times_variance": None if variance is None else config["kl_weight"] * variance,
+        "kl_weight_times_variance": critical_quantity(config, model.final_kl_weight(), variance),
         "kl_computation": _kl_computation(model),
         "choices": unusual_choices(config),
+        "settings": settings(config),
         "latent_dim": config["latent_dim"],
         "seed": config["seed"],
         "epochs": trainer.current_epoch,

@@ -6,6 +6,7 @@ import yaml
 
 from vae_lightning.cli.report import report
 from vae_lightning.errors import UserError
+from vae_lightning.report.tables import collapse_verdict, what_differs
 
 
 def run(folder: Path, name: str, **found: object) -> Path:
@@ -102,3 +103,27 @@ def test_results_of_others_are_passed_over(
     assert len([line for line in capsys.readouterr().out.splitlines() if "0.5" in line]) == 1
     monkeypatch.chdir(here)
     called(monkeypatch, ".")
+
+
+def test_runs_are_told_apart_by_the_option_or_by_its_setting() -> None:
+    plain = {"kl_weight": 1.0, "objective.name": "elbo", "objective.n_samples": 1, "seed": 0}
+    iwae = {"kl_weight": 2.0, "objective.name": "iwae", "objective.n_samples": 5, "seed": 0}
+
+    def told(*runs: dict[str, object]) -> list[list[str]]:
+        return what_differs([{"choices": ["iwae"] * (s["objective.name"] == "iwae"), "settings": s} for s in runs])
+
+    assert told(plain, iwae) == [[], ["iwae"]]
+    assert told(iwae, iwae | {"objective.n_samples": 50}) == [
+        ["iwae", "objective.n_samples=5"],
+        ["iwae", "objective.n_samples=50"],
+    ]
+    assert told(plain, plain | {"seed": 1}) == [["seed=0"], ["seed=1"]]
+    assert told(plain) == [[]]
+    assert what_differs([{"run": "of an older version"}]) == [[]]
+
+
+@pytest.mark.parametrize("choice", ["batch_norm", "point"])
+def test_no_verdict_where_the_count_of_units_says_nothing(choice: str) -> None:
+    results = {"test/active_units": 1, "test/kl_per_unit": [0.0, 4.5]}
+    assert "collapsed" in collapse_verdict(results)
+    assert choice in collapse_verdict(results | {"choices": [choice]})

@@ -165,7 +165,14 @@ def test_an_optimal_variance_is_the_batchs_error_and_a_running_mean_held_out() -
     assert likelihood.variance == pytest.approx(error)
     other = VALUES + 2
     likelihood.log_prob(PIXELS, other)
-    moved = 0.99 * error + 0.01 * float((PIXELS - other.sigmoid()).square().mean())
+    other_error = float((PIXELS - other.sigmoid()).square().mean())
+    moved = (error + other_error) / 2  # of the first ten batches the plain mean
+    assert likelihood.variance == pytest.approx(moved)
+    for _ in range(8):
+        likelihood.log_prob(PIXELS, VALUES)
+    moved = (9 * error + other_error) / 10
+    likelihood.log_prob(PIXELS, other)
+    moved = 0.9 * moved + 0.1 * other_error
     assert likelihood.variance == pytest.approx(moved)
     likelihood.eval()
     whole = likelihood.log_prob(PIXELS, VALUES)

@@ -60,4 +60,16 @@ def test_what_is_unusual_is_in_the_name_and_what_is_plain_is_not(configure: Call
 
 def test_the_title_carries_the_critical_quantity(configure: Callable[..., Config]) -> None:
     assert "kl_weight·σ² 0.005" in identity(configure("experiment=seed")).title
-    assert "no fixed σ²" in identity(configure("likelihood=bernoulli")).title
+    for elsewhere in (
+        "likelihood=bernoulli",
+        "likelihood=gaussian_learned",
+        "objective=capacity",
+        "posterior=point",
+        "beta_schedule=geco",
+    ):
+        assert "not decided by kl_weight·σ² alone" in identity(configure(elsewhere)).title
+
+
+def test_a_users_own_class_speaks_for_itself(configure: Callable[..., Config]) -> None:
+    own = identify(configure("likelihood=bernoulli", "likelihood._target_=my_package.Foggy"))
+    assert own.title.startswith("mnist mlp Foggy, latent 20")

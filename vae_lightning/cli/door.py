@@ -46,7 +46,9 @@ def open_door(command: Callable[[], object]) -> None:
             print(f"{explain(error)}\n\nFor a stack trace: {FULL_TRACE}=1", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except KeyboardInterrupt:
-        told = "interrupted; the same command (without rerun=true) continues from the last checkpoint"
+        told = (
+            "interrupted; the same command (without rerun=true) continues from the last checkpoint, if there is one yet"
+        )
         print(told, file=sys.stderr)  # noqa: T201
         sys.exit(130)
 

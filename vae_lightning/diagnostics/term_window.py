@@ -10,7 +10,7 @@ from vae_lightning.errors import UserError
 from vae_lightning.objectives import Bound
 
 N_LARGEST_TERMS = 3
-REMEDY = "Try a smaller optimizer.lr, a larger likelihood.variance or a smaller kl_weight."
+REMEDY = "Try a smaller learning rate, a larger decoder variance or a smaller kl_weight."
 
 
 class TermWindow:

@@ -9,14 +9,13 @@ from torch import Generator, Tensor, nn
 
 from vae_lightning.distributions.location_scale import LocationScale
 from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.running import running_weight
 from vae_lightning.distributions.standard_noise import gaussian_noise
 from vae_lightning.ranks import mean_over_ranks
 
 LEAST_VARIANCE = 1e-20
 """Only against a division by zero. Torch's 1e-5 would let an encoder escape: with means of a deviation far below its
 root, normalised ones shrink with them, and the KL vanishes after all."""
-MOMENTUM = 0.1
-"""Of the running statistics that held-out images are normalised by: torch's values for batch normalisation."""
 
 
 class BatchNormPosterior(nn.Module):
@@ -33,6 +32,7 @@ class BatchNormPosterior(nn.Module):
 
     running_mean: Tensor
     running_variance: Tensor
+    n_seen: Tensor
 
     def __init__(self, latent_dim: int, *, gamma: Annotated[float, Field(gt=0, allow_inf_nan=False)]) -> None:
         super().__init__()
@@ -41,6 +41,7 @@ class BatchNormPosterior(nn.Module):
         self.shift = nn.Parameter(torch.zeros(latent_dim))
         self.register_buffer("running_mean", torch.zeros(latent_dim))
         self.register_buffer("running_variance", torch.ones(latent_dim))
+        self.register_buffer("n_seen", torch.tensor(0))
 
     def noise(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "..."]:
         return torch.randn(shape, generator=generator, device=generator.device)
@@ -51,8 +52,10 @@ class BatchNormPosterior(nn.Module):
             mean = mean_over_ranks(raw.mean(0))
             variance = mean_over_ranks((raw - mean).square().mean(0))
             with torch.no_grad():
-                self.running_mean.lerp_(mean.to(self.running_mean.dtype), MOMENTUM)
-                self.running_variance.lerp_(variance.to(self.running_variance.dtype), MOMENTUM)
+                self.n_seen.add_(1)
+                weight = running_weight(self.n_seen)
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), weight)
+                self.running_variance.lerp_(variance.to(self.running_variance.dtype), weight)
         else:
             mean, variance = self.running_mean, self.running_variance
         normalised = (raw - mean) * torch.rsqrt(variance.clamp_min(LEAST_VARIANCE))

@@ -14,14 +14,13 @@ from torch import Generator, Tensor, nn
 
 from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.prior import LOG_2PI
+from vae_lightning.distributions.running import running_weight
 from vae_lightning.ranks import mean_over_ranks
 
 IMAGE_DIMS = (-3, -2, -1)
 Mean = Literal["sigmoid", "identity"]
 Variance = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LogSigma = Annotated[float, Field(allow_inf_nan=False)]
-RUNNING_MOMENTUM = 0.01
-"""Weight of a training batch in the running mean squared error of :class:`GaussianOptimalLikelihood`."""
 
 
 def pixel_mean(values: Float[Tensor, "*shape"], mean: Mean) -> Float[Tensor, "*shape"]:
@@ -172,9 +171,8 @@ class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
         if not self.training:
             return self.running_variance
         variance = mean_over_ranks(error.mean() / n_pixels).clamp_min(self.least)
-        moved = torch.lerp(self.running_variance, variance.to(self.running_variance.dtype), RUNNING_MOMENTUM)
-        self.running_variance.copy_(torch.where(self.n_seen == 0, variance, moved))
         self.n_seen.add_(1)
+        self.running_variance.lerp_(variance.to(self.running_variance.dtype), running_weight(self.n_seen))
         return variance
 
     def collapsed_variance(

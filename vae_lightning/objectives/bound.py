@@ -58,7 +58,7 @@ def elbo_terms(
 ) -> Terms:
     """Measure the ELBO, the same way for every objective: what is trained on never changes what is reported.
 
-    The decoder sees the samples one by one, so the memory does not grow with their number.
+    The decoder sees the samples one by one, so its memory does not grow with their number.
     """
     codes = posterior.sample(noise)
     log_px = torch.cat([log_likelihood(pixels, sample, decoder, likelihood) for sample in codes.split(1)])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_lightning.files import write_atomically
-from vae_lightning.report.tables import UNITS_SHOWN, collapse_verdict
+from vae_lightning.report.tables import UNITS_SHOWN, collapse_verdict, what_differs
 from vae_lightning.runs.directory import CONFIG, FIGURES, RESULTS, read_config
 
 COLUMNS = ("run", "choices", "kl_weight", "kl_weight_times_variance", "latent_dim", "seed", "epochs", "seconds")
@@ -72,7 +72,8 @@ def _page(runs: Sequence[Run], config: dict[str, Any], figures: Sequence[str]) -
 
 
 def _table(results: Sequence[dict[str, Any]]) -> str:
-    said = any(found.get("choices") for found in results)
+    told = what_differs(results)
+    said = any(told)
     head = [
         *(["choices"] if said else []),
         "kl_weight",
@@ -86,12 +87,12 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
         "s",
     ]
     rows = []
-    for found in results:
+    for found, differences in zip(results, told, strict=True):
         units = sorted(found["test/kl_per_unit"], reverse=True)
         critical = found["kl_weight_times_variance"]
         rows.append(
             [
-                *([", ".join(found.get("choices", []))] if said else []),
+                *([", ".join(differences)] if said else []),
                 f"{found['kl_weight']:g}",
                 "–" if critical is None else f"{critical:g}",
                 f"{found['test/elbo']:.2f}",
@@ -141,5 +142,8 @@ def _csv(runs: Sequence[Run]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [*COLUMNS, *FOUND], extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(found | {"choices": " ".join(found.get("choices", []))} for _, found in runs)
+    told = what_differs([found for _, found in runs])
+    writer.writerows(
+        found | {"choices": " ".join(differences)} for (_, found), differences in zip(runs, told, strict=True)
+    )
     return text.getvalue()

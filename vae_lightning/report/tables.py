@@ -12,6 +12,9 @@ from rich.text import Text
 
 UNITS_SHOWN = 8
 WIDTH_WITH_NAMES = 120
+COLUMNS_ALREADY = ("kl_weight",)
+NO_VERDICT = {"batch_norm": "no verdict: batch_norm", "point": "no KL: point"}
+"""Where the count of active units says nothing of collapse."""
 
 
 def facts(title: str, rows: Sequence[tuple[str, str]]) -> RenderableType:
@@ -31,7 +34,7 @@ def results_summary(results: dict[str, Any], directory: Path) -> RenderableType:
     rest = f" … {kl_per_unit[-1]:.2f}" if len(kl_per_unit) > UNITS_SHOWN else ""
     rows = [
         ("test ELBO", f"{results['test/elbo']:.2f} nats per image"),
-        ("KL", f"{results['test/kl']:.2f} nats, distortion {results['test/distortion']:.2f}"),
+        ("KL", f"{results['test/kl']:.2f} nats, distortion {results['test/distortion']:.2f}; {_weighed(results)}"),
         ("KL per unit", f"{shown}{rest}  (sorted)"),
         (
             "active units",
@@ -43,8 +46,34 @@ def results_summary(results: dict[str, Any], directory: Path) -> RenderableType:
     return facts("finished", rows)
 
 
+def _weighed(results: dict[str, Any]) -> str:
+    critical = results["kl_weight_times_variance"]
+    times = "" if critical is None else f" (·σ² {critical:.4g})"
+    return f"KL weight at the end {results['kl_weight_at_the_end']:.4g}{times}"
+
+
+def what_differs(results: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Return for each run what tells it from an ordinary VAE and from the other runs, but for the KL weight.
+
+    Where the runs differ in an option, its name stands for all its settings; where they differ in a setting of one and
+    the same option, its key and value do.
+    """
+    settings = [row.get("settings", {}) for row in results]
+    keys = [key for key in dict.fromkeys(key for of_run in settings for key in of_run) if key not in COLUMNS_ALREADY]
+    differing = [key for key in keys if len({str(of_run.get(key)) for of_run in settings}) > 1]
+    renamed = tuple(key.removesuffix("name") for key in differing if key.endswith(".name"))
+    shown = [key for key in differing if not key.startswith(renamed)] if renamed else differing
+    return [
+        [*row.get("choices", []), *(f"{key}={of_run[key]}" for key in shown if key in of_run)]
+        for row, of_run in zip(results, settings, strict=True)
+    ]
+
+
 def collapse_verdict(results: dict[str, Any]) -> str:
     """Say in words how much of the latent code the decoder lost."""
+    for silent, why in NO_VERDICT.items():
+        if silent in results.get("choices", []):
+            return why
     n_units = len(results["test/kl_per_unit"])
     dead = n_units - results["test/active_units"]
     if dead == 0:
@@ -58,7 +87,8 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
     The id ends the name of the run's directory; where ``width`` has room, the whole name stands there. Where the runs
     differ from an ordinary VAE it is said how, in a narrow table in place of the verdict, which the units tell too.
     """
-    said = any(row.get("choices") for row in results)
+    told = what_differs(results)
+    said = any(told)
     wide = width >= WIDTH_WITH_NAMES
     judged = wide or not said
     run = "run" if wide else "fingerprint"
@@ -70,7 +100,8 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
     if said:
         table.add_column("choices", overflow="fold", min_width=16)
     table.add_column("run" if run == "run" else "id", no_wrap=True)
-    for row in sorted(results, key=lambda row: (row["kl_weight"], row["run"])):
+    pairs = zip(results, told, strict=True)
+    for row, differences in sorted(pairs, key=lambda pair: (pair[0]["kl_weight"], pair[0]["run"])):
         critical = row["kl_weight_times_variance"]
         table.add_row(
             f"{row['kl_weight']:g}",
@@ -79,7 +110,7 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
             f"{row['test/kl']:.2f}",
             f"{row['test/active_units']}/{len(row['test/kl_per_unit'])}",
             *([collapse_verdict(row)] if judged else []),
-            *([", ".join(row.get("choices", []))] if said else []),
+            *([", ".join(differences)] if said else []),
             row[run],
         )
     return table

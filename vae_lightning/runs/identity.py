@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ DECIDES_THE_RESULT = (
     "seed",
     "smoke",
 )
+FEEDBACK = ("geco", "control_vae")
+"""Beta schedules that end at a KL weight of their own."""
 PLAIN = {
     "likelihood": "gaussian",
     "posterior": "diagonal",
@@ -48,13 +51,12 @@ class RunIdentity(NamedTuple):
 
 def identify(config: Config) -> RunIdentity:
     """Return the identity of a resolved config: equal configs give equal directories, whatever the device or path."""
-    deciding = {key: config[key] for key in DECIDES_THE_RESULT}
-    deciding["trainer"] = {key: config["trainer"][key] for key in TRAINER_KEYS_THAT_DECIDE}
-    text = json.dumps(_canonical(deciding), sort_keys=True)
+    text = json.dumps(_canonical(_deciding(config)), sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:8]
     model, latent_dim, seed = config["model"]["name"], config["latent_dim"], config["seed"]
     kl_weight = float(config["kl_weight"])
     choices = unusual_choices(config)
+    critical = critical_quantity(config, kl_weight, config["likelihood"].get("variance"))
     readable = "-".join(
         [config["data"]["name"], model, *choices, f"latent{latent_dim}", f"w{kl_weight:g}", f"seed{seed}"]
     )
@@ -62,20 +64,58 @@ def identify(config: Config) -> RunIdentity:
         directory=Path(config["runs_dir"]) / config["study"]["name"] / f"{readable}-{fingerprint}",
         fingerprint=fingerprint,
         title=f"{' '.join([config['data']['name'], model, *choices])}, latent {latent_dim}, kl_weight {kl_weight:g}, "
-        f"{critical_text(kl_weight, config['likelihood'].get('variance'))}, seed {seed}",
+        f"{critical_text(critical)}, seed {seed}",
     )
 
 
+def _deciding(config: Config) -> Config:
+    """Return the part of a config that decides the result."""
+    trainer = {key: config["trainer"][key] for key in TRAINER_KEYS_THAT_DECIDE}
+    return {key: config[key] for key in DECIDES_THE_RESULT} | {"trainer": trainer}
+
+
+def settings(config: Config) -> dict[str, Any]:
+    """Return what decides the result, each value under its full name: what tells one run from another."""
+    return dict(_leaves(_deciding(config), ""))
+
+
+def _leaves(node: Config, prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{key}.")
+        elif key not in DECIDES_NOTHING:
+            yield prefix + key, list(value) if isinstance(value, tuple) else value  # as JSON will have it
+
+
 def unusual_choices(config: Config) -> list[str]:
-    """Return the names of the parts that are not the plain ones: what tells this run from an ordinary VAE."""
-    return [config[group]["name"] for group, plain in PLAIN.items() if config[group]["name"] != plain]
+    """Return the names of the parts that are not the plain ones: what tells this run from an ordinary VAE.
+
+    A user's own class speaks for itself, whatever option it was put in place of.
+    """
+    names = [(_name(config[group]), plain) for group, plain in PLAIN.items()]
+    return [name for name, plain in names if name != plain]
 
 
-def critical_text(kl_weight: float, variance: float | None) -> str:
-    """Return kl_weight x sigma^2 in words: above the data's largest covariance eigenvalue every unit dies."""
-    if variance is None:
-        return "no fixed σ²"
-    return f"kl_weight·σ² {kl_weight * variance:g}"
+def _name(node: Config) -> str:
+    package, *_, class_name = node["_target_"].split(".")
+    name: str = node["name"] if package in {__name__.split(".")[0], "torch"} else class_name
+    return name
+
+
+def critical_quantity(config: Config, kl_weight: float, variance: float | None) -> float | None:
+    """Return kl_weight x sigma^2, above which no direction of the data can live; None where that is not the rule.
+
+    It is one for a bound in which kl_weight itself multiplies the whole KL, and for a decoder with one sigma^2.
+    """
+    plain = config["objective"]["name"] == "elbo" and config["posterior"]["name"] != "point"
+    if variance is None or not plain or config["beta_schedule"]["name"] in FEEDBACK:
+        return None
+    return kl_weight * variance
+
+
+def critical_text(critical: float | None) -> str:
+    """Return the critical quantity in words."""
+    return "not decided by kl_weight·σ² alone" if critical is None else f"kl_weight·σ² {critical:g}"
 
 
 def _canonical(value: Any) -> Any:
