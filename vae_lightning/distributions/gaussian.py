@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 
 from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.prior import LOG_2PI
-from vae_lightning.distributions.running import running_weight
+from vae_lightning.distributions.running import move_towards
 from vae_lightning.ranks import mean_over_ranks
 
 IMAGE_DIMS = (-3, -2, -1)
@@ -172,7 +172,7 @@ class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
             return self.running_variance
         variance = mean_over_ranks(error.mean() / n_pixels).clamp_min(self.least)
         self.n_seen.add_(1)
-        self.running_variance.lerp_(variance.to(self.running_variance.dtype), running_weight(self.n_seen))
+        move_towards(self.running_variance, variance, self.n_seen)
         return variance
 
     def collapsed_variance(

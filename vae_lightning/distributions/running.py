@@ -8,6 +8,10 @@ MOMENTUM = 0.1
 """Weight of the newest batch in a running statistic: torch's value for batch normalisation."""
 
 
-def running_weight(n_seen: Int[Tensor, ""]) -> Float[Tensor, ""]:
-    """Return the weight of batch number ``n_seen``: a plain mean of the first ones, then ``MOMENTUM``."""
-    return torch.clamp(1 / n_seen, min=MOMENTUM)
+@torch.no_grad()
+def move_towards(
+    statistic: Float[Tensor, "*shape"], of_batch: Float[Tensor, "*shape"], n_seen: Int[Tensor, ""]
+) -> None:
+    """Move a running statistic, in place, by batch number ``n_seen``: a plain mean at first, then by ``MOMENTUM``."""
+    weight = torch.clamp(1 / n_seen, min=MOMENTUM)
+    statistic.add_((weight * (of_batch - statistic)).to(statistic.dtype))
