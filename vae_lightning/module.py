@@ -23,7 +23,7 @@ from vae_lightning.diagnostics import (
 from vae_lightning.diagnostics.term_window import TermWindow, check_finite, check_finite_evaluation, mean_terms
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily
 from vae_lightning.objectives import Bound, Objective, elbo_terms
-from vae_lightning.optimizers import Aggressive, OptimizerFactory, ParameterGroups, Separate, optimizer_of
+from vae_lightning.optimizers import Aggressive, OptimizerFactory, ParameterGroups, Separate, constant, optimizer_of
 from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.ranks import mean_over_ranks
 from vae_lightning.timeline import Moment, Schedule
@@ -122,11 +122,13 @@ class VAE(LightningModule):
 
     # Training ---------------------------------------------------------------------------------------------------
 
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+    def configure_optimizers(self) -> Optimizer | OptimizerLRSchedulerConfig:
         optimizer = optimizer_of(self.optimizer, self.parameter_groups())
         # The length is known from here on: Lightning calls this once its data are set up.
         total_steps = int(self.trainer.estimated_stepping_batches)
         self._length = (total_steps, int(self.trainer.num_training_batches))
+        if getattr(self.lr_schedule, "func", self.lr_schedule) is constant:  # spare every step what it would cost
+            return optimizer
         schedule = LambdaLR(optimizer, lambda step: self.lr_schedule(self.moment(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
