@@ -117,6 +117,7 @@ def test_runs_are_told_apart_by_the_option_or_by_its_setting() -> None:
         ["iwae", "objective.n_samples=5"],
         ["iwae", "objective.n_samples=50"],
     ]
+    assert told(plain | {"model.name": "mlp", "model.depth": 2}, plain | {"model.name": "conv"}) == [["mlp"], ["conv"]]
     assert told(plain, plain | {"seed": 1}) == [["seed=0"], ["seed=1"]]
     assert told(plain) == [[]]
     assert what_differs([{"run": "of an older version"}]) == [[]]

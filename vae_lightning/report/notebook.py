@@ -94,7 +94,7 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
             [
                 *([", ".join(differences)] if said else []),
                 f"{found['kl_weight']:g}",
-                "–" if critical is None else f"{critical:g}",
+                "–" if critical is None else f"{critical:.4g}",
                 f"{found['test/elbo']:.2f}",
                 f"{found['test/kl']:.2f}",
                 " ".join(f"{kl:.2f}" for kl in units[:UNITS_SHOWN]) + (" …" if len(units) > UNITS_SHOWN else ""),

@@ -63,8 +63,13 @@ def what_differs(results: Sequence[dict[str, Any]]) -> list[list[str]]:
     differing = [key for key in keys if len({str(of_run.get(key)) for of_run in settings}) > 1]
     renamed = tuple(key.removesuffix("name") for key in differing if key.endswith(".name"))
     shown = [key for key in differing if not key.startswith(renamed)] if renamed else differing
+    subjects = [key for key in ("data.name", "model.name") if key in differing]  # of which none is plain
     return [
-        [*row.get("choices", []), *(f"{key}={of_run[key]}" for key in shown if key in of_run)]
+        [
+            *(of_run[key] for key in subjects if key in of_run),
+            *row.get("choices", []),
+            *(f"{key}={of_run[key]}" for key in shown if key in of_run),
+        ]
         for row, of_run in zip(results, settings, strict=True)
     ]
 
@@ -105,7 +110,7 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
         critical = row["kl_weight_times_variance"]
         table.add_row(
             f"{row['kl_weight']:g}",
-            "–" if critical is None else f"{critical:g}",
+            "–" if critical is None else f"{critical:.4g}",
             f"{row['test/elbo']:.2f}",
             f"{row['test/kl']:.2f}",
             f"{row['test/active_units']}/{len(row['test/kl_per_unit'])}",
