@@ -52,7 +52,7 @@ def test_the_average_over_samples_is_the_average_of_single_samples() -> None:
 
 
 def test_gradient_is_right_on_the_scalar_model() -> None:
-    """REFERENCE closed form: d/dm ELBO = (x - m)/s2 - m, d/ds ELBO = -s/s2 - s + 1/s, for q = N(m, s^2)."""
+    """d/dm ELBO = (x - m)/s2 - m, d/ds ELBO = -s/s2 - s + 1/s, for q = N(m, s^2)."""
     x, m, s = 1.7, 0.4, 0.6
     mean = torch.full((1, 1), m, dtype=torch.float64, requires_grad=True)
     log_variance = torch.full((1, 1), 2 * math.log(s), dtype=torch.float64, requires_grad=True)

@@ -51,7 +51,7 @@ def gradients(objective: Objective, *, m: float = M, s: float = S, gain: float =
 
 
 def exact_elbo_gradient(m: float, s: float) -> Tensor:
-    """By (m, s) from REFERENCE; by the gain a at 1 of E[-(x - a z)^2 / (2 s2)]: (x m - m^2 - s^2) / s2."""
+    """By (m, s) in closed form; by the gain a at 1 of E[-(x - a z)^2 / (2 s2)]: (x m - m^2 - s^2) / s2."""
     by_m, by_s = (X - m) / VARIANCE - m, -s / VARIANCE - s + 1 / s
     return torch.tensor([by_m, by_s, (X * m - m**2 - s**2) / VARIANCE], dtype=torch.float64)
 
