@@ -116,3 +116,12 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     assert [path.name for path in checkpoints] == ["step000000015.ckpt"]
     state = torch.load(checkpoints[0], weights_only=True)["state_dict"]
     assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+def test_a_trainer_can_validate_without_fitting(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    quieten_lightning()
+    config = tiny()
+    data = build_data(config)
+    model = build_model(config, data.image_shape)
+    build_trainer(config, tmp_path, []).validate(model, datamodule=data, verbose=False)
+    assert model.evaluation is not None

@@ -250,7 +250,7 @@ class VAE(LightningModule):
         split = self.data.curve_split
         values = {f"{split}/{name}": value for name, value in self.evaluation.scalars().items()}
         self.log_dict(values, sync_dist=True)
-        optimizer = self.running_optimizer
+        optimizer = self.optimizers(use_pl_optimizer=False)  # none where a Trainer validates without fitting
         if isinstance(optimizer, Aggressive):
             information = self._information()
             optimizer.judge(information)

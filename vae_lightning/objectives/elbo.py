@@ -21,11 +21,11 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 class KlTerms(NamedTuple):
-    """The KL per unit in nats, of each image or as batch means."""
+    """The KL per image and unit, in nats."""
 
-    in_loss: Float[Tensor, "*batch latent"]
+    in_loss: Float[Tensor, "batch latent"]
     """As the gradient sees it: in closed form, or from the samples."""
-    measured: Float[Tensor, "*batch latent"]
+    measured: Float[Tensor, "batch latent"]
     """As it is reported: in closed form wherever there is one."""
 
 
@@ -58,8 +58,7 @@ class Elbo:
         log_px = log_likelihood(pixels, draw.codes, decoder, likelihood)
         distortion = -self.estimator.expectation(log_px, draw)
         kl = kl_terms(posterior, draw, self.estimator)
-        means = KlTerms(kl.in_loss.mean(0), kl.measured.mean(0))
-        loss = distortion.mean() + self.penalty(means, kl_weight, draw.codes, moment)
+        loss = distortion.mean() + self.penalty(kl, kl_weight, draw.codes, moment)
         return Bound(loss, distortion, kl.measured)
 
     def penalty(
@@ -69,8 +68,8 @@ class Elbo:
         codes: Float[Tensor, "samples batch latent"],
         moment: Moment,
     ) -> Float[Tensor, ""]:
-        """Return what is added to the distortion, given the batch mean of each unit's KL."""
-        return kl_weight * kl.in_loss.sum()
+        """Return what is added to the batch mean of the distortion."""
+        return kl_weight * kl.in_loss.mean(0).sum()
 
 
 def kl_terms(posterior: Posterior, draw: Draw, estimator: Estimator) -> KlTerms:
@@ -112,7 +111,7 @@ class FreeBits(Elbo):
         codes: Float[Tensor, "samples batch latent"],
         moment: Moment,
     ) -> Float[Tensor, ""]:
-        in_loss, measured = (mean_over_ranks(units.unflatten(0, (-1, self.group_size)).sum(1)) for units in kl)
+        in_loss, measured = (mean_over_ranks(units.mean(0).unflatten(0, (-1, self.group_size)).sum(1)) for units in kl)
         return kl_weight * torch.where(measured >= self.free_nats, in_loss, self.free_nats).sum()
 
 
@@ -149,6 +148,6 @@ class Capacity(Elbo):
         moment: Moment,
     ) -> Float[Tensor, ""]:
         grown = moment.step / steps_of(self.growth, moment.steps_per_epoch, moment.total_steps)
-        in_loss, measured = (mean_over_ranks(units.sum()) - self.capacity * min(1.0, grown) for units in kl)
+        in_loss, measured = (mean_over_ranks(units.mean(0).sum()) - self.capacity * min(1.0, grown) for units in kl)
         # |.| of what is measured: the sign of a noisy estimate would be a biased one.
         return kl_weight * self.gamma * in_loss * measured.detach().sign()

@@ -56,7 +56,7 @@ class Mmd(Elbo):
         moment: Moment,
     ) -> Float[Tensor, ""]:
         distance = torch.stack([mmd_from_prior(gathered_over_ranks(of_batch), self.bandwidth) for of_batch in codes])
-        kept = (1 - self.alpha) * kl.in_loss.sum()
+        kept = (1 - self.alpha) * kl.in_loss.mean(0).sum()
         return kl_weight * kept + (self.alpha + self.lambda_ - 1) * distance.mean()
 
 
