@@ -7,9 +7,9 @@ import vae_lightning
 
 PACKAGE = Path(vae_lightning.__file__).parent
 HOUSE = [
-    "errors", "files", "spelling", "randomness", "ranks", "timeline", "data", "networks", "distributions", "objectives",
-    "beta_schedules", "optimizers", "combinations", "diagnostics", "module", "runs", "callbacks", "report", "config",
-    "assemble", "training", "cli",
+    "errors", "files", "spelling", "randomness", "ranks", "timeline", "data", "networks", "distributions", "theory",
+    "objectives", "beta_schedules", "optimizers", "combinations", "diagnostics", "module", "runs", "callbacks",
+    "report", "config", "assemble", "training", "cli",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from vae_lightning.distributions.gaussian import (
 from vae_lightning.distributions.gaussian_per_pixel import GaussianPerPixelLikelihood
 from vae_lightning.distributions.location_scale import LocationScale, LocationScalePosterior
 from vae_lightning.distributions.point import Point, PointPosterior
-from vae_lightning.distributions.protocols import Likelihood, Posterior, PosteriorFamily
+from vae_lightning.distributions.protocols import ExponentialFamily, Likelihood, Posterior, PosteriorFamily
 from vae_lightning.distributions.standard_noise import (
     StandardNoise,
     gaussian_noise,
@@ -26,6 +26,7 @@ __all__ = [
     "BernoulliLikelihood",
     "ContinuousBernoulliLikelihood",
     "DiscretizedLogisticLikelihood",
+    "ExponentialFamily",
     "FullCovariancePosterior",
     "FullGaussian",
     "GaussianLearnedLikelihood",

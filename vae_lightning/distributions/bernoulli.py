@@ -39,9 +39,12 @@ class BernoulliLikelihood:
         targets = pixels.expand_as(values)
         return -binary_cross_entropy_with_logits(at_least_float32(values), targets, reduction="none").sum(IMAGE_DIMS)
 
-    def collapsed_variance(
-        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, "*shape"]:
+    def pixel_variance(
+        self, values: Float[Tensor, "*batch channels height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return self.collapsed_variance(self.mean(values))
+
+    def collapsed_variance(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return mean * (1 - mean)
 
 
@@ -77,9 +80,12 @@ class ContinuousBernoulliLikelihood:
         values = at_least_float32(values)
         return (values * pixels - log_normaliser(values)).sum(IMAGE_DIMS)
 
-    def collapsed_variance(
-        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, "*shape"]:
+    def pixel_variance(
+        self, values: Float[Tensor, "*batch channels height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return continuous_bernoulli_variance(at_least_float32(values))
+
+    def collapsed_variance(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         bound = self.LARGEST_VALUE
         values = inverse_of_increasing(continuous_bernoulli_mean, mean, -bound, bound)
         return continuous_bernoulli_variance(values).to(mean.dtype)

@@ -10,7 +10,6 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from vae_lightning.distributions.gaussian import IMAGE_DIMS
-from vae_lightning.distributions.inverse import inverse_of_increasing
 from vae_lightning.distributions.precision import at_least_float32
 
 STEPS = 255
@@ -39,7 +38,13 @@ class DiscretizedLogisticLikelihood(nn.Module):
     def mean(
         self, values: Float[Tensor, "*batch channels height width"]
     ) -> Float[Tensor, "*batch channels height width"]:
-        return self._moments(at_least_float32(values))[0]
+        """Return the mean as the sum over k of P(x >= k/255) / 255, one grey value at a time to bound the memory."""
+        values = at_least_float32(values)
+        per_scale = torch.exp(-self.log_scale.detach()).to(values.dtype)
+        total = torch.zeros_like(values)
+        for k in range(1, STEPS + 1):
+            total += torch.sigmoid((values - (k - 0.5) / STEPS) * per_scale)
+        return total / STEPS
 
     def sample(
         self, values: Float[Tensor, "*batch channels height width"], generator: Generator
@@ -69,22 +74,3 @@ class DiscretizedLogisticLikelihood(nn.Module):
             + torch.where(first | last, 0.0, width)
         )
         return log_p.sum(IMAGE_DIMS)
-
-    def collapsed_variance(
-        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, "*shape"]:
-        reach = 50 * float(self.log_scale.detach().exp())  # beyond it the first or the last bin has all the mass
-        locations = inverse_of_increasing(lambda at: self._moments(at)[0], mean, -reach, 1 + reach)
-        return self._moments(locations)[1].to(mean.dtype)
-
-    @torch.no_grad()
-    def _moments(self, locations: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
-        """Return mean and variance: sums over k of P(x >= k/255), one grey value at a time to bound the memory."""
-        per_scale = torch.exp(-self.log_scale).to(locations.dtype)
-        first, second = torch.zeros_like(locations), torch.zeros_like(locations)
-        for k in range(1, STEPS + 1):
-            at_least = torch.sigmoid((locations - (k - 0.5) / STEPS) * per_scale)
-            first += at_least
-            second += (2 * k - 1) * at_least
-        mean = first / STEPS
-        return mean, second / STEPS**2 - mean.square()

@@ -65,6 +65,14 @@ class OneVarianceGaussian(ABC):
     ) -> Float[Tensor, "*batch channels height width"]:
         return normal_sample(self.mean(values), self.sigma_squared, generator)
 
+    def pixel_variance(
+        self, values: Float[Tensor, "*batch channels height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        return self.collapsed_variance(values)
+
+    def collapsed_variance(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        return torch.ones_like(mean) * self.sigma_squared
+
     def log_prob(
         self,
         pixels: Float[Tensor, "batch channels height width"],
@@ -96,11 +104,6 @@ class GaussianLikelihood(OneVarianceGaussian):
     def sigma_squared(self) -> float:
         return self.variance
 
-    def collapsed_variance(
-        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, "*shape"]:
-        return torch.full_like(mean, self.variance)
-
 
 class GaussianLearnedLikelihood(OneVarianceGaussian, nn.Module):
     """N(mean, sigma^2) per pixel, sigma one learned number (sigma-VAE: Rybkin et al. 2021, section 4).
@@ -129,11 +132,6 @@ class GaussianLearnedLikelihood(OneVarianceGaussian, nn.Module):
     @property
     def variance(self) -> float:
         return float(self.sigma_squared.detach())
-
-    def collapsed_variance(
-        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, "*shape"]:
-        return torch.full_like(mean, max(math.exp(2 * self.min_log_sigma), float(data_variance.mean())))
 
 
 class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
@@ -174,8 +172,3 @@ class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
         self.n_seen.add_(1)
         move_towards(self.running_variance, variance, self.n_seen)
         return variance
-
-    def collapsed_variance(
-        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, "*shape"]:
-        return torch.full_like(mean, max(self.least, float(data_variance.mean())))

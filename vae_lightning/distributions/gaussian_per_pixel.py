@@ -1,7 +1,5 @@
 """Gaussian pixels whose variances the network gives, one per pixel. In nats per image."""
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
@@ -52,8 +50,3 @@ class GaussianPerPixelLikelihood:
         log_variance = self.log_variance(values)
         standardised = (pixels - self.mean(values)).square() * torch.exp(-log_variance)
         return -0.5 * (standardised + log_variance + LOG_2PI).sum(IMAGE_DIMS)
-
-    def collapsed_variance(
-        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, "*shape"]:
-        return data_variance.clamp_min(math.exp(2 * self.min_log_sigma))

@@ -74,12 +74,19 @@ class Likelihood(Protocol):
     ) -> Float[Tensor, "*samples batch"]:
         """Return log p(x|z), summed over pixels, in nats."""
 
-    def collapsed_variance(
-        self, mean: Float[Tensor, "*shape"], data_variance: Float[Tensor, "*shape"]
-    ) -> Float[Tensor, "*shape"]:
-        """Return A'', the variance of x per pixel under a decoder that ignores its code and answers ``mean``.
 
-        A Gaussian that is free to choose its variance has by then chosen the best one for pixels whose variance about
-        ``mean`` is ``data_variance``; the others do not look at it, and stand at their present parameters. All in
-        squared units of a pixel.
-        """
+@runtime_checkable
+class ExponentialFamily(Likelihood, Protocol):
+    """A likelihood log p(x|z) = eta'x - A(eta) + const with one natural parameter per pixel, which the decoder moves.
+
+    A'' is then the variance of a pixel, in squared units of a pixel; the collapse forecast and the residual test need
+    it.
+    """
+
+    def pixel_variance(
+        self, values: Float[Tensor, "*batch values height width"]
+    ) -> Float[Tensor, "*batch channels height width"]:
+        """Return A''(eta), the variance of x given z, at the decoder's values."""
+
+    def collapsed_variance(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Return A'' per pixel for a decoder that ignores its code and answers ``mean``."""

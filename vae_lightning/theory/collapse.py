@@ -1,0 +1,141 @@
+"""Which latent directions a KL weight will kill, before any training: from the data's moments and the likelihood.
+
+Let the decoder be an exponential family log p(x|z) = eta(z)'x - A(eta(z)) + const with one natural parameter per pixel.
+In the collapsed state eta is a constant eta_0 with A'(eta_0) = E[x]; let F = diag A''(eta_0). Let one unit with
+q(z|x) = N(c u'r, s), r = x - E[x], move eta by u z. To second order in u the log-likelihood gains
+c u'Cov(x)u - u'Fu E[z^2] / 2, where E[z^2] = s + O(u^2) and the best s is 1 - O(u^2); the KL costs w c^2 u'Cov(x)u / 2.
+The best c is 1 / w, and the gain (u'Cov(x)u / w - u'Fu) / 2 is positive for some u if and only if the largest
+eigenvalue of F^{-1/2} Cov(x) F^{-1/2} exceeds w. Eigen-directions do not interact to this order, so each eigenvalue is
+the KL weight below which one more direction can live. For a Gaussian decoder these are the eigenvalues of Cov(x) /
+sigma^2, and with linear networks the count is exact at every weight (:mod:`vae_lightning.theory.linear_vae`); for other
+networks the onset and the counts near it carry over. The Gaussian onset is also in Lucas et al. 2019, Wang & Ziyin
+2022, Li et al. 2025 and Hirn 2026; the exponential families, and the residual test built on the same argument, are
+derived here.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vae_lightning.data import Images
+from vae_lightning.data.loader import as_floats
+from vae_lightning.distributions import (
+    ExponentialFamily,
+    GaussianLearnedLikelihood,
+    GaussianLikelihood,
+    GaussianOptimalLikelihood,
+    Likelihood,
+)
+from vae_lightning.theory.linear_vae import learned_critical_weights, learned_variance
+
+IMAGES_AT_ONCE = 1_000
+"""Summed in single precision, which so few images leave exact to about 1e-6; the sums of sums are in double."""
+
+
+class PixelMoments(NamedTuple):
+    """Mean and covariance of what the decoder is shown."""
+
+    mean: Float[Tensor, " pixels"]
+    covariance: Float[Tensor, "pixels pixels"]
+
+
+def pixel_moments(images: Images, binarize: Literal["none", "dynamic", "static"]) -> PixelMoments:
+    """Return the moments of a split, dividing by the number of images.
+
+    Under dynamic binarisation each pixel is a fresh Bernoulli draw: its mean and its covariance with other pixels are
+    those of the grey images, its own variance is p (1 - p).
+    """
+    n_images, *shape = images.pixels.shape
+    n_pixels = torch.Size(shape).numel()
+    device = images.pixels.device
+    mean = torch.zeros(n_pixels, dtype=torch.float64, device=device)
+    for chunk in images.pixels.split(IMAGES_AT_ONCE):
+        mean += as_floats(chunk).flatten(1).sum(0, dtype=torch.float64) / n_images
+    covariance = torch.zeros(n_pixels, n_pixels, dtype=torch.float64, device=device)
+    for chunk in images.pixels.split(IMAGES_AT_ONCE):
+        centred = as_floats(chunk).flatten(1) - mean.float()  # centred first, so that single precision loses nothing
+        covariance += (centred.T @ centred).double() / n_images
+    if binarize == "dynamic":
+        covariance.diagonal().copy_(mean * (1 - mean))
+    return PixelMoments(mean, covariance)
+
+
+class Forecast(NamedTuple):
+    """What the spectrum of the data lets live."""
+
+    critical_weights: Float[Tensor, " directions"]
+    """The KL weight below which each direction can live, descending."""
+    latent_dim: int
+    eigenvalues: Float[Tensor, " directions"] | None
+    """Of the data's covariance, where the decoder is a Gaussian of one variance: its linear model is then solved."""
+    variance: float | None
+    """That Gaussian's sigma^2; None where it is learned, or where there is none."""
+
+    def active_units(self, kl_weight: float) -> int:
+        """Return how many units survive: one per direction whose critical weight exceeds ``kl_weight``."""
+        return min(self.latent_dim, int((self.critical_weights > kl_weight).sum()))
+
+    def variance_at(self, kl_weight: float) -> float | None:
+        """Return sigma^2 at the end of a training at ``kl_weight``, where the decoder has one."""
+        if self.eigenvalues is None or self.variance is not None:
+            return self.variance
+        return learned_variance(self.eigenvalues, self.latent_dim, kl_weight)
+
+    def kl_per_unit(self, kl_weight: float) -> Float[Tensor, " latent"] | None:
+        """Return the KL of each unit of the linear model with a Gaussian decoder, in nats; else None.
+
+        It is ln(l / (w sigma^2)) / 2 for the living (:func:`linear_vae`).
+        """
+        variance = self.variance_at(kl_weight)
+        if self.eigenvalues is None or not variance or kl_weight == 0:
+            return None
+        return linear_kl(self.eigenvalues, self.latent_dim, kl_weight * variance)
+
+
+def linear_kl(eigenvalues: Float[Tensor, " directions"], latent_dim: int, threshold: float) -> Float[Tensor, " latent"]:
+    """Return ln(l / a) / 2 of the first ``latent_dim`` directions, 0 where l <= a."""
+    padded = torch.nn.functional.pad(eigenvalues, (0, max(0, latent_dim - len(eigenvalues))))[:latent_dim]
+    return 0.5 * (padded / threshold).clamp_min(1).log()
+
+
+def forecast(moments: PixelMoments, likelihood: Likelihood, latent_dim: int) -> Forecast | None:
+    """Return the forecast, or None where the likelihood is no exponential family of its decoder's values."""
+    if isinstance(likelihood, GaussianLearnedLikelihood | GaussianOptimalLikelihood):
+        eigenvalues = _descending(moments.covariance)
+        return Forecast(learned_critical_weights(eigenvalues), latent_dim, eigenvalues, None)
+    if isinstance(likelihood, GaussianLikelihood):
+        eigenvalues = _descending(moments.covariance)
+        return Forecast(eigenvalues / likelihood.variance, latent_dim, eigenvalues, likelihood.variance)
+    if isinstance(likelihood, ExponentialFamily):
+        varies = moments.covariance.diagonal() > 0  # the decoder knows the others without a code
+        variance = likelihood.collapsed_variance(moments.mean[varies])
+        return Forecast(spectrum(moments.covariance[varies][:, varies], variance), latent_dim, None, None)
+    return None
+
+
+def spectrum(
+    covariance: Float[Tensor, "pixels pixels"], variance: Float[Tensor, " pixels"]
+) -> Float[Tensor, " pixels"]:
+    """Return the eigenvalues of F^{-1/2} C F^{-1/2}, descending, for F = diag ``variance``."""
+    scale = variance.rsqrt()
+    return _descending(scale.unsqueeze(1) * covariance * scale)
+
+
+def _descending(covariance: Float[Tensor, "pixels pixels"]) -> Float[Tensor, " pixels"]:
+    with one_thread():
+        return torch.linalg.eigvalsh(covariance).flip(0).clamp_min(0)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep LAPACK to one thread: several gain nothing at this size and, on busy cores, take a hundred times as long."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)

@@ -1,0 +1,112 @@
+"""The linear VAE solved: which directions of the data live, and everything that follows (the oracle of the tests).
+
+Encoder q(z|x) = N(Vx, diag s), decoder N(Wz, sigma^2 I), prior N(0, I), objective E[-log p(x|z)] + w KL on centred data
+whose covariance has eigenvalues l_1 >= l_2 >= ... With a = w sigma^2 the optimum is reverse water-filling: direction i
+is learned where l_i > a and given up elsewhere (Tipping & Bishop 1999; Lucas et al. 2019; Wang & Ziyin 2022).
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+class LinearVAE(NamedTuple):
+    """The global optimum, unit by unit in the order of the eigenvalues, in nats per image."""
+
+    living: Bool[Tensor, " latent"]
+    decoder_gain_squared: Float[Tensor, " latent"]
+    """Squared length of the unit's column of W: l - a."""
+    encoder_gain: Float[Tensor, " latent"]
+    """Length of the unit's row of V: sqrt(l - a) / l."""
+    posterior_variance: Float[Tensor, " latent"]
+    """s = a / l; 1 for a dead unit, which is the prior's."""
+    variance_of_mean: Float[Tensor, " latent"]
+    """Var over the data of the posterior mean: 1 - a / l."""
+    kl_per_unit: Float[Tensor, " latent"]
+    """ln(l / a) / 2."""
+    residual_spectrum: Float[Tensor, " dimension"]
+    """Variance that the reconstruction E_q[Wz] leaves in each direction: a^2 / l where alive, else l."""
+    objective: float
+    """E[-log p(x|z)] + w KL."""
+
+    @property
+    def active_units(self) -> int:
+        return int(self.living.sum())
+
+
+def linear_vae(
+    eigenvalues: Float[Tensor, " dimension"], latent_dim: int, kl_weight: float, variance: float
+) -> LinearVAE:
+    """Return the optimum for data with these covariance eigenvalues (descending) and a decoder of this sigma^2.
+
+    Raises:
+        ValueError: ``kl_weight`` or ``variance`` is not positive; without a price nothing bounds the KL.
+    """
+    if kl_weight <= 0 or variance <= 0:
+        raise ValueError(f"kl_weight={kl_weight:g}, variance={variance:g}: both must be above 0")
+    threshold = kl_weight * variance
+    dimension = len(eigenvalues)
+    # A unit beyond the last direction has nothing to learn.
+    units = torch.nn.functional.pad(eigenvalues, (0, max(0, latent_dim - dimension)))[:latent_dim]
+    living = units > threshold
+    over = torch.where(living, units / threshold, 1.0)  # l / a, and 1 for the dead
+    gain_squared = torch.where(living, units - threshold, 0.0)
+    learned = torch.zeros(dimension, dtype=torch.bool, device=eigenvalues.device)
+    learned[: min(latent_dim, dimension)] = living[:dimension]
+    residual = torch.where(learned, threshold**2 / eigenvalues, eigenvalues)
+    kl = 0.5 * over.log()
+    left = float(eigenvalues[~learned].sum()) / (2 * variance)
+    constant = 0.5 * dimension * math.log(2 * math.pi * variance)
+    paid = kl_weight * (0.5 * float(living.sum()) + float(kl.sum()))
+    return LinearVAE(
+        living=living,
+        decoder_gain_squared=gain_squared,
+        encoder_gain=torch.where(living, gain_squared.sqrt() / units, 0.0),
+        posterior_variance=1 / over,
+        variance_of_mean=1 - 1 / over,
+        kl_per_unit=kl,
+        residual_spectrum=residual,
+        objective=constant + paid + left,
+    )
+
+
+def learned_variance(eigenvalues: Float[Tensor, " dimension"], latent_dim: int, kl_weight: float) -> float:
+    """Return the sigma^2 at which a linear VAE with a learned variance ends.
+
+    With r living units it is sum_{i>r} l_i / (D - w r), and r follows: unit i lives while l_i > w sigma^2. At w = 1
+    this is probabilistic PCA (Tipping & Bishop 1999, eq. 8). 0 where the units explain everything: sigma^2 falls
+    without end.
+    """
+    dimension = len(eigenvalues)
+    most = min(latent_dim, dimension)
+    n_living = int((learned_critical_weights(eigenvalues)[:most] > kl_weight).sum())
+    price = dimension - kl_weight * n_living
+    return float(eigenvalues[n_living:].sum()) / price if price > 0 else 0.0
+
+
+def learned_critical_weights(eigenvalues: Float[Tensor, " dimension"]) -> Float[Tensor, " dimension"]:
+    """Return the KL weight below which each direction lives where sigma^2 is learned.
+
+    At its threshold direction i has l_i = w sigma^2 with the i - 1 before it alive; put into the sigma^2 of
+    :func:`learned_variance`, that is w_i = l_i D / (sum_{j>=i} l_j + (i - 1) l_i).
+    """
+    rest = eigenvalues.flip(0).cumsum(0).flip(0)
+    before = torch.arange(len(eigenvalues), device=eigenvalues.device)
+    return (eigenvalues * len(eigenvalues) / (rest + before * eigenvalues)).nan_to_num(0.0)
+
+
+def collapsed_share(
+    epsilon: Float[Tensor, " thresholds"], posterior_variance: Float[Tensor, " latent"]
+) -> Float[Tensor, "latent thresholds"]:
+    """Return P_x[KL_i < epsilon] of each unit of the optimum on Gaussian data, for (epsilon, delta)-collapse.
+
+    KL_i = (s - 1 - ln s + mu^2) / 2 with mu ~ N(0, 1 - s), so that it is P[chi2_1 < (2 epsilon + 1 - s + ln s) / (1 -
+    s)] (Lucas et al. 2019 define the collapse). A dead unit has no KL: it is collapsed at every epsilon above 0.
+    """
+    s = posterior_variance.unsqueeze(1)
+    quantile = (2 * epsilon + 1 - s + s.log()) / (1 - s)
+    share = torch.special.gammainc(torch.full_like(quantile, 0.5), quantile.clamp_min(0) / 2)
+    return torch.where(s < 1, share, (epsilon > 0).to(share.dtype))
