@@ -1,22 +1,29 @@
-"""Config -> objects. The only place that calls ``hydra.utils.instantiate``."""
+"""Config -> objects. The only place that calls ``hydra.utils.instantiate``.
+
+Lightning, which takes seconds to import, is imported by those functions alone that build something of it.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning.pytorch import Callback, Trainer
 
 from vae_lightning.combinations import check_batch, check_controller, check_estimator, check_optimizer, check_posterior
-from vae_lightning.data import ImageDataModule
+from vae_lightning.data import Images
 from vae_lightning.distributions import Likelihood, PosteriorFamily
 from vae_lightning.errors import UserError
-from vae_lightning.module import VAE
 from vae_lightning.objectives import Estimator, Objective
 from vae_lightning.optimizers import OptimizerFactory, optimizer_of
 from vae_lightning.randomness import Stream, seed_for
+
+if TYPE_CHECKING:
+    import lightning.pytorch
+
+    import vae_lightning.data.module
+    import vae_lightning.module
 
 Config = dict[str, Any]
 
@@ -40,21 +47,35 @@ def _unfused(optimizer: Config) -> Config:
     }
 
 
-def build_data(config: Config) -> ImageDataModule:
+def build_splits(config: Config) -> dict[str, Images]:
+    """Return what the data module would hold, for a config whose ``data`` names a function that returns splits."""
+    splits: dict[str, Images] = _build("data", config["data"], config["seed"])
+    return splits
+
+
+def build_likelihood(config: Config) -> Likelihood:
+    """Build the likelihood alone."""
+    likelihood: Likelihood = _build("likelihood", config["likelihood"])
+    return likelihood
+
+
+def build_data(config: Config) -> "vae_lightning.data.module.ImageDataModule":
     """Build the data module and load its data. Raises UserError where the data cannot be had or do not fit."""
-    data: ImageDataModule = _build("data", config["data"], config["seed"])
+    data: vae_lightning.data.module.ImageDataModule = _build("data", config["data"], config["seed"])
     data.setup()
     return data
 
 
-def build_model(config: Config, image_shape: tuple[int, int, int]) -> VAE:
+def build_model(config: Config, image_shape: tuple[int, int, int]) -> "vae_lightning.module.VAE":
     """Build the VAE with weights that are a function of the seed. Raises UserError where parts do not fit."""
+    from vae_lightning.module import VAE
+
     latent_dim = config["latent_dim"]
     estimator = _build("estimator", config["estimator"])
     objective = _build("objective", config["objective"], estimator)
     beta_schedule = _build("beta_schedule", config["beta_schedule"])
     posterior = _build("posterior", config["posterior"], latent_dim)
-    likelihood = _build("likelihood", config["likelihood"])
+    likelihood = build_likelihood(config)
     parts = (
         ("posterior", posterior, PosteriorFamily),
         ("likelihood", likelihood, Likelihood),
@@ -98,7 +119,9 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> VAE:
     )
 
 
-def build_trainer(config: Config, run_directory: Path, callbacks: Sequence[Callback]) -> Trainer:
+def build_trainer(
+    config: Config, run_directory: Path, callbacks: Sequence["lightning.pytorch.Callback"]
+) -> "lightning.pytorch.Trainer":
     """Build the Trainer, without loggers yet. Raises UserError where the devices asked for are not there."""
-    trainer: Trainer = _build("trainer", config["trainer"], run_directory, callbacks, config["smoke"])
+    trainer: lightning.pytorch.Trainer = _build("trainer", config["trainer"], run_directory, callbacks, config["smoke"])
     return trainer

@@ -79,6 +79,13 @@ def has_weighted_kl(objective: Objective, posterior: PosteriorFamily) -> bool:
     return not isinstance(posterior, PointPosterior) and not (isinstance(objective, Mmd) and objective.alpha == 1)
 
 
+def price_of_a_nat(objective: Objective, posterior: PosteriorFamily, kl_weight: float) -> float | None:
+    """Return what the loss charges for a nat of KL; None where the KL weight is no price, or there is none to pay."""
+    if isinstance(objective, Capacity) or not has_weighted_kl(objective, posterior) or kl_weight == 0:
+        return None
+    return kl_weight * (1 - objective.alpha) if isinstance(objective, Mmd) else kl_weight
+
+
 def kl_computation(objective: Objective, posterior: Posterior) -> str:
     """Say how the KL comes about, in the loss and in what is reported."""
     if isinstance(posterior, Point):

@@ -1,7 +1,9 @@
 """Files that are whole or not there."""
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -20,3 +22,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a JSON object atomically. Raises ValueError on a number that JSON does not have, OSError as above."""
+    write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())

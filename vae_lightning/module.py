@@ -18,7 +18,7 @@ from vae_lightning.diagnostics import (
     RateDistortion,
     RateDistortionMetric,
     active_units,
-    mutual_information_bound,
+    mutual_information,
 )
 from vae_lightning.diagnostics.term_window import TermWindow, check_finite, check_finite_evaluation, mean_terms
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily
@@ -152,10 +152,9 @@ class VAE(LightningModule):
         """Return where ``step`` stands in the run that the Trainer is set to."""
         return Moment(step, *self._length)
 
-    def final_kl_weight(self) -> float:
-        """Return the KL weight in force at the last step of the run that was trained."""
-        total_steps, _ = self._length
-        return self.kl_weight * float(self.beta_schedule(self.moment(total_steps - 1)))
+    def kl_weight_at(self, moment: Moment) -> float:
+        """Return the KL weight in force at a moment; with a controller as schedule, the one it has arrived at."""
+        return self.kl_weight * float(self.beta_schedule(moment))
 
     def training_noise(
         self, n_images: int, *position: int, stream: Stream = Stream.TRAINING_NOISE
@@ -225,14 +224,8 @@ class VAE(LightningModule):
     def on_validation_epoch_start(self) -> None:
         if len(self._window):  # a short epoch: name the step that went wrong before its weights are evaluated
             self._checked_window(self.global_step)
-        self._draw_evaluation_noise(self.data.curve_split)
-
-    def on_test_epoch_start(self) -> None:
-        self._draw_evaluation_noise("test")
-
-    def _draw_evaluation_noise(self, split: str) -> None:
-        """Noise as a function of (seed, image): the result does not depend on batches, ranks or the epoch."""
-        n_images = len(self.data.splits[split].pixels)
+        # Noise as a function of (seed, image): the result does not depend on batches, ranks or the epoch.
+        n_images = len(self.data.splits[self.data.curve_split].pixels)
         self._evaluation_noise = self._noise_of_images(self.objective.n_samples, n_images)
 
     def _noise_of_images(self, n_samples: int, n_images: int) -> Float[Tensor, "samples n latent"]:
@@ -240,10 +233,10 @@ class VAE(LightningModule):
         return self.posterior.noise((n_samples, n_images, self.latent_dim), generator)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._evaluate(batch)
+        posterior = self.encode(batch.pixels)
+        noise = self._evaluation_noise[:, batch.rows]
+        self.terms.update(*elbo_terms(batch.pixels, posterior, self.decoder, self.likelihood, noise))
+        self.means.update(posterior.mean)
 
     def on_validation_epoch_end(self) -> None:
         self.evaluation = self._finish_evaluation()
@@ -260,16 +253,7 @@ class VAE(LightningModule):
     def _information(self) -> float:
         """Return a bound on the mutual information of images and codes."""
         pixels = self.data.images_to_judge_by(N_INFORMATION_IMAGES).to(self.device)
-        return float(mutual_information_bound(self.encode(pixels), self._noise_of_images(1, len(pixels))))
-
-    def on_test_epoch_end(self) -> None:
-        self.evaluation = self._finish_evaluation()
-
-    def _evaluate(self, batch: Batch) -> None:
-        posterior = self.encode(batch.pixels)
-        noise = self._evaluation_noise[:, batch.rows]
-        self.terms.update(*elbo_terms(batch.pixels, posterior, self.decoder, self.likelihood, noise))
-        self.means.update(posterior.mean)
+        return mutual_information(self.encode(pixels), self._noise_of_images(1, len(pixels))).lower
 
     def _finish_evaluation(self) -> Evaluation:
         terms, means = self.terms.compute(), self.means.compute()

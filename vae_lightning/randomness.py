@@ -25,6 +25,10 @@ class Stream(IntEnum):
     REFINEMENT_NOISE = 9
     REFINEMENT_BATCH = 10
     REFINEMENT_BINARIZATION = 11
+    IMPORTANCE_NOISE = 12
+    RESIDUAL_NOISE = 13
+    SENSITIVITY_CODES = 14
+    RANDOM_ENCODER = 15
 
 
 def seed_for(seed: int, stream: Stream, *position: int) -> int:

@@ -6,7 +6,6 @@ import shlex
 import sys
 import warnings
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import lightning
@@ -19,15 +18,19 @@ from rich.console import Console
 
 from vae_lightning import __version__
 from vae_lightning.assemble import build_data, build_model, build_trainer
+from vae_lightning.beta_schedules import Controller
 from vae_lightning.callbacks import EpochProgress, RunFigures, UnitMonitor
-from vae_lightning.combinations import check_pixels, kl_computation, worth_knowing
+from vae_lightning.combinations import check_pixels, kl_computation, price_of_a_nat, worth_knowing
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.distributions import GaussianLearnedLikelihood
 from vae_lightning.errors import UserError
+from vae_lightning.examination import AFTER_TRAINING, Examination
 from vae_lightning.module import VAE
+from vae_lightning.report.forecasts import forecast_results, forecast_text
 from vae_lightning.report.tables import facts, results_summary
 from vae_lightning.runs import directory
+from vae_lightning.runs.checkpoints import load_checkpoint
 from vae_lightning.runs.curves import JsonLinesLogger, cut_from
 from vae_lightning.runs.identity import (
     PLAIN,
@@ -40,6 +43,8 @@ from vae_lightning.runs.identity import (
 )
 from vae_lightning.runs.trainer import SMOKE_BATCHES
 from vae_lightning.runs.wandb_window import WandbSettings, sync_command, wandb_logger
+from vae_lightning.theory import Forecast, forecast, pixel_moments
+from vae_lightning.timeline import Moment
 
 Config = dict[str, Any]
 SURVIVAL = ": a direction of the data can live only if its variance is larger"
@@ -74,7 +79,8 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
     data = build_data(config)
     model = build_model(config, data.image_shape)
     check_pixels(model.likelihood, not data.splits["train"].pixels.is_floating_point(), data.binarize)
-    figures = RunFigures(identity.directory)
+    model_forecast = forecast_of(model, data)
+    figures = RunFigures(identity.directory, model_forecast)
     timer = Timer(interval="epoch", verbose=False)  # its state is in the checkpoint: a resumed run counts all its time
     callbacks = [UnitMonitor(), EpochProgress(console), figures, timer]
     trainer = build_trainer(config, identity.directory, callbacks)
@@ -86,9 +92,13 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
     trainer.loggers = [JsonLinesLogger(identity.directory), *([window] if window else [])]
     failed = True
     try:
-        console.print(_start_summary(config, identity, data, model, trainer))
+        console.print(_start_summary(config, identity, data, model, trainer, model_forecast))
         _fit(trainer, model, data, identity.directory, console)
-        trainer.test(model, datamodule=data, verbose=False)
+        epochs, steps = trainer.current_epoch, trainer.global_step
+        kl_weight = model.kl_weight_at(last_moment(config, data))
+        price = price_of_a_nat(model.objective, model.posterior, kl_weight)
+        examination = Examination(model, data, price, AFTER_TRAINING)
+        trainer.test(examination, datamodule=data, verbose=False)
         failed = False
     finally:
         if window:
@@ -97,8 +107,16 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
             wandb.finish(exit_code=int(failed))
             if command := sync_command(identity.directory):
                 console.print(f"W&B was offline; to upload this run later: {command}", soft_wrap=True)
-    description = _description(config, identity, trainer, model)
-    return {**description, "seconds": round(timer.time_elapsed("train"), 3), **_test_results(model), **figures.kinds}
+    assert examination.findings is not None  # noqa: S101 (the test pass has just been)
+    return {
+        **_description(config, identity, model, kl_weight),
+        "epochs": epochs,
+        "steps": steps,
+        "seconds": round(timer.time_elapsed("train"), 3),
+        **forecast_results(model_forecast, kl_weight),
+        **examination.findings.results(),
+        **figures.kinds,
+    }
 
 
 def _open_directory(config: Config, identity: RunIdentity, console: Console) -> None:
@@ -109,7 +127,7 @@ def _open_directory(config: Config, identity: RunIdentity, console: Console) -> 
 
 def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, console: Console) -> None:
     checkpoint = directory.newest_checkpoint(folder)
-    position = _position(checkpoint) if checkpoint else {"epoch": -1, "global_step": 0}
+    position = load_checkpoint(checkpoint) if checkpoint else {"epoch": -1, "global_step": 0}
     if checkpoint:
         console.print(f"continuing after epoch {position['epoch'] + 1} from {checkpoint}", soft_wrap=True)
     if trainer.is_global_zero:
@@ -124,20 +142,30 @@ def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, cons
         raise UserError(f"{error}\n{where}") from error
 
 
-def _position(checkpoint: Path) -> dict[str, int]:
-    """Return where a checkpoint stands. Raises UserError where it is damaged."""
-    try:
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        return {key: content[key] for key in ("epoch", "global_step")}
-    except (RuntimeError, UnpicklingError, EOFError, KeyError, OSError) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise UserError(
-            f"{checkpoint}: damaged ({reason}). Remove it to continue from the one before it, "
-            "or train afresh by rerun=true, which keeps what is there aside."
-        ) from error
+def forecast_of(model: VAE, data: ImageDataModule) -> Forecast | None:
+    """Return what the spectrum of the training images lets live."""
+    return forecast(pixel_moments(data.splits["train"], data.binarize), model.likelihood, model.latent_dim)
 
 
-def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule, model: VAE, trainer: Trainer) -> Any:
+def last_moment(config: Config, data: ImageDataModule) -> Moment:
+    """Return where the last step of a run stands."""
+    n_batches = steps_per_epoch(config, data)
+    total = n_batches * (1 if config["smoke"] else config["trainer"]["max_epochs"])
+    return Moment(total - 1, total, n_batches)
+
+
+def steps_per_epoch(config: Config, data: ImageDataModule) -> int:
+    return SMOKE_BATCHES if config["smoke"] else len(data.splits["train"].pixels) // data.batch_size
+
+
+def _start_summary(
+    config: Config,
+    identity: RunIdentity,
+    data: ImageDataModule,
+    model: VAE,
+    trainer: Trainer,
+    model_forecast: Forecast | None,
+) -> Any:
     training, test = data.splits["train"].pixels, data.splits["test"].pixels
     shape = "x".join(map(str, data.image_shape))
     held_out = f"{len(data.splits['val'].pixels):,} validation, " if data.curve_split == "val" else ""
@@ -147,7 +175,6 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
     learned = isinstance(model.likelihood, GaussianLearnedLikelihood)
     collapse = critical_text(critical) + (SURVIVAL if critical else "") + (LEARNED if critical and learned else "")
     names = {part: config[part]["name"] for part in PLAIN}
-    n_batches = SMOKE_BATCHES if config["smoke"] else len(training) // data.batch_size
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
     rows = [
         ("run", identity.title),
@@ -159,12 +186,21 @@ def _start_summary(config: Config, identity: RunIdentity, data: ImageDataModule,
         ("KL", _kl_computation(model)),
         ("optimiser", f"{names['optimizer']}, learning rate {names['lr_schedule']}"),
         ("collapse", collapse),
-        ("length", f"epochs: {trainer.max_epochs}, each of {n_batches} batches of {data.batch_size}"),
+        ("forecast", forecast_text(model_forecast, expected_kl_weight(config, data, model))),
+        (
+            "length",
+            f"epochs: {trainer.max_epochs}, each of {steps_per_epoch(config, data)} batches of {data.batch_size}",
+        ),
         ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}"),
         ("W&B", _wandb_state(trainer)),
     ]
     notes = worth_knowing(model.objective, model.objective.estimator, model.posterior, model.likelihood, data.binarize)
     return facts("vae-train", [*rows, *(("note", note) for note in notes)])
+
+
+def expected_kl_weight(config: Config, data: ImageDataModule, model: VAE) -> float | None:
+    """Return the KL weight at the end of the run, where no controller will decide it."""
+    return None if isinstance(model.beta_schedule, Controller) else model.kl_weight_at(last_moment(config, data))
 
 
 def _kl_computation(model: VAE) -> str:
@@ -178,7 +214,7 @@ def _wandb_state(trainer: Trainer) -> str:
     return "disabled" if not runs else "offline, kept in the run directory" if runs[0].offline else runs[0].url
 
 
-def _description(config: Config, identity: RunIdentity, trainer: Trainer, model: VAE) -> dict[str, Any]:
+def _description(config: Config, identity: RunIdentity, model: VAE, kl_weight: float) -> dict[str, Any]:
     variance = model.likelihood.variance  # as it ended, where it is learned
     return {
         "run": identity.directory.name,
@@ -187,32 +223,19 @@ def _description(config: Config, identity: RunIdentity, trainer: Trainer, model:
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "fingerprint": identity.fingerprint,
         "kl_weight": config["kl_weight"],
-        "kl_weight_at_the_end": model.final_kl_weight(),
+        "kl_weight_at_the_end": kl_weight,
         "decoder_variance": variance,
-        "kl_weight_times_variance": critical_quantity(config, model.final_kl_weight(), variance),
+        "kl_weight_times_variance": critical_quantity(config, kl_weight, variance),
         "kl_computation": _kl_computation(model),
         "choices": unusual_choices(config),
         "settings": settings(config),
         "latent_dim": config["latent_dim"],
         "seed": config["seed"],
-        "epochs": trainer.current_epoch,
-        "steps": trainer.global_step,
         "versions": {
             "vae-lightning": __version__,
             "torch": torch.__version__,
             "lightning": lightning.__version__,
         },
-    }
-
-
-def _test_results(model: VAE) -> dict[str, Any]:
-    assert model.evaluation is not None  # noqa: S101 (the test pass has just been)
-    found = {f"test/{name}": value for name, value in model.evaluation.scalars().items()}
-    return {
-        **found,
-        "test/kl_per_unit": model.evaluation.terms.kl_per_unit.tolist(),
-        "test/mean_of_mean_per_unit": model.evaluation.means.mean.tolist(),
-        "test/variance_of_mean_per_unit": model.evaluation.means.variance.tolist(),
     }
 
 

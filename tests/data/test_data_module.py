@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from vae_lightning.data import ImageDataModule, digits
-from vae_lightning.data.module import binarized, nearest_multiples
+from vae_lightning.data.module import nearest_multiples
+from vae_lightning.data.preparation import binarized
 from vae_lightning.errors import UserError
 
 

@@ -1,5 +1,6 @@
-"""Draws a finished run: curves, reconstructions, prior samples; for two latent units the scatter and the manifold."""
+"""Draws an examined run: curves, units, reconstructions, prior samples; for two latent units scatter and manifold."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,35 +11,53 @@ from lightning.pytorch.loggers import WandbLogger
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vae_lightning.callbacks.drawings import curves, image_grid, inverse_normal_grid, latent_scatter
 from vae_lightning.data import ImageDataModule
 from vae_lightning.data.loader import as_floats
-from vae_lightning.diagnostics import NearestKinds
+from vae_lightning.diagnostics import NearestKinds, share_collapsed
+from vae_lightning.diagnostics.active_units import THRESHOLD
+from vae_lightning.diagnostics.collapse_curve import DELTA
+from vae_lightning.drawings import (
+    aggregate_posterior,
+    collapse_curve,
+    curves,
+    image_grid,
+    inverse_normal_grid,
+    latent_scatter,
+    residuals,
+    units,
+)
+from vae_lightning.examination import Examination, Findings
 from vae_lightning.module import VAE
 from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import FIGURES
+from vae_lightning.theory import Forecast
 
 N_SAMPLES = 100
 N_JUDGED = 1000
 """Real images on which the nearest neighbours are judged."""
 COLUMNS = 10
+N_LIVELIEST = 8
+"""Units that are traversed."""
+N_DIRECTIONS = 40
 DPI = 110
 
 
 class RunFigures(Callback):
     """Writes ``<run>/figures/*.png`` after the test pass, and shows them in W&B."""
 
-    def __init__(self, run_directory: Path) -> None:
+    def __init__(self, run_directory: Path, forecast: Forecast | None) -> None:
         self.run_directory = run_directory
+        self.forecast = forecast
         self.kinds: dict[str, list[int] | float] = {}
         """Which classes the pictures show by nearest neighbours, and how often these are right on real images."""
 
     @torch.no_grad()
-    def on_test_end(self, trainer: Trainer, pl_module: VAE) -> None:  # type: ignore[override]
-        if not trainer.is_global_zero:
+    def on_test_end(self, trainer: Trainer, pl_module: Examination) -> None:  # type: ignore[override]
+        if not trainer.is_global_zero or pl_module.findings is None:
             return
-        for name, figure in self._draw(pl_module, pl_module.data):
+        figures = [*self._draw(pl_module.model, pl_module.data), *self._draw_findings(pl_module, pl_module.findings)]
+        for name, figure in figures:
             path = self.run_directory / FIGURES / f"{name}.png"
             figure.savefig(path, dpi=DPI, bbox_inches="tight")
             for logger in trainer.loggers:
@@ -48,7 +67,7 @@ class RunFigures(Callback):
     def _draw(self, model: VAE, data: ImageDataModule) -> Iterator[tuple[str, Figure]]:
         test = data.splits["test"]
         images = as_floats(test.pixels)
-        value_range = (0.0, 1.0) if not test.pixels.is_floating_point() else (float(images.min()), float(images.max()))
+        value_range = self._value_range(data)
 
         yield "curves", curves(read_curves(self.run_directory), data.curve_split)
 
@@ -75,6 +94,43 @@ class RunFigures(Callback):
             manifold = self._decoded("manifold", grid.to(model.device), model, data)
             title = "decoder means on a grid of equal prior mass"
             yield "manifold", image_grid(manifold, int(len(grid) ** 0.5), title, value_range)
+
+    @staticmethod
+    def _value_range(data: ImageDataModule) -> tuple[float, float]:
+        """Return what is black and what is white."""
+        pixels = data.splits["test"].pixels
+        return (float(pixels.min()), float(pixels.max())) if pixels.is_floating_point() else (0.0, 1.0)
+
+    def _draw_findings(self, examination: Examination, findings: Findings) -> Iterator[tuple[str, Figure]]:
+        """Draw what was found; after a thorough examination all of it."""
+        model, split = examination.model, examination.data.curve_split
+        kl = findings.kl_per_unit.float().mean(0).cpu()
+        lines = read_curves(self.run_directory)
+        history = [line[f"{split}/kl_per_unit"] for line in lines if f"{split}/kl_per_unit" in line]
+        # A value that was not finite lies there as null.
+        kl_by_epoch = torch.tensor([[0.0 if value is None else value for value in epoch] for epoch in history])
+        weight = examination.kl_weight
+        forecast_kl = self.forecast.kl_per_unit(weight) if self.forecast and weight else None
+        variances = findings.means.float().var(0, correction=0).cpu()
+        yield "units", units(kl, variances, kl_by_epoch.reshape(-1, len(kl)), forecast_kl, THRESHOLD)
+        if not examination.effort.thorough:
+            return
+        epsilons = torch.logspace(-4, math.log10(max(1.0, float(findings.kl_per_unit.max()))), 400).double()
+        shares = share_collapsed(findings.kl_per_unit.cpu(), epsilons)
+        yield "collapse_curve", collapse_curve(epsilons.float(), shares.float(), DELTA)
+        if findings.residual:
+            shown = findings.residual.eigenvalues[:N_DIRECTIONS].float().cpu()
+            critical = self.forecast.critical_weights[: len(shown)].float().cpu() if self.forecast else None
+            yield "residual_spectrum", residuals(shown, critical, weight)
+        liveliest = variances.argsort(descending=True)[:N_LIVELIEST]
+        yield "aggregate_posterior", aggregate_posterior(findings.codes[:, liveliest].float().cpu(), liveliest.tolist())
+        steps = torch.linspace(-3, 3, COLUMNS + 1, device=model.device)
+        codes = findings.means[:1].float().expand(len(liveliest), len(steps), -1).clone()
+        for row, unit in enumerate(liveliest.tolist()):
+            codes[row, :, unit] = steps
+        images = model.decode(codes.flatten(0, 1)).cpu()
+        title = f"units {', '.join(map(str, liveliest.tolist()))} from -3 to 3, the others as for the first test image"
+        yield "traversals", image_grid(images, len(steps), title, self._value_range(examination.data))
 
     def _decoded(
         self, name: str, codes: Float[Tensor, "n latent"], model: VAE, data: ImageDataModule

@@ -1,8 +1,23 @@
 """Pixels -> batches of 100, held in memory."""
 
+from typing import TYPE_CHECKING, Any
+
 from vae_lightning.data.loader import Batch, EvaluationLoader, TrainingLoader
-from vae_lightning.data.module import ImageDataModule
+from vae_lightning.data.preparation import prepared_splits
 from vae_lightning.data.splits import Images, Splits, digits, idx_images, linear_gaussian
+
+if TYPE_CHECKING:
+    from vae_lightning.data.module import ImageDataModule
+
+
+def __getattr__(name: str) -> Any:
+    """Import Lightning, which takes seconds, only for those who want the LightningDataModule."""
+    if name == "ImageDataModule":
+        from vae_lightning.data.module import ImageDataModule
+
+        return ImageDataModule
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Batch",
@@ -14,4 +29,5 @@ __all__ = [
     "digits",
     "idx_images",
     "linear_gaussian",
+    "prepared_splits",
 ]

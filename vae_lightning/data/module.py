@@ -4,21 +4,15 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from lightning.pytorch import LightningDataModule
 from pydantic import Field
 from torch import Tensor
 
 from vae_lightning.data.loader import Batch, EvaluationLoader, TrainingLoader, as_floats
+from vae_lightning.data.preparation import TRAINING_PART, Binarize, binarized, prepared_splits
 from vae_lightning.data.splits import Images, Splits
 from vae_lightning.errors import UserError
-from vae_lightning.randomness import Stream, generator_for
-
-BINARIZATION_CHUNK = 10_000
-"""Images binarised at once: bounds the memory of the uniform draws to about 30 MB."""
-TRAINING_PART, TEST_PART, VALIDATION_PART = range(3)
-FIXED_BINARIZATION_SEED = 0
-"""Static and test-set binarisation do not follow the run's seed: all runs are then compared on the same pixels."""
 
 
 class ImageDataModule(LightningDataModule):
@@ -42,7 +36,7 @@ class ImageDataModule(LightningDataModule):
         batch_size: Annotated[int, Field(ge=1)],
         evaluation_batch_size: Annotated[int, Field(ge=1)],
         validation_size: Annotated[int, Field(ge=0)],
-        binarize: Literal["none", "dynamic", "static"],
+        binarize: Binarize,
     ) -> None:
         super().__init__()
         self.seed = seed
@@ -72,27 +66,11 @@ class ImageDataModule(LightningDataModule):
         """
         if self.splits:
             return
-        training, test = self.source()
-        n_images = len(training.pixels)
-        if self.validation_size >= n_images:
-            raise UserError(
-                f"data.validation_size={self.validation_size}: must be less than the {n_images} training images"
-            )
-        if self.binarize != "none" and training.pixels.is_floating_point():
-            raise UserError(f"data.binarize={self.binarize}: these data are not pixels in [0, 1]; use none")
-        if self.binarize == "static":  # before the split, so that an image is the same under every seed
-            training = Images(binarized(training.pixels, TRAINING_PART), training.labels)
-        if self.binarize != "none":
-            test = Images(binarized(test.pixels, TEST_PART), test.labels)
-        order = torch.randperm(n_images, generator=generator_for(self.seed, Stream.VALIDATION_SPLIT))
-        if self.validation_size:
-            held_out = training.select(order[: self.validation_size])
-            if self.binarize == "dynamic":
-                held_out = Images(binarized(held_out.pixels, VALIDATION_PART), held_out.labels)
-            self.splits["val"] = held_out
-            training = training.select(order[self.validation_size :])
-        check_batch_size(self.batch_size, len(training.pixels))
-        self.splits |= {"train": training, "test": test}
+        splits = prepared_splits(
+            self.seed, source=self.source, validation_size=self.validation_size, binarize=self.binarize
+        )
+        check_batch_size(self.batch_size, len(splits["train"].pixels))
+        self.splits = splits
 
     def train_dataloader(self) -> TrainingLoader:
         world_size = self.trainer.world_size if self.trainer else 1
@@ -143,16 +121,6 @@ class ImageDataModule(LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         self.splits[split] = Images(*(tensor.to(device) for tensor in self.splits[split]))
         return self.splits[split]
-
-
-def binarized(pixels: UInt8[Tensor, "n *image"], part: int) -> UInt8[Tensor, "n *image"]:
-    """Draw each pixel once as 0 or 255 with its grey value as probability; the same every time for a ``part``."""
-    generator = generator_for(FIXED_BINARIZATION_SEED, Stream.FIXED_BINARIZATION, part)
-    chunks = [
-        (torch.rand(chunk.shape, generator=generator) < chunk.float() / 255).to(torch.uint8) * 255
-        for chunk in pixels.split(BINARIZATION_CHUNK)
-    ]
-    return torch.cat(chunks)
 
 
 def check_batch_size(batch_size: int, n_images: int) -> None:

@@ -1,16 +1,39 @@
 """What a trained model knows: pure functions, and thin torchmetrics shells that sum over batches and ranks."""
 
 from vae_lightning.diagnostics.active_units import MeanMoments, PosteriorMeanMoments, active_units
+from vae_lightning.diagnostics.collapse_curve import collapse_epsilon, share_collapsed
+from vae_lightning.diagnostics.importance import log_px
 from vae_lightning.diagnostics.kinds import NearestKinds
-from vae_lightning.diagnostics.mutual_information import mutual_information_bound
+from vae_lightning.diagnostics.latent_space import completeness, continuity
+from vae_lightning.diagnostics.mutual_information import MutualInformation, mutual_information
+from vae_lightning.diagnostics.probe import linear_probe
 from vae_lightning.diagnostics.rate_distortion import RateDistortion, RateDistortionMetric
+from vae_lightning.diagnostics.residual import ResidualMoments, ResidualSpectrum, residual_spectrum
+from vae_lightning.diagnostics.rows import Rows
+from vae_lightning.diagnostics.sensitivity import Sensitivity, decoder_sensitivity
+from vae_lightning.diagnostics.verdict import Verdict, verdict
 
 __all__ = [
     "MeanMoments",
+    "MutualInformation",
     "NearestKinds",
     "PosteriorMeanMoments",
     "RateDistortion",
     "RateDistortionMetric",
+    "ResidualMoments",
+    "ResidualSpectrum",
+    "Rows",
+    "Sensitivity",
+    "Verdict",
     "active_units",
-    "mutual_information_bound",
+    "collapse_epsilon",
+    "completeness",
+    "continuity",
+    "decoder_sensitivity",
+    "linear_probe",
+    "log_px",
+    "mutual_information",
+    "residual_spectrum",
+    "share_collapsed",
+    "verdict",
 ]

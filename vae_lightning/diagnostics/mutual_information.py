@@ -1,6 +1,7 @@
 """How much the codes tell about which image they came from (Hoffman & Johnson 2016)."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -12,20 +13,34 @@ PAIRS_AT_ONCE = 20_000_000
 """Pairs of codes and images, times latent units squared (a full covariance has as many numbers): bounds the memory."""
 
 
-@torch.no_grad()
-def mutual_information_bound(posterior: Posterior, noise: Float[Tensor, "1 images latent"]) -> Float[Tensor, ""]:
-    """Return a lower bound on I(x; z) in nats, from one code of each of n images.
+class MutualInformation(NamedTuple):
+    """An interval for I(x; z) in nats. Where the lower end nears the ceiling, it says only "at least"."""
 
-    It is the mean of log q(z_i|x_i) - log (1/n) sum_j q(z_i|x_j), and never exceeds ln n: where the information is
-    near that ceiling it says only "at least".
+    lower: float
+    upper: float
+    ceiling: float
+    """ln n: the lower estimate cannot exceed it."""
+
+
+@torch.no_grad()
+def mutual_information(posterior: Posterior, noise: Float[Tensor, "1 images latent"]) -> MutualInformation:
+    """Return bounds on I(x; z) from one code of each of n images.
+
+    Both compare log q(z_i|x_i) with the log of a mean of q(z_i|x_j). Over all j, that of the image itself included, it
+    is a lower bound (van den Oord et al. 2018); over the others only, an upper bound (Poole et al. 2019, eq. 14). They
+    bound in expectation; the mean over n images has an error of its own.
     """
     codes = posterior.sample(noise)[0]
     n, latent_dim = codes.shape
     codes_at_once = max(1, PAIRS_AT_ONCE // (n * latent_dim**2))
-    log_aggregate = torch.cat(
-        [
-            posterior.log_prob_per_unit(some.unsqueeze(1)).sum(-1).logsumexp(1) - math.log(n)
-            for some in codes.split(codes_at_once)
-        ]
-    )
-    return (posterior.log_prob_per_unit(codes).sum(-1) - log_aggregate).mean()
+    own_parts, all_parts, other_parts = [], [], []
+    for rows in torch.arange(n, device=codes.device).split(codes_at_once):
+        pairs = posterior.log_prob_per_unit(codes[rows].unsqueeze(1)).sum(-1)
+        own = rows.unsqueeze(1)
+        own_parts.append(pairs.gather(1, own))
+        all_parts.append(pairs.logsumexp(1))
+        other_parts.append(pairs.scatter(1, own, -torch.inf).logsumexp(1))
+    own_mean = torch.cat(own_parts).double().mean()
+    lower = own_mean - (torch.cat(all_parts).double() - math.log(n)).mean()
+    upper = own_mean - (torch.cat(other_parts).double() - math.log(max(1, n - 1))).mean()
+    return MutualInformation(float(lower), float(upper), math.log(n))

@@ -9,11 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from vae_lightning.files import write_atomically
-from vae_lightning.report.tables import UNITS_SHOWN, collapse_verdict, what_differs
+from vae_lightning.report.tables import UNITS_SHOWN, forecast_units, verdict_word, what_differs
 from vae_lightning.runs.directory import CONFIG, FIGURES, RESULTS, read_config
 
 COLUMNS = ("run", "choices", "kl_weight", "kl_weight_times_variance", "latent_dim", "seed", "epochs", "seconds")
-FOUND = ("test/elbo", "test/kl", "test/distortion", "test/active_units")
+FOUND = (
+    "test/elbo",
+    "test/kl",
+    "test/distortion",
+    "test/active_units",
+    "test/living_units",
+    "forecast/active_units",
+    "test/residual_largest",
+    "test/residual_error",
+    "verdict",
+    "verdict/margin",
+    "test/log_px",
+    "test/log_px_samples",
+)
 MISSING_BELOW = 0.01
 """Share of the images under which a kind is called missing: as few may be mistakes of the count."""
 Run = tuple[Path, dict[str, Any]]
@@ -83,6 +96,8 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
         "KL per unit (sorted)",
         "distortion",
         "active units",
+        "forecast",
+        "verdict",
         "epochs",
         "s",
     ]
@@ -99,13 +114,21 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
                 f"{found['test/kl']:.2f}",
                 " ".join(f"{kl:.2f}" for kl in units[:UNITS_SHOWN]) + (" …" if len(units) > UNITS_SHOWN else ""),
                 f"{found['test/distortion']:.2f}",
-                f"{found['test/active_units']} of {len(units)}, {collapse_verdict(found)}",
+                f"{found['test/active_units']} of {len(units)}",
+                forecast_units(found),
+                _verdict(found),
                 str(found["epochs"]),
                 f"{found['seconds']:.0f}",
             ]
         )
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _verdict(found: dict[str, Any]) -> str:
+    word = verdict_word(found)
+    margin = found.get("verdict/margin")
+    return word if margin is None else f"{word} ({margin:.2f} ± {found['verdict/margin_error']:.2f})"
 
 
 def _kinds_found(found: dict[str, Any]) -> str:

@@ -13,8 +13,6 @@ from rich.text import Text
 UNITS_SHOWN = 8
 WIDTH_WITH_NAMES = 120
 COLUMNS_ALREADY = ("kl_weight",)
-NO_VERDICT = {"batch_norm": "no verdict: batch_norm", "point": "no KL: point"}
-"""Where the count of active units says nothing of collapse."""
 
 
 def facts(title: str, rows: Sequence[tuple[str, str]]) -> RenderableType:
@@ -38,7 +36,11 @@ def results_summary(results: dict[str, Any], directory: Path) -> RenderableType:
         ("KL per unit", f"{shown}{rest}  (sorted)"),
         (
             "active units",
-            f"{results['test/active_units']} of {len(kl_per_unit)}: {collapse_verdict(results)}",
+            f"{results['test/active_units']} of {len(kl_per_unit)}, forecast {forecast_units(results)}",
+        ),
+        (
+            "verdict",
+            results.get("verdict/sentence") or "none: the KL weight is no price here, or the likelihood has no F",
         ),
         ("trained", f"{results['epochs']} epochs, {results['steps']} steps, {results['seconds']:.0f} s"),
         ("look at", f"figures/ and results.json in {directory}"),
@@ -74,16 +76,17 @@ def what_differs(results: Sequence[dict[str, Any]]) -> list[list[str]]:
     ]
 
 
-def collapse_verdict(results: dict[str, Any]) -> str:
-    """Say in words how much of the latent code the decoder lost."""
-    for silent, why in NO_VERDICT.items():
-        if silent in results.get("choices", []):
-            return why
-    n_units = len(results["test/kl_per_unit"])
-    dead = n_units - results["test/active_units"]
-    if dead == 0:
-        return "not collapsed"
-    return "collapsed" if dead == n_units else f"{dead} unit{'s' if dead > 1 else ''} collapsed"
+def verdict_word(results: dict[str, Any]) -> str:
+    """Return the verdict on a run's dead units in a word, or why there is none."""
+    if "verdict" not in results:
+        return "not examined"  # by an earlier version; vae-evaluate does
+    return results["verdict"] or "no verdict"
+
+
+def forecast_units(results: dict[str, Any]) -> str:
+    """Return how many units the data's spectrum lets live, as a number or a dash."""
+    units = results.get("forecast/active_units")
+    return "–" if units is None else str(units)
 
 
 def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
@@ -98,7 +101,7 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
     judged = wide or not said
     run = "run" if wide else "fingerprint"
     table = Table(title="test images, nats per image", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("kl_weight", "kl_weight·σ²", "ELBO", "KL", "active"):
+    for column in ("kl_weight", "kl_weight·σ²", "ELBO", "KL", "active", "forecast"):
         table.add_column(column, justify="right", no_wrap=True)
     if judged:
         table.add_column("verdict", no_wrap=True)
@@ -114,7 +117,8 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
             f"{row['test/elbo']:.2f}",
             f"{row['test/kl']:.2f}",
             f"{row['test/active_units']}/{len(row['test/kl_per_unit'])}",
-            *([collapse_verdict(row)] if judged else []),
+            forecast_units(row),
+            *([verdict_word(row)] if judged else []),
             *([", ".join(differences)] if said else []),
             row[run],
         )

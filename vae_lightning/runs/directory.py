@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from vae_lightning.errors import UserError
-from vae_lightning.files import write_atomically
+from vae_lightning.files import write_atomically, write_json
 
 CONFIG = "config.yaml"
 RESULTS = "results.json"
@@ -54,4 +54,4 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 def write_results(directory: Path, results: dict[str, Any]) -> None:
     """Write the results atomically. They are written last: their presence marks the run finished."""
-    write_atomically(directory / RESULTS, (json.dumps(results, indent=2, allow_nan=False) + "\n").encode())
+    write_json(directory / RESULTS, results)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from lightning.pytorch.loggers import WandbLogger
 from pydantic import BaseModel, ConfigDict, Field
 
 from vae_lightning.errors import UserError
@@ -15,6 +14,7 @@ from vae_lightning.runs.directory import newest_checkpoint
 from vae_lightning.runs.identity import RunIdentity
 
 if TYPE_CHECKING:
+    import lightning.pytorch.loggers
     import wandb
 
 PROBE_TIMEOUT_S = 3.0
@@ -31,11 +31,14 @@ class WandbSettings(BaseModel):
     entity: str | None
 
 
-def wandb_logger(settings: WandbSettings, identity: RunIdentity, config: dict[str, Any]) -> WandbLogger | None:
+def wandb_logger(
+    settings: WandbSettings, identity: RunIdentity, config: dict[str, Any]
+) -> "lightning.pytorch.loggers.WandbLogger | None":
     """Return the logger of a run, or None when W&B is disabled. The run's id is its fingerprint."""
     if settings.mode == "disabled":
         return None
     import wandb
+    from lightning.pytorch.loggers import WandbLogger
 
     online = settings.mode == "online" or (settings.mode == "auto" and server_answers())
     try:

@@ -1,7 +1,7 @@
 """Closed forms and forecasts: what a VAE will learn, from the data's moments. Pure functions, no training."""
 
-from vae_lightning.theory.conventions import Convention, bernoulli_conventions, gaussian_conventions
 from vae_lightning.theory.collapse import Forecast, PixelMoments, forecast, pixel_moments, spectrum
+from vae_lightning.theory.conventions import Convention, bernoulli_conventions, gaussian_conventions
 from vae_lightning.theory.linear_vae import (
     LinearVAE,
     collapsed_share,

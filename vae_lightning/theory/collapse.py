@@ -127,7 +127,8 @@ def spectrum(
 
 def _descending(covariance: Float[Tensor, "pixels pixels"]) -> Float[Tensor, " pixels"]:
     with one_thread():
-        return torch.linalg.eigvalsh(covariance).flip(0).clamp_min(0)
+        eigenvalues: Tensor = torch.linalg.eigvalsh(covariance)
+    return eigenvalues.flip(0).clamp_min(0)
 
 
 @contextmanager

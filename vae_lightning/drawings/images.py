@@ -1,9 +1,5 @@
-"""Pictures of a trained model: arrays in, matplotlib figures out. No global plotting state, no files."""
+"""Images as tiles, and the latent plane of two units."""
 
-from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from matplotlib.figure import Figure
@@ -55,34 +51,3 @@ def latent_scatter(means: Float[Tensor, "n 2"], labels: Int[Tensor, " n"]) -> Fi
     axes.set(xlabel="mean of unit 0", ylabel="mean of unit 1", title="test images in the latent plane")
     axes.set_aspect("equal", adjustable="datalim")
     return figure
-
-
-def curves(lines: Sequence[dict[str, Any]], split: str) -> Figure:
-    """Draw ELBO, KL, distortion and active units against the step, from the local curves."""
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    panels = figure.subplots(2, 2, sharex=True)
-    for axes, (name, label) in zip(
-        panels.flat,
-        [("elbo", "ELBO [nats/image]"), ("kl", "KL [nats/image]"), ("distortion", "distortion [nats/image]")],
-        strict=False,
-    ):
-        for source in ("train", split):
-            axes.plot(*_points(lines, f"{source}/{name}"), label=source, marker="." if source == split else None)
-        axes.set_ylabel(label)
-        axes.legend()
-    last = panels.flat[3]
-    last.plot(*_points(lines, f"{split}/active_units"), color="C1", marker=".")
-    last.set(ylabel=f"active units ({split})", ylim=(-0.1, None))
-    last.yaxis.get_major_locator().set_params(integer=True)
-    weight = last.twinx()
-    weight.plot(*_points(lines, "train/kl_weight"), color="C2", linestyle=":")
-    weight.set_ylabel("KL weight in force", color="C2")
-    weight.set_ylim(0, None)
-    for axes in panels[1]:
-        axes.set_xlabel("step")
-    return figure
-
-
-def _points(lines: Sequence[dict[str, Any]], name: str) -> tuple[list[int], list[float]]:
-    points = [(line["step"], np.nan if line[name] is None else line[name]) for line in lines if name in line]
-    return [step for step, _ in points], [value for _, value in points]

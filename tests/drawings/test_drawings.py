@@ -1,7 +1,7 @@
 import torch
 
-from vae_lightning.callbacks.drawings import inverse_normal_grid
 from vae_lightning.callbacks.figures import one_row_per_class
+from vae_lightning.drawings import inverse_normal_grid
 
 
 def test_the_manifold_grid_has_equal_prior_mass_between_its_rows() -> None:

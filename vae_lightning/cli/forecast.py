@@ -1,0 +1,84 @@
+"""``vae-forecast [key=value ...]``: which latent directions the KL weight will kill, before any training."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vae_lightning.cli.door import config_folder, open_door
+from vae_lightning.errors import UserError
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+N_POINTS = 25
+"""Points of an interval of KL weights, evenly on a log scale."""
+
+EXAMPLES = """
+  vae-forecast kl_weight=5 latent_dim=10
+  vae-forecast kl_weight=0.1,1,10,100                   the curve, as a table and in forecast.png
+  vae-forecast 'kl_weight=interval(0.1,100)'            the same over a range
+  vae-forecast likelihood=gaussian,bernoulli 'kl_weight=interval(1,50)'
+"""
+
+
+def main() -> None:
+    open_door(forecast)
+
+
+def forecast() -> None:
+    """Compose the configs that the overrides ask for and print their forecasts."""
+    parser = argparse.ArgumentParser(
+        prog="vae-forecast",
+        description=__doc__.split(": ", 1)[1],
+        epilog=f"examples:{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="as for vae-train; several values give curves"
+    )
+    parser.add_argument(
+        "-m", "--multirun", action="store_true", help="accepted for the habit; several values need none"
+    )
+    parser.add_argument("--figure", type=Path, help="where the curve is drawn (default forecast.png)")
+    options = parser.parse_intermixed_args()
+    configs = composed(options.overrides)
+
+    from rich.console import Console
+
+    from vae_lightning.forecasting import forecast_configs
+
+    forecast_configs(configs, options.figure, Console())
+
+
+def composed(overrides: list[str]) -> list[dict[str, Any]]:
+    """Return the resolved config of every combination of the overrides' values."""
+    from itertools import product
+
+    from hydra import compose, initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    configs = []
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        for chosen in product(*(_values(override) for override in parsed)):
+            composed_config = compose("config", overrides=list(chosen))
+            configs.append(OmegaConf.to_container(composed_config, resolve=True))
+    return configs  # type: ignore[return-value]
+
+
+def _values(override: "Override") -> list[str]:
+    """Return an override once for each of its values."""
+    from hydra.core.override_parser.types import IntervalSweep
+
+    if not override.is_sweep_override():
+        return [override.input_line or ""]
+    key = override.get_key_element()
+    value = override.value()
+    if not isinstance(value, IntervalSweep):
+        return [f"{key}={text}" for text in override.sweep_string_iterator()]
+    start, end = value.start, value.end
+    if start is None or end is None or not 0 < start < end:
+        raise UserError(f"{override.input_line}: an interval needs 0 < start < end")
+    ratio = (end / start) ** (1 / (N_POINTS - 1))
+    return [f"{key}={start * ratio**index:.4g}" for index in range(N_POINTS)]

@@ -1,0 +1,52 @@
+"""Was a unit's death pruning or harm? After Dai et al. 2020, decided by the residual test."""
+
+from typing import Literal, NamedTuple
+
+N_ERRORS = 2.0
+"""A margin counts when it is this many standard errors away from 1."""
+
+Word = Literal["healthy", "pruned", "collapsed", "starved", "undecided"]
+
+
+class Verdict(NamedTuple):
+    """What became of a model's latent units, and how sure that is."""
+
+    word: Word
+    margin: float
+    """What one more unit would earn over what the KL weight charges for it: above 1 it would pay."""
+    error: float
+    """Standard error of the margin."""
+    sentence: str
+
+
+def verdict(living: int, latent_dim: int, largest: float, error: float, kl_weight: float) -> Verdict:
+    """Judge a model by its dead units and by the residual's largest eigenvalue over the KL weight in force.
+
+    Args:
+        living: units that the encoder writes and the decoder reads.
+        latent_dim: units there are.
+        largest: the residual's largest eigenvalue.
+        error: its standard error.
+        kl_weight: in force at the end; above 0.
+    """
+    margin, spread = largest / kl_weight, error / kl_weight
+    dead = latent_dim - living
+    units = f"{dead} of {latent_dim} units {'is' if dead == 1 else 'are'} dead"
+    if not dead:
+        units = f"all {latent_dim} units live" if latent_dim > 1 else "the one unit lives"
+    pays = f"one more unit would earn {margin:.2f} ± {spread:.2f} of what the KL weight charges for it"
+    if abs(margin - 1) <= N_ERRORS * spread:
+        return Verdict("undecided", margin, spread, f"undecided: {units}, and {pays}: too close to 1 to tell")
+    if margin < 1 and not dead:
+        return Verdict("healthy", margin, spread, f"healthy: {units}, and there is no need of more: {pays}")
+    if margin < 1:
+        first = f"; below a kl_weight of {largest:.3g} a first one could live" if living == 0 else ""
+        return Verdict("pruned", margin, spread, f"pruned: {units}, and rightly: {pays}{first}")
+    if dead:
+        return Verdict(
+            "collapsed",
+            margin,
+            spread,
+            f"collapsed: {units}, though {pays}: the model ignores, or has not learned yet, what it should tell",
+        )
+    return Verdict("starved", margin, spread, f"starved: {units}, and {pays}: latent_dim is too small")

@@ -1,0 +1,97 @@
+"""A run directory -> every diagnostic of its newest checkpoint, in ``results.json``, as figures, and as a table."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from rich.console import Console
+
+from vae_lightning.assemble import build_data, build_model
+from vae_lightning.callbacks import RunFigures
+from vae_lightning.combinations import price_of_a_nat
+from vae_lightning.config import checked
+from vae_lightning.errors import UserError
+from vae_lightning.examination import Effort, Examination
+from vae_lightning.files import write_json
+from vae_lightning.module import VAE
+from vae_lightning.report.findings import findings_page
+from vae_lightning.report.forecasts import forecast_results
+from vae_lightning.runs import directory
+from vae_lightning.runs.checkpoints import load_checkpoint
+from vae_lightning.training import forecast_of, last_moment, quieten_lightning
+
+RESIDUAL_SAMPLES = 8
+IMAGES_AT_ONCE = 100
+"""So that the progress bar moves; it changes no result."""
+UNFINISHED = "evaluation.json"
+"""Where the findings of a run that is not finished go: results.json would mark it finished."""
+
+
+def evaluate(run_directory: Path, n_importance_samples: int, console: Console) -> dict[str, Any]:
+    """Examine a run and return what was found; write it down and draw it.
+
+    Raises:
+        UserError: there is no run, no checkpoint, or one that is damaged, is of another model, or would run code.
+    """
+    if n_importance_samples < 1:
+        raise UserError(f"--samples {n_importance_samples}: log p(x) needs at least 1 importance sample per image")
+    config = _config_of(run_directory)
+    checkpoint_path = directory.newest_checkpoint(run_directory)
+    if checkpoint_path is None:
+        raise UserError(f"{run_directory}: no checkpoint in {directory.CHECKPOINTS}/; it has not finished an epoch yet")
+    checkpoint = load_checkpoint(checkpoint_path)
+    quieten_lightning()
+    data = build_data(config)
+    data.evaluation_batch_size = IMAGES_AT_ONCE
+    model = build_model(config, data.image_shape)
+    _restore(model, checkpoint["state_dict"], checkpoint_path)
+    last = last_moment(config, data)
+    kl_weight = model.kl_weight_at(last._replace(step=min(checkpoint["global_step"] - 1, last.step)))
+    price = price_of_a_nat(model.objective, model.posterior, kl_weight)
+    effort = Effort(n_importance_samples, RESIDUAL_SAMPLES, thorough=True)
+    examination = Examination(model, data, price, effort)
+    model_forecast = forecast_of(model, data)
+    figures = RunFigures(run_directory, model_forecast)
+    console.print(f"examining {checkpoint_path} on {len(data.splits['test'].pixels):,} test images", soft_wrap=True)
+    trainer = Trainer(
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        devices=1,
+        precision=config["trainer"]["precision"],
+        logger=False,
+        callbacks=[figures, RichProgressBar()],
+        limit_test_batches=None,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+    )
+    trainer.test(examination, datamodule=data, verbose=False)
+    assert examination.findings is not None  # noqa: S101 (the test pass has just been)
+    found = {**forecast_results(model_forecast, kl_weight), **examination.findings.results(), **figures.kinds}
+    earlier = directory.read_results(run_directory)
+    written = run_directory / (directory.RESULTS if earlier else UNFINISHED)
+    at = {"epochs": checkpoint["epoch"] + 1, "steps": checkpoint["global_step"], "kl_weight_at_the_end": kl_weight}
+    results = {**(earlier or at), **found}
+    write_json(written, results)
+    console.print(findings_page(results))
+    console.print(f"written into {written}; figures in {run_directory / directory.FIGURES}", soft_wrap=True)
+    return results
+
+
+def _config_of(run_directory: Path) -> dict[str, Any]:
+    if not (run_directory / directory.CONFIG).is_file():
+        raise UserError(f"{run_directory}: not a run directory (it has no {directory.CONFIG})")
+    return checked(directory.read_config(run_directory))
+
+
+def _restore(model: VAE, state: dict[str, Any], path: Path) -> None:
+    """Load weights. Raises UserError where they are of another model than the config beside them."""
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        _, first, *others = [line.strip() for line in str(error).splitlines()]
+        more = f" (and {len(others)} more)" if others else ""
+        raise UserError(
+            f"{path}: of another model than {directory.CONFIG} beside it. {first}{more} "
+            "Put back the config it was trained with, or train afresh by rerun=true."
+        ) from error

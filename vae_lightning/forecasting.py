@@ -1,0 +1,99 @@
+"""Config -> which latent directions its KL weight will kill, before any training."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from vae_lightning.assemble import build_likelihood, build_splits
+from vae_lightning.combinations import check_pixels
+from vae_lightning.config import checked
+from vae_lightning.distributions import BernoulliLikelihood
+from vae_lightning.errors import UserError
+from vae_lightning.report.forecasts import NONE, forecast_curve_table, forecast_page
+from vae_lightning.runs.identity import FEEDBACK
+from vae_lightning.theory import (
+    Convention,
+    Forecast,
+    bernoulli_conventions,
+    forecast,
+    gaussian_conventions,
+    pixel_moments,
+)
+
+DPI = 110
+DATA_MODULE = "vae_lightning.data.ImageDataModule"
+
+
+def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, console: Console) -> None:
+    """Print the forecast of each config; of configs that differ in the KL weight alone, the curve, and draw it.
+
+    Raises:
+        UserError: a config is wrong, or its likelihood has no forecast.
+    """
+    checked_configs = [checked(_without_batches(config), parts=("data", "likelihood")) for config in configs]
+    curves: list[tuple[str, Forecast, list[float]]] = []
+    for same in _but_for_the_weight(checked_configs):
+        first, weights = same[0], sorted({float(config["kl_weight"]) for config in same})
+        splits, likelihood = build_splits(first), build_likelihood(first)
+        training, binarize, latent_dim = splits["train"], first["data"]["binarize"], first["latent_dim"]
+        check_pixels(likelihood, not training.pixels.is_floating_point(), binarize)
+        found = forecast(pixel_moments(training, binarize), likelihood, latent_dim)
+        name = " ".join((first["data"]["name"], first["likelihood"]["name"], *_binarised(binarize)))
+        if found is None:
+            raise UserError(f"likelihood={first['likelihood']['name']}: no forecast; {NONE.removeprefix('none: ')}")
+        if len(weights) > 1:
+            console.print(f"{name}, latent {latent_dim}")
+            console.print(forecast_curve_table(found, weights))
+            curves.append((name, found, weights))
+            continue
+        n_pixels = training.pixels[0].numel()
+        variance = found.variance_at(weights[0])
+        bernoulli = isinstance(likelihood, BernoulliLikelihood)
+        rows = [("data", name), ("latent_dim", str(latent_dim))]
+        if first["beta_schedule"]["name"] in FEEDBACK:
+            rows.append(("note", "a controller will move the KL weight; the forecast is of the weight given here"))
+        elsewhere = _elsewhere(weights[0], variance, n_pixels, latent_dim, bernoulli)
+        console.print(forecast_page("vae-forecast", found, weights[0], elsewhere, rows))
+    if curves:
+        from vae_lightning.drawings import forecast_curve
+
+        path = figure or Path("forecast.png")
+        drawn = forecast_curve([(name, found.active_units, weights) for name, found, weights in curves])
+        drawn.savefig(path, dpi=DPI, bbox_inches="tight")
+        console.print(f"drawn into {path}", soft_wrap=True)
+
+
+def _without_batches(config: dict[str, Any]) -> dict[str, Any]:
+    """Name the data's splits instead of the data module that serves them, which needs Lightning and its seconds."""
+    data = config["data"]
+    if data["_target_"] != DATA_MODULE:
+        raise UserError(f"data._target_={data['_target_']}: a forecast reads the data of {DATA_MODULE} only")
+    kept = {key: data[key] for key in ("name", "source", "validation_size", "binarize")}
+    return {**config, "data": {"_target_": "vae_lightning.data.prepared_splits", **kept}}
+
+
+def _but_for_the_weight(configs: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Group configs that differ in nothing but the KL weight."""
+    groups: list[list[dict[str, Any]]] = []
+    for config in configs:
+        for group in groups:
+            if {**group[0], "kl_weight": 0} == {**config, "kl_weight": 0}:
+                group.append(config)
+                break
+        else:
+            groups.append([config])
+    return groups
+
+
+def _binarised(binarize: str) -> list[str]:
+    return [] if binarize == "none" else [f"({binarize} binarisation)"]
+
+
+def _elsewhere(
+    kl_weight: float, variance: float | None, n_pixels: int, latent_dim: int, bernoulli: bool
+) -> list[Convention]:
+    if variance:
+        return gaussian_conventions(kl_weight, variance, n_pixels, latent_dim)
+    return bernoulli_conventions(kl_weight, n_pixels, latent_dim) if bernoulli else []

@@ -1,0 +1,89 @@
+"""What an examination found, as a table for a person."""
+
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+
+from vae_lightning.report.tables import facts, forecast_units, verdict_word
+
+N_UNITS = 12
+NOT_DEFINED = "–"
+
+
+def findings_page(results: dict[str, Any]) -> RenderableType:
+    """Return the findings, and a table of the liveliest units."""
+    kl_per_unit = results["test/kl_per_unit"]
+    rows = [
+        ("verdict", results["verdict/sentence"] or verdict_word(results)),
+        (
+            "ELBO",
+            f"{results['test/elbo']:.2f}; distortion {results['test/distortion']:.2f}, KL {results['test/kl']:.2f}",
+        ),
+        ("log p(x)", _log_px(results)),
+        ("units", f"{results['test/active_units']} of {len(kl_per_unit)} active, forecast {forecast_units(results)}"),
+        ("information", _information(results)),
+        ("one more unit", _residual(results)),
+        ("output variance", f"{results['test/output_variance_ratio']:.3f} of the data's, over codes from the prior"),
+        ("continuity", _number(results["test/continuity"], "how even images change along walks between test images")),
+        ("completeness", _number(results["test/completeness"], "of prior samples are as near the data as test images")),
+        ("linear probe", _probe(results)),
+    ]
+    return Group(facts("test images, nats per image", rows), _units(results))
+
+
+def _log_px(results: dict[str, Any]) -> str:
+    if results["test/log_px"] is None:
+        return "none: a point has no density"
+    by_samples = ", ".join(f"L_{k} {value:.2f}" for k, value in results["test/log_px_by_samples"].items())
+    return f"{results['test/log_px']:.2f} ± {results['test/log_px_error']:.2f} over images ({by_samples})"
+
+
+def _information(results: dict[str, Any]) -> str:
+    if "test/mutual_information" not in results:
+        return NOT_DEFINED
+    lower, upper = results["test/mutual_information"]
+    least, most = results["test/marginal_kl"]
+    information = f"I(x; z) in [{lower:.2f}, {upper:.2f}], ceiling {results['test/mutual_information_ceiling']:.2f}"
+    return f"{information}; KL(q(z) || p(z)) in [{least:.2f}, {most:.2f}]"
+
+
+def _residual(results: dict[str, Any]) -> str:
+    if "test/residual_largest" not in results:
+        return "not known for this likelihood"
+    return (
+        f"would pay below a KL weight of {results['test/residual_largest']:.3g} "
+        f"± {results['test/residual_error']:.2g}, and it is {results['kl_weight_at_the_end']:.4g}"
+    )
+
+
+def _number(value: float | None, meaning: str) -> str:
+    return f"{NOT_DEFINED} (one image whatever the code)" if value is None else f"{value:.3f} ({meaning})"
+
+
+def _probe(results: dict[str, Any]) -> str:
+    if "test/probe_accuracy" not in results:
+        return "the data have no classes"
+    trained, untrained = results["test/probe_accuracy"], results["test/probe_accuracy_random_encoder"]
+    return f"{trained:.1%} of classes right from the posterior means; {untrained:.1%} from an untrained encoder's"
+
+
+def _units(results: dict[str, Any]) -> RenderableType:
+    delta = results["test/collapse_delta"]
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("unit", "KL", "Var of mean", f"collapsed above ε (δ {delta:g})", "decoder sensitivity"):
+        table.add_column(column, justify="right")
+    columns = zip(
+        results["test/kl_per_unit"],
+        results["test/variance_of_mean_per_unit"],
+        results["test/collapse_epsilon_per_unit"],
+        results["test/decoder_sensitivity_per_unit"],
+        strict=True,
+    )
+    units = sorted(enumerate(columns), key=lambda unit: unit[1], reverse=True)
+    for unit, (kl, variance, epsilon, sensitivity) in units[:N_UNITS]:
+        table.add_row(str(unit), f"{kl:.3f}", f"{variance:.4f}", f"{epsilon:.3g}", f"{sensitivity:.4g}")
+    if len(units) > N_UNITS:
+        table.caption = f"the {N_UNITS} with the largest KL of {len(units)}"
+    return table
