@@ -8,8 +8,8 @@ import vae_lightning
 PACKAGE = Path(vae_lightning.__file__).parent
 HOUSE = [
     "errors", "files", "spelling", "randomness", "ranks", "timeline", "data", "networks", "distributions", "theory",
-    "objectives", "beta_schedules", "optimizers", "combinations", "diagnostics", "module", "examination", "runs",
-    "callbacks", "report", "config", "assemble", "training", "evaluating", "forecasting", "cli",
+    "objectives", "beta_schedules", "optimizers", "combinations", "diagnostics", "module", "examination",
+    "drawings", "runs", "callbacks", "report", "config", "assemble", "training", "evaluating", "forecasting", "cli",
 ]  # fmt: skip
 
 

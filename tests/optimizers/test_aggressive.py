@@ -7,8 +7,6 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from vae_lightning.diagnostics import mutual_information
-from vae_lightning.distributions import LocationScale, gaussian_noise
 from vae_lightning.optimizers import Aggressive
 
 SLOW = partial(SGD, lr=0.1)
@@ -90,27 +88,3 @@ def test_its_phase_is_in_the_state() -> None:
     restored.judge(1.9)
     optimizer.load_state_dict(restored.state_dict())
     assert not optimizer.aggressive
-
-
-def test_the_information_of_a_known_channel() -> None:
-    """z = x + noise with x ~ N(0, v): I = ln(1 + v / s2) / 2. A collapsed encoder has none."""
-    generator = torch.Generator().manual_seed(0)
-
-    def found(spread: float, n: int = 2000) -> float:
-        means = spread * torch.randn(n, 2, generator=generator)
-        posterior = LocationScale(means, torch.zeros(n, 2), gaussian_noise())
-        return mutual_information(posterior, torch.randn(1, n, 2, generator=generator)).lower
-
-    assert found(0.0) == pytest.approx(0, abs=1e-5)
-    exact = 2 * 0.5 * torch.log(torch.tensor(1 + 4.0)).item()
-    assert found(2.0) == pytest.approx(exact, abs=0.05)
-    ceiling = torch.log(torch.tensor(200.0)).item()
-    assert found(1e4, n=200) == pytest.approx(ceiling, abs=0.02)
-
-
-def test_the_information_does_not_depend_on_how_the_codes_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    posterior = LocationScale(torch.randn(250, 3), torch.zeros(250, 3), gaussian_noise())
-    noise: Tensor = torch.randn(1, 250, 3)
-    whole = mutual_information(posterior, noise)
-    monkeypatch.setattr("vae_lightning.diagnostics.mutual_information.PAIRS_AT_ONCE", 7 * 250 * 9)
-    torch.testing.assert_close(mutual_information(posterior, noise), whole)

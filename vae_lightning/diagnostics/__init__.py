@@ -3,15 +3,15 @@
 from vae_lightning.diagnostics.active_units import MeanMoments, PosteriorMeanMoments, active_units
 from vae_lightning.diagnostics.collapse_curve import collapse_epsilon, share_collapsed
 from vae_lightning.diagnostics.importance import log_px
+from vae_lightning.diagnostics.information import MutualInformation, mutual_information
 from vae_lightning.diagnostics.kinds import NearestKinds
 from vae_lightning.diagnostics.latent_space import completeness, continuity
-from vae_lightning.diagnostics.mutual_information import MutualInformation, mutual_information
 from vae_lightning.diagnostics.probe import linear_probe
 from vae_lightning.diagnostics.rate_distortion import RateDistortion, RateDistortionMetric
 from vae_lightning.diagnostics.residual import ResidualMoments, ResidualSpectrum, residual_spectrum
 from vae_lightning.diagnostics.rows import Rows
 from vae_lightning.diagnostics.sensitivity import Sensitivity, decoder_sensitivity
-from vae_lightning.diagnostics.verdict import Verdict, verdict
+from vae_lightning.diagnostics.verdicts import Verdict, verdict
 
 __all__ = [
     "MeanMoments",

@@ -83,7 +83,7 @@ def aggregate_posterior(codes: Float[Tensor, "n latent"], unit_names: Sequence[i
     n_columns = min(4, len(unit_names))
     n_rows = -(-len(unit_names) // n_columns)
     figure = Figure(figsize=(2.6 * n_columns, 2.2 * n_rows + 0.3), layout="constrained")
-    panels = figure.subplots(n_rows, n_columns, squeeze=False).flat
+    panels = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
     for axes in panels:
         axes.set_axis_off()
     for axes, unit, values in zip(panels, unit_names, codes.T, strict=False):

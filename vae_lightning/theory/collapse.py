@@ -56,9 +56,10 @@ def pixel_moments(images: Images, binarize: Literal["none", "dynamic", "static"]
     for chunk in images.pixels.split(IMAGES_AT_ONCE):
         mean += as_floats(chunk).flatten(1).sum(0, dtype=torch.float64) / n_images
     covariance = torch.zeros(n_pixels, n_pixels, dtype=torch.float64, device=device)
-    for chunk in images.pixels.split(IMAGES_AT_ONCE):
-        centred = as_floats(chunk).flatten(1) - mean.float()  # centred first, so that single precision loses nothing
-        covariance += (centred.T @ centred).double() / n_images
+    with one_thread():
+        for chunk in images.pixels.split(IMAGES_AT_ONCE):
+            centred = as_floats(chunk).flatten(1) - mean.float()  # centred first: single precision then loses nothing
+            covariance += (centred.T @ centred).double() / n_images
     if binarize == "dynamic":
         covariance.diagonal().copy_(mean * (1 - mean))
     return PixelMoments(mean, covariance)
@@ -133,7 +134,7 @@ def _descending(covariance: Float[Tensor, "pixels pixels"]) -> Float[Tensor, " p
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep LAPACK to one thread: several gain nothing at this size and, on busy cores, take a hundred times as long."""
+    """Keep to one thread: for small matrices several gain little, and on busy cores they take many times as long."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,0 +1,299 @@
+"""Each diagnostic on inputs whose answer is known."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from vae_lightning.diagnostics import (
+    ResidualMoments,
+    Rows,
+    collapse_epsilon,
+    completeness,
+    continuity,
+    decoder_sensitivity,
+    linear_probe,
+    log_px,
+    mutual_information,
+    share_collapsed,
+    verdict,
+)
+from vae_lightning.distributions import GaussianLikelihood, LocationScale, gaussian_noise
+from vae_lightning.theory import collapsed_share
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+# Rows -----------------------------------------------------------------------------------------------------------
+
+
+def test_rows_come_back_in_the_order_of_the_split() -> None:
+    rows, values = Rows(), torch.arange(20.0).reshape(10, 2)
+    for part in (torch.tensor([7, 8, 9]), torch.tensor([0]), torch.arange(1, 7)):
+        rows.update(part, values[part])
+    torch.testing.assert_close(rows.compute(), values)
+
+
+# (epsilon, delta)-collapse --------------------------------------------------------------------------------------
+
+
+def test_a_unit_collapses_when_enough_images_are_below_epsilon() -> None:
+    kl = torch.stack([torch.arange(100.0), torch.zeros(100)], dim=1)  # 0 .. 99, and a dead unit
+    assert collapse_epsilon(kl, delta=0.01).tolist() == [98.0, 0.0]  # 99 of 100 images lie below anything above 98
+    assert collapse_epsilon(kl, delta=0.5).tolist() == [49.0, 0.0]
+    at = torch.tensor([0.0, 1e-6, 98.0, 98.1])
+    assert share_collapsed(kl, at, delta=0.01).tolist() == [0.0, 0.5, 0.5, 1.0]
+
+
+def test_on_gaussian_codes_the_epsilon_is_the_closed_forms_quantile() -> None:
+    s = torch.tensor([0.2, 0.7], dtype=torch.float64)
+    means = torch.randn(100_000, 2, generator=generator(0), dtype=torch.float64) * (1 - s).sqrt()
+    kl = LocationScale(means, s.log().expand(len(means), 2), gaussian_noise()).kl_per_unit()
+    for delta in (0.01, 0.1):
+        share = collapsed_share(collapse_epsilon(kl, delta), s).diagonal()
+        error = (delta * (1 - delta) / len(kl)) ** 0.5
+        torch.testing.assert_close(share, torch.full_like(s, 1 - delta), atol=4 * error, rtol=0)
+
+
+# Mutual information ---------------------------------------------------------------------------------------------
+
+
+def test_the_information_of_a_known_channel_is_in_the_interval() -> None:
+    """z = x + noise with x ~ N(0, v): I = ln(1 + v / s2) / 2 per unit. A collapsed encoder has none."""
+
+    def found(spread: float, n: int = 2000) -> tuple[float, float]:
+        means = spread * torch.randn(n, 2, generator=generator(1))
+        posterior = LocationScale(means, torch.zeros(n, 2), gaussian_noise())
+        information = mutual_information(posterior, torch.randn(1, n, 2, generator=generator(2)))
+        assert information.ceiling == pytest.approx(math.log(n))
+        return information.lower, information.upper
+
+    assert found(0.0) == pytest.approx((0, 0), abs=1e-5)
+    lower, upper = found(2.0)
+    exact = math.log(1 + 4.0)
+    assert lower < upper
+    assert (lower, upper) == pytest.approx((exact, exact), abs=0.05)
+    ceiling = math.log(200.0)
+    lower, upper = found(1e4, n=200)
+    assert lower == pytest.approx(ceiling, abs=0.02)  # it cannot say more than "at least"
+    assert upper > 100
+
+
+def test_a_duplicated_unit_tells_little_more_and_costs_a_marginal_kl() -> None:
+    n, s = 2000, 0.2
+    means = (1 - s) ** 0.5 * torch.randn(n, 1, generator=generator(3))
+    posterior = LocationScale(means.expand(n, 2), torch.full((n, 2), s).log(), gaussian_noise())
+    found = mutual_information(posterior, torch.randn(1, n, 2, generator=generator(4)))
+    exact = 0.5 * math.log(1 + 2 * (1 - s) / s)
+    assert found.lower - 0.05 < exact < found.upper + 0.05
+    rate = float(posterior.kl_per_unit().sum(1).mean())
+    aggregate = torch.tensor([[1.0, 1 - s], [1 - s, 1.0]])
+    marginal = -0.5 * float(torch.logdet(aggregate))  # KL(N(0, aggregate) || N(0, I))
+    assert rate - found.lower == pytest.approx(marginal, abs=0.06)
+
+
+def test_the_information_does_not_depend_on_how_the_codes_are_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    posterior = LocationScale(torch.randn(250, 3, generator=generator(5)), torch.zeros(250, 3), gaussian_noise())
+    noise = torch.randn(1, 250, 3, generator=generator(6))
+    whole = mutual_information(posterior, noise)
+    monkeypatch.setattr("vae_lightning.diagnostics.information.PAIRS_AT_ONCE", 7 * 250 * 9)
+    assert mutual_information(posterior, noise) == pytest.approx(whole, rel=1e-6)
+
+
+# log p(x) -------------------------------------------------------------------------------------------------------
+
+
+class CountedLinear:
+    """A linear decoder that remembers how many codes it has decoded."""
+
+    def __init__(self, weight: Tensor) -> None:
+        self.weight = weight
+        self.n_codes = 0
+
+    def __call__(self, codes: Tensor) -> Tensor:
+        self.n_codes += len(codes)
+        return (codes @ self.weight.T).reshape(-1, 1, 1, len(self.weight))
+
+
+def linear_model(n: int) -> tuple[Tensor, LocationScale, CountedLinear, GaussianLikelihood, Tensor]:
+    """p(x) = N(0, WW' + I/2), with a diagonal posterior that is not quite the true one."""
+    weight = torch.randn(6, 3, generator=generator(7), dtype=torch.float64)
+    x = torch.randn(n, 6, generator=generator(8), dtype=torch.float64) * 1.5
+    likelihood = GaussianLikelihood(variance=0.5, mean="identity")
+    m = weight.T @ weight + 0.5 * torch.eye(3, dtype=torch.float64)
+    mean = torch.linalg.solve(m, weight.T @ x.T).T
+    posterior = LocationScale(mean, (1.3 * 0.5 / m.diagonal()).log().expand(n, 3), gaussian_noise())
+    covariance = weight @ weight.T + 0.5 * torch.eye(6, dtype=torch.float64)
+    exact = torch.distributions.MultivariateNormal(torch.zeros(6, dtype=torch.float64), covariance).log_prob(x)
+    return x.reshape(n, 1, 1, 6), posterior, CountedLinear(weight), likelihood, exact
+
+
+def test_log_px_of_a_linear_model_is_exact_at_5000_samples() -> None:
+    x, posterior, decoder, likelihood, exact = linear_model(40)
+    drawn = generator(9)
+    blocks = (torch.randn(50, 40, 3, generator=drawn, dtype=torch.float64) for _ in range(1000))
+    found = log_px(x, posterior, decoder, likelihood, blocks, [1, 50, 5000])
+    assert decoder.n_codes == 5000 * 40  # exactly K for each image
+    assert abs(float((found[2] - exact).mean())) < 1e-2
+    assert float(found[0].mean()) < float(found[1].mean()) < float(found[2].mean()) + 1e-3  # tighter with every sample
+
+
+def test_log_px_does_not_depend_on_the_blocks_and_needs_enough_of_them() -> None:
+    x, posterior, decoder, likelihood, _ = linear_model(4)
+    noise = torch.randn(70, 4, 3, generator=generator(10), dtype=torch.float64)
+    whole = log_px(x, posterior, decoder, likelihood, [noise], [1, 7, 64, 70])
+    for size in (1, 16, 64):
+        torch.testing.assert_close(log_px(x, posterior, decoder, likelihood, noise.split(size), [1, 7, 64, 70]), whole)
+    by_hand = (
+        likelihood.log_prob(x, torch.stack([decoder(codes) for codes in posterior.sample(noise)]))
+        + (-0.5 * posterior.sample(noise).square() - 0.5 * math.log(2 * math.pi)).sum(-1)
+        - posterior.log_prob_per_unit(posterior.sample(noise)).sum(-1)
+    )
+    torch.testing.assert_close(whole[1], by_hand[:7].logsumexp(0) - math.log(7))
+    with pytest.raises(ValueError, match="71 importance samples are asked for, and 70 were given"):
+        log_px(x, posterior, decoder, likelihood, [noise], [71])
+
+
+# Residual -------------------------------------------------------------------------------------------------------
+
+
+def residual_of(
+    n: int, batches: int, noise_in_mean: float = 0.5, n_samples: int = 2
+) -> tuple[ResidualMoments, Tensor, Tensor]:
+    """Residuals of known covariance; the decoder's samples scatter around their mean over q."""
+    scales = torch.tensor([2.0, 1.0, 0.5, 0.1])
+    residual = torch.randn(n, 4, generator=generator(11)) * scales + 0.3  # with a mean, which is no covariance
+    truth = torch.randn(n, 4, generator=generator(12))
+    samples = truth + noise_in_mean * torch.randn(n_samples, n, 4, generator=generator(13))
+    metric = ResidualMoments(4)
+    for rows in torch.arange(n).tensor_split(batches):
+        pixels = (truth + residual)[rows].reshape(-1, 1, 2, 2)
+        means = samples[:, rows].reshape(n_samples, -1, 1, 2, 2)
+        metric.update(rows, pixels, means, torch.full_like(means, 0.5))
+    return metric, residual, scales
+
+
+def test_the_residual_spectrum_is_free_of_the_scatter_of_the_samples() -> None:
+    metric, residual, scales = residual_of(40_000, 7)
+    found = metric.compute()
+    torch.testing.assert_close(found.eigenvalues.float(), scales.square() / 0.5, rtol=0.03, atol=0.02)
+    assert abs(found.largest - 8.0) < 4 * found.error
+    assert found.error < 0.2
+    plain = torch.linalg.eigvalsh(residual.T.cov(correction=0)).flip(0) / 0.5
+    torch.testing.assert_close(found.eigenvalues.float(), plain, rtol=0.02, atol=0.02)
+
+
+def test_the_residual_does_not_depend_on_the_batches() -> None:
+    one, many = residual_of(1000, 1)[0].compute(), residual_of(1000, 37)[0].compute()
+    torch.testing.assert_close(one.eigenvalues, many.eigenvalues, rtol=1e-5, atol=1e-6)
+    assert (one.largest, one.error) == pytest.approx((many.largest, many.error), rel=1e-4)
+
+
+def test_noise_without_structure_does_not_look_as_if_it_would_pay() -> None:
+    """Of 200 images of 100 pixels of pure noise the largest eigenvalue in sample is 2.9; the honest one is about 1."""
+    residual = torch.randn(200, 100, generator=generator(14))
+    metric = ResidualMoments(100)
+    zeros = torch.zeros(2, 200, 1, 10, 10)
+    metric.update(torch.arange(200), residual.reshape(200, 1, 10, 10), zeros, torch.ones_like(zeros))
+    found = metric.compute()
+    assert float(found.eigenvalues[0]) > 2.5
+    assert found.largest == pytest.approx(1, abs=0.5)
+
+
+def test_one_image_with_a_pixel_that_no_other_shows_pays_for_no_unit() -> None:
+    n = 1000
+    residual = 0.3 * torch.randn(n, 4, generator=generator(15))
+    residual[:, 3] = 0.0
+    residual[17, 3] = 1.0
+    variances = torch.tensor([0.25, 0.25, 0.25, 1e-6]).reshape(1, 2, 2).expand(2, n, 1, 2, 2)
+    metric = ResidualMoments(4)
+    metric.update(torch.arange(n), residual.reshape(n, 1, 2, 2), torch.zeros(2, n, 1, 2, 2), variances)
+    assert metric.compute().largest < 0.5
+
+
+# Sensitivity ----------------------------------------------------------------------------------------------------
+
+
+def test_the_sensitivity_of_a_linear_decoder_is_twice_its_squared_gain() -> None:
+    gains = torch.tensor([2.0, 0.5, 0.0])
+    weight = torch.linalg.qr(torch.randn(8, 3, generator=generator(16)))[0] * gains
+    n = 20_000
+    codes, redrawn = torch.randn(2, n, 3, generator=generator(17))
+    variance = torch.full((8,), 0.25)
+    found = decoder_sensitivity(
+        lambda z: (z @ weight.T).reshape(-1, 1, 1, 8), codes, redrawn, variance, data_variance=10.0
+    )
+    error = 4 * math.sqrt(2 / n) * 2 * 4  # 4 standard errors: Var of (z - z')^2 is 8
+    torch.testing.assert_close(found.per_unit.float(), 2 * gains.square(), atol=error, rtol=0)
+    torch.testing.assert_close(found.paid_per_unit.float(), gains.square() / 0.25, atol=2 * error, rtol=0)
+    assert found.output_variance_ratio == pytest.approx(float(gains.square().sum()) / 10, rel=0.05)
+
+
+def test_a_decoder_with_one_image_whatever_the_code_reads_nothing() -> None:
+    codes, redrawn = torch.randn(2, 100, 3, generator=generator(18))
+    found = decoder_sensitivity(lambda z: torch.ones(len(z), 1, 2, 2), codes, redrawn, None, data_variance=1.0)
+    assert found.per_unit.tolist() == [0, 0, 0]
+    assert found.output_variance_ratio == 0
+
+
+# Continuity and completeness ------------------------------------------------------------------------------------
+
+
+def test_a_linear_decoder_is_perfectly_continuous_and_a_jump_is_one_step_of_all() -> None:
+    starts, ends = torch.randn(2, 30, 2, generator=generator(19))
+    weight = torch.randn(4, 2, generator=generator(20))
+    assert continuity(lambda z: (z @ weight.T).reshape(-1, 1, 2, 2), starts, ends) == pytest.approx(1)
+
+    left, right = torch.full((5, 1), -1.03), torch.full((5, 1), 1.01)
+    jump = continuity(lambda z: (z > 0).float().reshape(-1, 1, 1, 1), left, right, n_steps=10)
+    assert jump == pytest.approx(1 / 10)
+    assert continuity(lambda z: torch.zeros(len(z), 1, 1, 1), starts, ends) is None
+
+
+def test_completeness_counts_what_is_no_farther_off_than_real_images() -> None:
+    references = torch.randn(500, 1, 4, 4, generator=generator(21))
+    held_out = torch.randn(200, 1, 4, 4, generator=generator(22))
+    near, far = references[:30] + 0.01, references[:10] + 100.0
+    assert completeness(torch.cat([near, far]), held_out, references) == pytest.approx(0.75)
+    assert completeness(held_out, held_out, references) == pytest.approx(0.95)
+
+
+# Probe ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_probe_reads_what_is_there_and_nothing_else() -> None:
+    labels = torch.arange(4).repeat(100)
+    centres = torch.eye(4)[labels] * 5
+    telling = centres + 0.1 * torch.randn(400, 4, generator=generator(23))
+    silent = torch.randn(400, 4, generator=generator(24))
+    assert linear_probe(telling[:300], labels[:300], telling[300:], labels[300:]) == 1.0
+    assert linear_probe(silent[:300], labels[:300], silent[300:], labels[300:]) < 0.45
+    assert linear_probe(silent, torch.zeros(400, dtype=torch.long), silent, labels) is None
+
+
+# Verdict --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("living", "largest", "error", "word", "told"),
+    [
+        (5, 0.5, 0.01, "healthy", "all 5 units live"),
+        (3, 0.5, 0.01, "pruned", "2 of 5 units are dead, and rightly"),
+        (0, 0.5, 0.01, "pruned", "below a kl_weight of 0.5 a first one could live"),
+        (4, 3.0, 0.01, "collapsed", "1 of 5 units is dead, though one more unit would earn 3.00"),
+        (5, 3.0, 0.01, "starved", "latent_dim is too small"),
+        (3, 1.01, 0.01, "undecided", "too close to 1 to tell"),
+        (3, 0.99, 0.01, "undecided", "too close to 1 to tell"),
+    ],
+)
+def test_the_verdict(living: int, largest: float, error: float, word: str, told: str) -> None:
+    for kl_weight in (1.0, 20.0):  # only the ratio matters
+        found = verdict(living, 5, largest * kl_weight, error * kl_weight, kl_weight)
+        assert found.word == word
+        assert found.margin == pytest.approx(largest)
+        assert found.sentence.startswith(word)
+        if kl_weight == 1:
+            assert told in found.sentence
