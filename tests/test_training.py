@@ -41,7 +41,7 @@ def test_a_run_leaves_what_was_promised(tiny: Callable[..., Config], capsys: pyt
         "config.yaml", "metrics.jsonl", "results.json", "checkpoints", "figures"
     }  # fmt: skip
     assert {path.stem for path in (folder / "figures").iterdir()} == {
-        "curves", "reconstructions", "samples", "latent_scatter", "manifold"
+        "curves", "reconstructions", "samples", "latent_scatter", "manifold", "units"
     }  # fmt: skip
     assert json.loads((folder / "results.json").read_text()) == results
     assert results["test/elbo"] == pytest.approx(-(results["test/distortion"] + results["test/kl"]))
@@ -204,7 +204,7 @@ def test_a_huge_kl_weight_collapses_every_unit(configure: Callable[..., Config])
 def test_one_latent_unit_is_enough(tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
     results = train(tiny("latent_dim=1"))
     assert len(results["test/kl_per_unit"]) == len(results["test/variance_of_mean_per_unit"]) == 1
-    assert "of 1:" in capsys.readouterr().out
+    assert "of 1, forecast" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "separate"])

@@ -47,6 +47,11 @@ def _unfused(optimizer: Config) -> Config:
     }
 
 
+def _check_part(config: Config, key: str, part: object, protocol: type) -> None:
+    if not isinstance(part, protocol):
+        raise UserError(f"{key}._target_={config[key]['_target_']}: has not what a {protocol.__name__} needs")
+
+
 def build_splits(config: Config) -> dict[str, Images]:
     """Return what the data module would hold, for a config whose ``data`` names a function that returns splits."""
     splits: dict[str, Images] = _build("data", config["data"], config["seed"])
@@ -54,9 +59,10 @@ def build_splits(config: Config) -> dict[str, Images]:
 
 
 def build_likelihood(config: Config) -> Likelihood:
-    """Build the likelihood alone."""
-    likelihood: Likelihood = _build("likelihood", config["likelihood"])
-    return likelihood
+    """Build the likelihood alone. Raises UserError where it is none."""
+    likelihood = _build("likelihood", config["likelihood"])
+    _check_part(config, "likelihood", likelihood, Likelihood)
+    return likelihood  # type: ignore[no-any-return]
 
 
 def build_data(config: Config) -> "vae_lightning.data.module.ImageDataModule":
@@ -76,15 +82,9 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> "vae_light
     beta_schedule = _build("beta_schedule", config["beta_schedule"])
     posterior = _build("posterior", config["posterior"], latent_dim)
     likelihood = build_likelihood(config)
-    parts = (
-        ("posterior", posterior, PosteriorFamily),
-        ("likelihood", likelihood, Likelihood),
-        ("objective", objective, Objective),
-        ("estimator", estimator, Estimator),
-    )
-    for key, part, protocol in parts:
-        if not isinstance(part, protocol):
-            raise UserError(f"{key}._target_={config[key]['_target_']}: has not what a {protocol.__name__} needs")
+    _check_part(config, "posterior", posterior, PosteriorFamily)
+    _check_part(config, "objective", objective, Objective)
+    _check_part(config, "estimator", estimator, Estimator)
     check_estimator(objective, estimator)
     check_posterior(posterior, objective, estimator, latent_dim)
     check_batch(objective, posterior, config["data"]["batch_size"])

@@ -57,10 +57,12 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
         elsewhere = _elsewhere(weights[0], variance, n_pixels, latent_dim, bernoulli)
         console.print(forecast_page("vae-forecast", found, weights[0], elsewhere, rows))
     if curves:
-        from vae_lightning.drawings import forecast_curve
+        from vae_lightning.drawings import forecast_curves
 
         path = figure or Path("forecast.png")
-        drawn = forecast_curve([(name, found.active_units, weights) for name, found, weights in curves])
+        every = [weight for _, _, weights in curves for weight in weights]
+        panels = [(name, found.critical_weights.tolist(), found.latent_dim, ()) for name, found, _ in curves]
+        drawn = forecast_curves(panels, reach=(min(every), max(every)))
         drawn.savefig(path, dpi=DPI, bbox_inches="tight")
         console.print(f"drawn into {path}", soft_wrap=True)
 

@@ -6,7 +6,7 @@ import yaml
 
 from vae_lightning.cli.report import report
 from vae_lightning.errors import UserError
-from vae_lightning.report.tables import collapse_verdict, what_differs
+from vae_lightning.report.tables import what_differs
 
 
 def run(folder: Path, name: str, **found: object) -> Path:
@@ -18,7 +18,9 @@ def run(folder: Path, name: str, **found: object) -> Path:
         "test/distortion": 95.75, "test/active_units": 1, "test/kl_per_unit": [0.0, 4.5], "versions": {"torch": "2"},
         "samples/count_per_class": [50, 0, 50],
         "kinds/accuracy_on_test_images": 0.95,
-        "test/mean_of_mean_per_unit": [0.0, -2.0], "test/variance_of_mean_per_unit": [0.0, 4.0], **found,
+        "test/mean_of_mean_per_unit": [0.0, -2.0], "test/variance_of_mean_per_unit": [0.0, 4.0],
+        "forecast/active_units": 2, "forecast/critical_weights": [4.0, 1.5, 0.5], "verdict": "collapsed",
+        "verdict/margin": 1.5, "verdict/margin_error": 0.1, "test/living_units": 1, **found,
     }  # fmt: skip
     directory = folder / "toy" / name
     (directory / "figures").mkdir(parents=True)
@@ -37,18 +39,18 @@ def called(monkeypatch: pytest.MonkeyPatch, *arguments: object, width: int = 140
 def test_the_table_has_one_row_for_each_finished_run_by_weight(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(tmp_path, "b", kl_weight=10.0, **{"test/active_units": 0})
+    run(tmp_path, "b", kl_weight=10.0, **{"test/active_units": 0, "verdict": None, "forecast/active_units": None})
     run(tmp_path, "a", kl_weight=2.0)
-    run(tmp_path, "c", kl_weight=0.1, **{"test/active_units": 2})
+    run(tmp_path, "c", kl_weight=0.1, **{"test/active_units": 2, "verdict": "healthy"})
     (run(tmp_path, "kept-aside")).rename(tmp_path / "toy" / "kept-aside.20260101-000000")
     (tmp_path / "toy" / "unfinished").mkdir()
     called(monkeypatch, tmp_path)
     lines = map(str.split, capsys.readouterr().out.splitlines())
     rows = [cells for cells in lines if cells and cells[-1] in {"a", "b", "c"}]
     assert [row[-1] for row in rows] == ["c", "a", "b"]
-    assert rows[0][4:-1] == ["2/2", "not", "collapsed"]
-    assert rows[1][:-1] == ["2", "0.5", "-100.25", "4.50", "1/2", "1", "unit", "collapsed"]
-    assert rows[2][4:-1] == ["0/2", "collapsed"]
+    assert rows[0][4:-1] == ["2/2", "2", "healthy"]
+    assert rows[1][:-1] == ["2", "0.5", "-100.25", "4.50", "1/2", "2", "collapsed"]
+    assert rows[2][4:-1] == ["0/2", "–", "no", "verdict"]
 
 
 def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,7 +60,7 @@ def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypa
     for part in (
         "**Question.** Does it?",
         "    vae-train experiment=toy",
-        "| 1 | 0.5 | -100.25 | 4.50 | 4.50 0.00 | 95.75 | 1 of 2, 1 unit collapsed | 3 | 2 |",
+        "| 1 | 0.5 | -100.25 | 4.50 | 4.50 0.00 | 95.75 | 1 of 2 | 2 | collapsed (1.50 ± 0.10) | 3 | 2 |",
         "Among the 100 prior samples, **missing: 1** (0: 50, 1: 0, 2: 50).",
         "have mean (0.00, -2.00) and standard deviation (0.00, 2.00)",
         "![samples](samples.png)",
@@ -66,7 +68,7 @@ def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypa
         assert part in page
     assert (tmp_path / "notebook" / "toy" / "samples.png").read_bytes() == b"png"
     rows = (tmp_path / "notebook" / "toy" / "results.csv").read_text().splitlines()
-    assert rows[1] == "a,,1.0,0.5,2,0,3,1.5,-100.25,4.5,95.75,1"
+    assert rows[1] == "a,,1.0,0.5,2,0,3,1.5,-100.25,4.5,95.75,1,1,2,,,collapsed,1.5,,"
 
 
 def test_runs_that_differ_from_an_ordinary_vae_say_how(
@@ -78,7 +80,7 @@ def test_runs_that_differ_from_an_ordinary_vae_say_how(
         called(monkeypatch, tmp_path / "runs", "--notebook", tmp_path / "notebook", width=width)
         printed = capsys.readouterr().out
         assert "free_bits, laplace" in printed
-        assert ("1 unit collapsed" in printed) == (width == 150)
+        assert ("collapsed" in printed) == (width == 150)
     page = (tmp_path / "notebook" / "toy" / "README.md").read_text()
     assert "| free_bits, laplace | 1 | 0.5 |" in page
     assert "prior samples" not in page  # what is told of each run at length is for a page of one run
@@ -123,8 +125,7 @@ def test_runs_are_told_apart_by_the_option_or_by_its_setting() -> None:
     assert what_differs([{"run": "of an older version"}]) == [[]]
 
 
-@pytest.mark.parametrize("choice", ["batch_norm", "point"])
-def test_no_verdict_where_the_count_of_units_says_nothing(choice: str) -> None:
-    results = {"test/active_units": 1, "test/kl_per_unit": [0.0, 4.5]}
-    assert "collapsed" in collapse_verdict(results)
-    assert choice in collapse_verdict(results | {"choices": [choice]})
+def test_the_verdict_in_a_word() -> None:
+    assert verdict_word({"verdict": "pruned"}) == "pruned"
+    assert verdict_word({"verdict": None}) == "no verdict"
+    assert verdict_word({}) == "not examined"  # by an earlier version

@@ -1,7 +1,7 @@
 """Curves over training steps, and over KL weights."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -33,27 +33,42 @@ def curves(lines: Sequence[dict[str, Any]], split: str) -> Figure:
     return figure
 
 
-def forecast_curve(
-    series: Sequence[tuple[str, Callable[[float], int], Sequence[float]]],
-    measured: Sequence[tuple[str, Sequence[float], Sequence[float]]] = (),
-) -> Figure:
-    """Draw forecast units against KL weight as steps, and measured ones as points on the same axes.
+class Measured(NamedTuple):
+    """What runs of one kind kept."""
 
-    Args:
-        series: name, units as a function of the KL weight, and the weights between whose ends it is drawn.
-        measured: name, KL weights, units.
+    name: str
+    kl_weights: Sequence[float]
+    units: Sequence[int]
+
+
+Panel = tuple[str, Sequence[float], int, Sequence[Measured]]
+"""Title, critical KL weights (descending), latent units, and what was measured."""
+
+
+def forecast_curves(panels: Sequence[Panel], reach: tuple[float, float] | None = None) -> Figure:
+    """Draw forecast units against KL weight as steps, and measured ones as points on the same axes, a panel for each.
+
+    ``reach`` are the weights between which it is drawn; by default a little beyond those measured.
     """
-    figure = Figure(figsize=(6.8, 4.4), layout="constrained")
-    axes = figure.add_subplot()
-    for name, units_at, weights in series:
-        dense = np.geomspace(max(min(weights), 1e-9), max(weights), 1000)
-        axes.semilogx(dense, [units_at(float(weight)) for weight in dense], label=f"forecast: {name}")
-    for (name, weights, found), marker in zip(measured, "os^vDP*X" * len(measured), strict=False):
-        axes.plot(weights, found, marker, ms=6, alpha=0.8, fillstyle="none", mew=1.6, label=name)
-    axes.set(xlabel="KL weight", ylabel="units that live", ylim=(-0.2, None))
-    axes.locator_params(axis="y", integer=True)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    figure = Figure(figsize=(6.4 * len(panels), 4.2), layout="constrained")
+    for axes, (title, critical, latent_dim, measured) in zip(
+        figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True
+    ):
+        weights = [weight for series in measured for weight in series.kl_weights]
+        low, high = reach or (0.8 * min(weights), 1.25 * max(weights))
+        dense = np.geomspace(low, high, 1000)
+        units = [min(latent_dim, sum(weight > at for weight in critical)) for at in dense]
+        axes.semilogx(dense, units, color="black", linewidth=1.2, label="forecast")
+        for index, (series, marker) in enumerate(zip(measured, "os^vDP*X", strict=False)):
+            shifted = np.array(series.kl_weights) * 1.012 ** (index - len(measured) / 2)  # so that none hides another
+            axes.plot(shifted, series.units, marker, ms=7, alpha=0.85, fillstyle="none", mew=1.6, label=series.name)
+        axes.set(xlabel="KL weight", ylabel="units that live", ylim=(-0.3, None), title=title)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("{x:g}")
+        axes.tick_params(axis="x", which="minor", labelsize=7)
+        axes.locator_params(axis="y", integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
     return figure
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vae_lightning.files import write_atomically
+from vae_lightning.report.phase import measured_against_forecast
 from vae_lightning.report.tables import UNITS_SHOWN, forecast_units, verdict_word, what_differs
 from vae_lightning.runs.directory import CONFIG, FIGURES, RESULTS, read_config
 
@@ -27,6 +28,9 @@ FOUND = (
     "test/log_px",
     "test/log_px_samples",
 )
+FINDING = "finding.md"
+MEASURED = "measured_against_forecast.png"
+DPI = 110
 MISSING_BELOW = 0.01
 """Share of the images under which a kind is called missing: as few may be mistakes of the count."""
 Run = tuple[Path, dict[str, Any]]
@@ -54,7 +58,8 @@ def _results_or_nothing(directory: Path) -> dict[str, Any]:
 def write_page(runs: Sequence[Run], folder: Path) -> Path:
     """Write README.md, results.csv and the figures of one study's runs into ``folder``; return the page.
 
-    The figures shown are those of the first run where there is one run only.
+    The figures shown are those of the first run where there is one run only. Where the folder has a ``finding.md``, its
+    words, the only ones of the page by hand, stand before the numbers.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "results.csv", _csv(runs).encode())
@@ -62,12 +67,17 @@ def write_page(runs: Sequence[Run], folder: Path) -> Path:
     figures = sorted((directory / FIGURES).glob("*.png")) if len(runs) == 1 else []
     for figure in figures:
         shutil.copyfile(figure, folder / figure.name)
+    names = [figure.name for figure in figures]
+    if measured := measured_against_forecast([found for _, found in runs]):
+        measured.savefig(folder / MEASURED, dpi=DPI, bbox_inches="tight")
+        names = [MEASURED, *names]
     page = folder / "README.md"
-    write_atomically(page, _page(runs, read_config(directory), [figure.name for figure in figures]).encode())
+    finding = (folder / FINDING).read_text(encoding="utf-8").strip() if (folder / FINDING).exists() else ""
+    write_atomically(page, _page(runs, read_config(directory), names, finding).encode())
     return page
 
 
-def _page(runs: Sequence[Run], config: dict[str, Any], figures: Sequence[str]) -> str:
+def _page(runs: Sequence[Run], config: dict[str, Any], figures: Sequence[str], finding: str) -> str:
     results = [found for _, found in runs]
     commands = dict.fromkeys(found["command"] for found in results)
     versions = ", ".join(f"{name} {version}" for name, version in results[0]["versions"].items())
@@ -75,6 +85,7 @@ def _page(runs: Sequence[Run], config: dict[str, Any], figures: Sequence[str]) -
         f"# {results[0]['study']}",
         f"**Question.** {config['study']['question']}",
         "**Command.**\n\n" + "\n".join(f"    {command}" for command in commands),
+        f"**Finding.** {finding}" if finding else "",
         "**Result.** Test images, nats per image.",
         _table(results),
         *(text(found) for found in results for text in (_kinds_found, _where_the_codes_lie) if len(results) == 1),

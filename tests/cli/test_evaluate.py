@@ -1,0 +1,149 @@
+"""The door of vae-evaluate: real runs examined, and what it refuses."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from vae_lightning.cli.evaluate import evaluate
+from vae_lightning.errors import UserError
+from vae_lightning.runs.identity import identify
+from vae_lightning.training import train
+
+Config = dict[str, Any]
+FIGURES = {"collapse_curve", "residual_spectrum", "aggregate_posterior", "traversals", "units"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Callable[..., Config]], Path]:
+    """A finished run of seconds; trained once, copied for each test."""
+    kept: dict[str, Path] = {}
+
+    def copied(tiny: Callable[..., Config]) -> Path:
+        if "run" not in kept:
+            config = tiny()
+            train(config)
+            kept["run"] = tmp_path_factory.mktemp("finished") / "run"
+            shutil.copytree(identify(config).directory, kept["run"])
+        target = tmp_path_factory.mktemp("copy") / "run"
+        shutil.copytree(kept["run"], target)
+        return target
+
+    return copied
+
+
+@pytest.fixture
+def run(finished: Callable[..., Path], tiny: Callable[..., Config]) -> Path:
+    return finished(tiny)
+
+
+def called(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr("sys.argv", ["vae-evaluate", *map(str, arguments)])
+    monkeypatch.setenv("COLUMNS", "140")
+    evaluate()
+
+
+def test_every_diagnostic_is_added_to_the_results_drawn_and_printed(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = json.loads((run / "results.json").read_text())
+    called(monkeypatch, run, "--samples", 60)
+    after = json.loads((run / "results.json").read_text())
+    for name in ("run", "seconds", "epochs", "steps", "settings", "kl_weight_at_the_end"):
+        assert after[name] == before[name]
+    for name in ("test/elbo", "test/kl", "test/kl_per_unit", "test/active_units"):  # the same images, the same noise
+        assert after[name] == pytest.approx(before[name], rel=1e-5)
+    assert (before["test/log_px_samples"], after["test/log_px_samples"]) == (10, 60)
+    assert after["test/log_px_by_samples"]["1"] == pytest.approx(before["test/log_px_by_samples"]["1"])
+    assert after["test/elbo"] < after["test/log_px"]
+    assert {"test/mutual_information", "test/marginal_kl", "test/probe_accuracy"} <= after.keys() - before.keys()
+    assert {path.stem for path in (run / "figures").iterdir()} >= FIGURES
+    printed = capsys.readouterr().out
+    for part in ("verdict", "log p(x)", "L_50", "ceiling", "linear probe", "completeness", "decoder sensitivity"):
+        assert part in printed
+
+
+def test_an_unfinished_run_is_examined_without_being_marked_finished(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run / "results.json").unlink()
+    called(monkeypatch, run, "--samples", 2)
+    assert not (run / "results.json").exists()
+    found = json.loads((run / "evaluation.json").read_text())
+    assert (found["epochs"], found["steps"]) == (2, 30)
+    assert found["test/log_px_samples"] == 2
+
+
+class RunsCode:
+    """Restored by an ordinary unpickler, it would leave a file behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def newest(run: Path) -> Path:
+    return max((run / "checkpoints").glob("*.ckpt"))
+
+
+def test_a_checkpoint_that_carries_code_is_refused_and_nothing_of_it_is_run(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = torch.load(newest(run), weights_only=True)
+    torch.save({**content, "extra": RunsCode(tmp_path / "ran")}, newest(run))
+    with pytest.raises(UserError, match=r"refused\. It holds more than tensors .* nothing of it was run"):
+        called(monkeypatch, run)
+    assert not (tmp_path / "ran").exists()
+    torch.load(newest(run), weights_only=False)  # it would have
+    assert (tmp_path / "ran").exists()
+
+
+def test_what_is_no_sound_checkpoint_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = newest(run).read_bytes()
+    for content in (b"", b"hello world", whole[: len(whole) // 2]):
+        newest(run).write_bytes(content)
+        with pytest.raises(UserError, match=r"step000000030\.ckpt: damaged"):
+            called(monkeypatch, run)
+    torch.save([1, 2], newest(run))
+    with pytest.raises(UserError, match="not a checkpoint of a run"):
+        called(monkeypatch, run)
+
+
+def test_a_checkpoint_of_another_architecture_is_told_by_its_first_difference(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("latent_dim: 3", "latent_dim: 4"))
+    with pytest.raises(UserError, match=r"of another model than config\.yaml beside it\. size mismatch for encoder"):
+        called(monkeypatch, run)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--samples", "0"], "--samples 0: log p(x) needs at least 1"),
+        (["--samples", "-3"], "--samples -3: log p(x) needs at least 1"),
+    ],
+)
+def test_no_samples_are_refused_at_once(
+    arguments: list[str], told: str, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError) as refused:
+        called(monkeypatch, run, *arguments)
+    assert told in str(refused.value)
+
+
+def test_a_folder_that_is_no_run_or_has_no_checkpoint_is_refused(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match=r"not a run directory \(it has no config\.yaml\)"):
+        called(monkeypatch, tmp_path / "nowhere")
+    shutil.rmtree(run / "checkpoints")
+    with pytest.raises(UserError, match="no checkpoint in checkpoints/"):
+        called(monkeypatch, run)

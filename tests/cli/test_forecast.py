@@ -1,0 +1,99 @@
+"""The door of vae-forecast: what it prints without training, and what it refuses."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+
+from vae_lightning.cli.forecast import composed, forecast
+from vae_lightning.errors import UserError
+
+LINEAR = ["data=linear_gaussian", "data.source.spectrum=[4,2,1,0.3]", "likelihood.variance=0.5", "latent_dim=3"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    GlobalHydra.instance().clear()
+
+
+def called(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr("sys.argv", ["vae-forecast", *arguments])
+    forecast()
+
+
+def test_it_says_who_lives_at_which_weight(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    called(monkeypatch, *LINEAR, "kl_weight=3")
+    printed = capsys.readouterr().out
+    rows = [line.split() for line in printed.splitlines()]
+    assert ["1", "8", "lives", "0.490"] in rows  # ln(4 / 1.5) / 2
+    assert ["2", "4", "lives", "0.144"] in rows
+    assert ["3", "2", "dies", "0.000"] in rows
+    for part in ("2 of 3", "1.5 (σ² 0.5)", "0.63 nats", "½ sum (x - xh)² + w KL"):
+        assert part in printed
+    assert not list(Path().iterdir())  # nothing is written
+
+
+@pytest.mark.parametrize("sweep", [["-m", "kl_weight=1,3,10"], ["kl_weight=1,3,10"], ["kl_weight=interval(1,10)"]])
+def test_several_weights_are_a_curve(
+    sweep: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called(monkeypatch, *LINEAR, *sweep)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert next(row for row in rows if row[:1] == ["1"])[:2] == ["1", "3"]
+    assert ["10", "0", "0.00"] in rows
+    assert Path("forecast.png").stat().st_size > 1000
+
+
+def test_each_other_choice_gets_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["data=digits", "likelihood=gaussian,bernoulli", "kl_weight=1,30", "--figure", "both.png"]
+    called(monkeypatch, *arguments)
+    printed = capsys.readouterr().out
+    assert "digits gaussian, latent 20" in printed
+    assert "digits bernoulli, latent 20" in printed
+    assert Path("both.png").exists()
+
+
+def test_a_learned_variance_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    called(monkeypatch, "data=digits", "likelihood=gaussian_learned", "latent_dim=2", "kl_weight=1")
+    assert "kl_weight·σ²" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["likelihood=discretized_logistic"], "likelihood=discretized_logistic: no forecast"),
+        (["likelihood=gaussian_per_pixel"], "likelihood=gaussian_per_pixel: no forecast"),
+        (["kl_weight=interval(0,3)"], "an interval needs 0 < start < end"),
+        (["kl_weight=-1"], "kl_weight=-1: input should be greater than or equal to 0"),
+        (["data.binarize=sometimes"], "data.binarize=sometimes: input should be 'none'"),
+        (["latent_dim=0"], "latent_dim=0: input should be greater than or equal to 1"),
+        (["data._target_=my.Data"], "data._target_=my.Data: a forecast reads the data of"),
+    ],
+)
+def test_what_cannot_be_forecast_is_refused(arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError) as refused:
+        called(monkeypatch, "data=digits", *arguments)
+    assert told in str(refused.value)
+
+
+def test_an_unknown_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(HydraException, match="kl_wieght"):
+        called(monkeypatch, "kl_wieght=1")
+
+
+def test_values_multiply() -> None:
+    configs = composed(["seed=0,1", "kl_weight=1,2,3", "latent_dim=4"])
+    assert [(config["seed"], config["kl_weight"]) for config in configs] == [(s, w) for s in (0, 1) for w in (1, 2, 3)]
+    assert {config["latent_dim"] for config in configs} == {4}
+
+
+def test_it_needs_no_lightning() -> None:
+    """Lightning alone takes as long to import as the whole answer may."""
+    code = "import sys, vae_lightning.forecasting; print(sorted({'lightning', 'torchmetrics'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
