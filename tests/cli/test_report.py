@@ -6,7 +6,7 @@ import yaml
 
 from vae_lightning.cli.report import report
 from vae_lightning.errors import UserError
-from vae_lightning.report.tables import what_differs
+from vae_lightning.report.tables import verdict_word, what_differs
 
 
 def run(folder: Path, name: str, **found: object) -> Path:

@@ -185,6 +185,11 @@ def test_two_processes_give_the_curve_of_one(choices: list[str], tmp_path: Path)
         assert first.keys() == second.keys()
         for key in first:
             assert second[key] == pytest.approx(first[key], rel=1e-4, abs=1e-6), key
+    of_one, of_two = (json.loads((folder / "results.json").read_text()) for folder in (one, two))
+    assert of_one.keys() == of_two.keys()
+    for key in (key for key, value in of_one.items() if key.startswith(("test/", "verdict/", "forecast/"))):
+        if isinstance(of_one[key], float | int | list):  # every diagnostic, whatever the number of ranks
+            assert of_two[key] == pytest.approx(of_one[key], rel=1e-3, abs=1e-5), key
     [first], [second] = (list((folder / "checkpoints").glob("*.ckpt")) for folder in (one, two))
     expected, found = (torch.load(path, weights_only=True)["state_dict"] for path in (first, second))
     for name in expected:

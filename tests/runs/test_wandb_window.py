@@ -59,7 +59,7 @@ def test_a_server_that_fails_at_the_start_is_replaced_by_offline(
         return None
 
     monkeypatch.setattr(wandb, "init", init)
-    monkeypatch.setattr(wandb_window, "WandbLogger", Window)
+    monkeypatch.setattr("lightning.pytorch.loggers.WandbLogger", Window)
     monkeypatch.setattr(wandb_window, "server_answers", lambda: True)
     identity = RunIdentity(tmp_path, "0123abcd", "a run")
     config = {"study": {"name": "s"}}

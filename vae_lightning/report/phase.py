@@ -20,7 +20,8 @@ def measured_against_forecast(results: Sequence[Results]) -> Figure | None:
     """
     forecasts: dict[tuple[Any, ...], list[Results]] = defaultdict(list)
     for found in results:
-        if weights := found.get("forecast/critical_weights"):
+        weights = found.get("forecast/critical_weights")
+        if weights and "settings" in found:
             forecasts[(tuple(weights), found["latent_dim"])].append(found)
     panels = []
     for (weights, latent_dim), runs in forecasts.items():

@@ -93,7 +93,7 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
     """Return one row per run, by KL weight: what survived at which weight.
 
     The id ends the name of the run's directory; where ``width`` has room, the whole name stands there. Where the runs
-    differ from an ordinary VAE it is said how, in a narrow table in place of the verdict, which the units tell too.
+    differ from an ordinary VAE it is said how, in a narrow table in place of forecast and verdict.
     """
     told = what_differs(results)
     said = any(told)
@@ -101,9 +101,10 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
     judged = wide or not said
     run = "run" if wide else "fingerprint"
     table = Table(title="test images, nats per image", title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("kl_weight", "kl_weight·σ²", "ELBO", "KL", "active", "forecast"):
+    for column in ("kl_weight", "kl_weight·σ²", "ELBO", "KL", "active"):
         table.add_column(column, justify="right", no_wrap=True)
     if judged:
+        table.add_column("forecast", justify="right", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
     if said:
         table.add_column("choices", overflow="fold", min_width=16)
@@ -117,8 +118,7 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
             f"{row['test/elbo']:.2f}",
             f"{row['test/kl']:.2f}",
             f"{row['test/active_units']}/{len(row['test/kl_per_unit'])}",
-            forecast_units(row),
-            *([verdict_word(row)] if judged else []),
+            *([forecast_units(row), verdict_word(row)] if judged else []),
             *([", ".join(differences)] if said else []),
             row[run],
         )
