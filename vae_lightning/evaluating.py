@@ -13,14 +13,15 @@ from vae_lightning.callbacks import RunFigures
 from vae_lightning.combinations import price_of_a_nat
 from vae_lightning.config import checked
 from vae_lightning.errors import UserError
-from vae_lightning.examination import Effort, Examination
+from vae_lightning.examination import Effort, Examination, forecast_of
 from vae_lightning.files import write_json
 from vae_lightning.module import VAE
 from vae_lightning.report.findings import findings_page
 from vae_lightning.report.forecasts import forecast_results
 from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
-from vae_lightning.training import forecast_of, last_moment, quieten_lightning
+from vae_lightning.runs.length import last_moment
+from vae_lightning.runs.trainer import quieten_lightning
 
 RESIDUAL_SAMPLES = 8
 IMAGES_AT_ONCE = 100

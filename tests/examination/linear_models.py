@@ -10,8 +10,8 @@ from vae_lightning.assemble import build_data, build_model
 from vae_lightning.data import ImageDataModule
 from vae_lightning.examination import Effort, Examination, Findings
 from vae_lightning.module import VAE
+from vae_lightning.runs.trainer import quieten_lightning
 from vae_lightning.theory import LinearVAE, linear_vae, pixel_moments
-from vae_lightning.training import quieten_lightning
 
 SPECTRUM = [4.0, 2.0, 1.0, 0.3, 0.1]
 VARIANCE = 0.5

@@ -2,5 +2,6 @@
 
 from vae_lightning.examination.findings import Findings
 from vae_lightning.examination.passing import AFTER_TRAINING, Effort, Examination
+from vae_lightning.examination.probing import forecast_of
 
-__all__ = ["AFTER_TRAINING", "Effort", "Examination", "Findings"]
+__all__ = ["AFTER_TRAINING", "Effort", "Examination", "Findings", "forecast_of"]

@@ -13,6 +13,7 @@ from vae_lightning.diagnostics import Sensitivity, completeness, continuity, dec
 from vae_lightning.diagnostics.probe import N_TRAINING
 from vae_lightning.module import VAE
 from vae_lightning.randomness import Stream, generator_for, seed_for
+from vae_lightning.theory import Forecast, forecast, pixel_moments
 
 N_CODES = 1000
 """Codes from the prior on which the decoder is measured, and images with which its own are compared."""
@@ -83,3 +84,8 @@ def untrained_copy(network: nn.Module, seed: int) -> nn.Module:
             if callable(reset := getattr(layer, "reset_parameters", None)):
                 reset()
     return fresh
+
+
+def forecast_of(model: VAE, data: ImageDataModule) -> Forecast | None:
+    """Return what the spectrum of the training images lets live."""
+    return forecast(pixel_moments(data.splits["train"], data.binarize), model.likelihood, model.latent_dim)

@@ -1,5 +1,7 @@
 """The Lightning Trainer of a run: Lightning does the loop, the device, the strategy and the checkpoint."""
 
+import logging
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -68,3 +70,16 @@ def make_trainer(
         )
     except (MisconfigurationException, ValueError) as error:
         raise UserError(f"trainer.accelerator={accelerator}, trainer.devices={devices}: {error}") from error
+
+
+def quieten_lightning() -> None:
+    """Our summaries say what Lightning's device banner and tips say."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    for expected in (
+        "Checkpoint directory .* exists and is not empty",  # so it does when a run is continued
+        "smaller than the logging interval",  # the module logs the rest of a short epoch at its end
+    ):
+        warnings.filterwarnings("ignore", message=f".*{expected}.*", category=UserWarning)
+    # Lightning 2.6 asks torch something in a way that newer torch calls old.
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
