@@ -63,7 +63,7 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
         every = [weight for _, _, weights in curves for weight in weights]
         panels = [(name, found.critical_weights.tolist(), found.latent_dim, ()) for name, found, _ in curves]
         drawn = forecast_curves(panels, reach=(min(every), max(every)))
-        drawn.savefig(path, dpi=DPI, bbox_inches="tight")
+        drawn.savefig(path, dpi=DPI)
         console.print(f"drawn into {path}", soft_wrap=True)
 
 

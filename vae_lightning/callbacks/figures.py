@@ -59,7 +59,7 @@ class RunFigures(Callback):
         figures = [*self._draw(pl_module.model, pl_module.data), *self._draw_findings(pl_module, pl_module.findings)]
         for name, figure in figures:
             path = self.run_directory / FIGURES / f"{name}.png"
-            figure.savefig(path, dpi=DPI, bbox_inches="tight")
+            figure.savefig(path, dpi=DPI)
             for logger in trainer.loggers:
                 if isinstance(logger, WandbLogger):
                     logger.log_image(f"figures/{name}", [str(path)])

@@ -69,7 +69,7 @@ def write_page(runs: Sequence[Run], folder: Path) -> Path:
         shutil.copyfile(figure, folder / figure.name)
     names = [figure.name for figure in figures]
     if measured := measured_against_forecast([found for _, found in runs]):
-        measured.savefig(folder / MEASURED, dpi=DPI, bbox_inches="tight")
+        measured.savefig(folder / MEASURED, dpi=DPI)
         names = [MEASURED, *names]
     page = folder / "README.md"
     finding = (folder / FINDING).read_text(encoding="utf-8").strip() if (folder / FINDING).exists() else ""
