@@ -32,8 +32,8 @@ from vae_lightning.optimizers import optimizer_of
 from vae_lightning.runs.curves import JsonLinesLogger
 from vae_lightning.runs.directory import open_directory
 from vae_lightning.runs.identity import identify
+from vae_lightning.runs.trainer import quieten_lightning
 from vae_lightning.runs.wandb_window import WandbSettings, wandb_logger
-from vae_lightning.training import quieten_lightning
 
 PAIRS = {"mlp": 9, "conv": 24}  # measured, after one to warm up
 BATCHES = {"mlp": 600, "conv": 25}  # in each stretch
@@ -77,6 +77,51 @@ class Pairs(Callback):
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         n_batches = int(trainer.num_training_batches)
         self.bare.append(bare_epoch(self.rival, self.optimizer, trainer.datamodule, n_batches))
+
+
+class Shares(Callback):
+    """Times a training epoch, the pass over held-out images after it, and the unit monitor, which stands before it."""
+
+    def __init__(self) -> None:
+        self.training: list[float] = []
+        self.validation: list[float] = []
+        self.monitor: list[float] = []
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        self.started = time.perf_counter()
+
+    def on_validation_start(self, trainer: Any, pl_module: Any) -> None:
+        self.training.append(time.perf_counter() - self.started)
+        self.started = time.perf_counter()
+
+    def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        self.validation.append(time.perf_counter() - self.started)
+
+
+class TimedMonitor(UnitMonitor):
+    """The unit monitor with a clock."""
+
+    def __init__(self, shares: Shares) -> None:
+        self.shares = shares
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        started = time.perf_counter()
+        super().on_validation_end(trainer, pl_module)
+        self.shares.monitor.append(time.perf_counter() - started)
+
+
+def epoch_shares(folder: Path, n_epochs: int = 4) -> Shares:
+    overrides = ["model=mlp", "latent_dim=50", f"trainer.max_epochs={n_epochs}", f"runs_dir={folder / 'shares'}"]
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config: Any = OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)
+    identity = identify(config)
+    open_directory(identity.directory, config)
+    data = build_data(config)
+    shares = Shares()
+    trainer = build_trainer(config, identity.directory, [TimedMonitor(shares), shares])
+    trainer.loggers = [JsonLinesLogger(identity.directory)]
+    trainer.fit(build_model(config, data.image_shape), datamodule=data)
+    return shares
 
 
 def epoch_pairs(folder: Path, model: str, latent_dim: int) -> Pairs:
@@ -146,6 +191,13 @@ def main() -> None:
             what = f"training epoch, {model}, latent {latent_dim}"
             table.add_row(what, *epochs, f"{middle:.3f} ({low:.2f} to {high:.2f})", f"at most {goal}")
 
+        shares = epoch_shares(folder)
+        epoch = statistics.median(shares.training[1:])
+        for what, spent in (("pass over 10,000 test images", shares.validation), ("unit monitor", shares.monitor)):
+            share = statistics.median(spent[1:]) / epoch
+            goal = "at most 5 %" if spent is shares.monitor else ""
+            table.add_row(f"{what} after an epoch, mlp", "", f"{share:.2%} of it", "", goal)
+
         for option in (["--help"], ["--cfg", "job"]):
             seconds = median_seconds([command, *option])
             table.add_row(f"vae-train {' '.join(option)}", "", f"{seconds:.2f} s", "", "under 1.5 s")
@@ -156,12 +208,29 @@ def main() -> None:
         build_data(config)
         table.add_row("MNIST from disk", "", f"{time.perf_counter() - started:.2f} s", "", "under 0.5 s")
 
+        forecast = [str(Path(sys.executable).with_name("vae-forecast")), "kl_weight=5"]
+        table.add_row("vae-forecast kl_weight=5", "", f"{median_seconds(forecast, 3):.2f} s", "", "under 5 s")
+
         imports = peak_megabytes([sys.executable, "-c", IMPORTS])
         for model in ("mlp", "conv"):
             run = [command, "experiment=quick", f"model={model}", "trainer.max_epochs=1", f"runs_dir={folder}"]
             extra = peak_megabytes([*run, "wandb.mode=offline"]) - imports
             row = f"memory of a run above its imports ({imports:.0f} MB), {model}"
             table.add_row(row, "", f"{extra:.0f} MB", "", "at most 350 MB")
+
+        hidden = "hidden_sizes=[200,200]"
+        model = [f"model.encoder.{hidden}", f"model.decoder.{hidden}", "latent_dim=50", f"runs_dir={folder / 'deep'}"]
+        subprocess.run(
+            [command, *model, "trainer.max_epochs=1", "wandb.mode=disabled"], check=True, capture_output=True
+        )
+        [run_directory] = (path.parent for path in (folder / "deep").rglob("results.json"))
+        for samples in ("50", "500"):
+            started = time.perf_counter()
+            evaluate = [str(Path(sys.executable).with_name("vae-evaluate")), str(run_directory), "--samples", samples]
+            extra = peak_megabytes(evaluate) - imports
+            seconds = time.perf_counter() - started
+            what = f"vae-evaluate, K = {samples}, 784-200-200-50: seconds; memory above imports"
+            table.add_row(what, "", f"{seconds:.0f} s; {extra:.0f} MB", "", "under 1500 MB")
     Console().print(table)
 
 
