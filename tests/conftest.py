@@ -11,12 +11,20 @@ from jaxtyping import install_import_hook
 install_import_hook("vae_lightning", "beartype.beartype")
 
 from hydra import compose, initialize_config_dir  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 from omegaconf import OmegaConf  # noqa: E402
 
 from vae_lightning.cli.door import config_folder  # noqa: E402
 
 Config = dict[str, Any]
 REPOSITORY = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _figures_are_drawn_but_not_rendered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rendering takes most of the time of a tiny run; tests that look at the files ask for it by ``renders``."""
+    if "renders" not in request.keywords:
+        monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).write_bytes(b"not rendered"))
 
 
 @pytest.fixture(scope="session")

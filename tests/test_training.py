@@ -33,6 +33,7 @@ def last_weights(config: Config) -> dict[str, torch.Tensor]:
     return state
 
 
+@pytest.mark.renders
 def test_a_run_leaves_what_was_promised(tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
     config = tiny("latent_dim=2", "data.validation_size=500")
     results = train(config)

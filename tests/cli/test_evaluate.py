@@ -47,6 +47,7 @@ def called(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
     evaluate()
 
 
+@pytest.mark.renders
 def test_every_diagnostic_is_added_to_the_results_drawn_and_printed(
     run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -38,6 +38,7 @@ def test_it_says_who_lives_at_which_weight(monkeypatch: pytest.MonkeyPatch, caps
     assert not list(Path().iterdir())  # nothing is written
 
 
+@pytest.mark.renders
 @pytest.mark.parametrize("sweep", [["-m", "kl_weight=1,3,10"], ["kl_weight=1,3,10"], ["kl_weight=interval(1,10)"]])
 def test_several_weights_are_a_curve(
     sweep: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
