@@ -81,7 +81,8 @@ def has_weighted_kl(objective: Objective, posterior: PosteriorFamily) -> bool:
 
 def price_of_a_nat(objective: Objective, posterior: PosteriorFamily, kl_weight: float) -> float | None:
     """Return what the loss charges for a nat of KL; None where the KL weight is no price, or there is none to pay."""
-    if isinstance(objective, Capacity) or not has_weighted_kl(objective, posterior) or kl_weight == 0:
+    free = isinstance(objective, FreeBits) and objective.free_nats > 0  # below that a nat costs nothing
+    if free or isinstance(objective, Capacity) or not has_weighted_kl(objective, posterior) or kl_weight == 0:
         return None
     return kl_weight * (1 - objective.alpha) if isinstance(objective, Mmd) else kl_weight
 

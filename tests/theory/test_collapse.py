@@ -1,5 +1,7 @@
 """The forecast: eigenvalues against known spectra, and the stability argument against the loss itself."""
 
+import math
+
 import pytest
 import torch
 
@@ -77,6 +79,19 @@ def test_a_learned_variance_has_its_own_thresholds() -> None:
         variance = learned_variance(torch.tensor(SPECTRUM).double(), 3, kl_weight)
         assert found.variance_at(kl_weight) == pytest.approx(variance, rel=1e-5)
         assert found.active_units(kl_weight) == linear_vae(torch.tensor(SPECTRUM), 3, kl_weight, variance).active_units
+
+
+def test_directions_that_are_mere_rounding_do_not_live() -> None:
+    spectrum = [4.0, 2.0, 1.0, *[0.0] * 17]
+    moments = pixel_moments(linear_gaussian(spectrum=spectrum, n_training=500, n_test=10, data_seed=0).training, "none")
+    likelihood = GaussianLearnedLikelihood(initial_variance=1.0, min_log_sigma=-6.0, mean="identity")
+    found = forecast(moments, likelihood, 10)
+    assert found.active_units(1.0) == 3
+    assert found.variance_at(1.0) == pytest.approx(math.exp(-12))  # sigma would fall without end but for its bound
+    bounded = GaussianLearnedLikelihood(initial_variance=2.0, min_log_sigma=0.0, mean="identity")
+    torch.testing.assert_close(
+        forecast(moments, bounded, 3).critical_weights[:3], torch.tensor([4.0, 2.0, 1.0]).double(), rtol=1e-5, atol=0
+    )  # sigma^2 stays at 1
 
 
 def test_bernoulli_pixels_are_compared_by_their_correlations() -> None:

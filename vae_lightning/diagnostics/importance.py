@@ -17,7 +17,7 @@ def log_px(
     posterior: Posterior,
     decoder: Decoder,
     likelihood: Likelihood,
-    noise_blocks: Iterable[Float[Tensor, "samples batch latent"]],
+    noise_blocks: Iterable[Float[Tensor, "_ batch latent"]],
     reported: Sequence[int],
 ) -> Float[Tensor, "reported batch"]:
     """Return log (1/K) sum_k p(x, z_k) / q(z_k|x) of each image in nats, for each K in ``reported`` (ascending).

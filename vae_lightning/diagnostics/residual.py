@@ -6,7 +6,6 @@ small u z to eta raises the weighted ELBO if and only if the largest eigenvalue 
 KL weight.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -14,30 +13,34 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torchmetrics import Metric
 
-from vae_lightning.theory.collapse import one_thread
+from vae_lightning.distributions.precision import without_autocast
+from vae_lightning.theory.collapse import floored, one_thread
 
 N_FOLDS = 8
-"""Images are dealt to these by their row, so that neither batches nor ranks matter; even folds and odd ones are
-halves."""
+"""Images are dealt to these by their row, so that neither batches nor ranks matter."""
+N_JUDGES = 2
+"""Folds that judge a direction at a time; the others choose it."""
 N_DIRECTIONS = 10
-"""Directions of one half that are tried on the other."""
-FEWEST_IMAGES = 10
-"""A pixel's F is taken to be at least what this many images of the split, at the liveliest pixel's variance, would
-show."""
+"""Leading directions among which the choosing folds choose."""
+MOST_PIXELS = 4096
+"""The sums take 64 bytes for each pair of pixels, and their eigenvectors the cube of the pixels in time."""
 
 
 class ResidualSpectrum(NamedTuple):
-    """Eigenvalues in units of the KL weight: a direction above the weight would pay for a unit."""
+    """Eigenvalues in units of the KL weight: a direction above the weight would pay for a unit.
+
+    The true largest one lies between the two that are told: ``largest`` is too small where few images leave the
+    direction uncertain, ``eigenvalues[0]`` is too large, having been chosen on the images it is told of.
+    """
 
     eigenvalues: Float[Tensor, " pixels"]
-    """Of the images at hand, descending. The largest is too large on average: it was chosen on the images it is told
-    of."""
+    """Of the images at hand, descending."""
     largest: float
-    """The honest largest one: directions chosen on one half of the images, judged on the other, and the reverse."""
+    """What directions chosen on some folds are worth on the others."""
     error: float
-    """Standard error of ``largest``."""
+    """Standard error of ``largest``; infinite where there are too few images to tell."""
     pixel_variance: Float[Tensor, " pixels"]
-    """F."""
+    """F, not below what the images can tell."""
 
 
 class ResidualMoments(Metric):
@@ -74,12 +77,13 @@ class ResidualMoments(Metric):
         residuals = (pixels - mean).flatten(1)
         scatter = (means - mean).flatten(2) / (n_samples * (n_samples - 1)) ** 0.5
         folds = rows % N_FOLDS
-        for fold in range(N_FOLDS):
-            mine = folds == fold
-            residual, within = residuals[mine], scatter[:, mine].flatten(0, 1)
-            self.products[fold] += (residual.T @ residual - within.T @ within).double()
-            self.sums[fold] += residual.sum(0).double()
-            self.n[fold] += int(mine.sum())
+        with without_autocast(pixels):
+            for fold in range(N_FOLDS):
+                mine = folds == fold
+                residual, within = residuals[mine], scatter[:, mine].flatten(0, 1)
+                self.products[fold] += (residual.T @ residual - within.T @ within).double()
+                self.sums[fold] += residual.sum(0).double()
+                self.n[fold] += int(mine.sum())
         self.variances += variances.mean(0).flatten(1).sum(0).double()
 
     def compute(self) -> ResidualSpectrum:
@@ -93,35 +97,35 @@ def residual_spectrum(
     variance: Float[Tensor, " pixels"],
 ) -> ResidualSpectrum:
     """Return the spectrum of F^{-1/2} Cov(r) F^{-1/2} and a cross-validated largest eigenvalue."""
-    n_images = n.sum()
-    # A pixel that hardly an image shows has a variance near 0, and one image that shows it would seem to pay for a
-    # unit.
-    scale = variance.clamp_min(FEWEST_IMAGES / n_images * variance.max()).clamp_min(1e-30).rsqrt()
+    n_images = int(n.sum())
+    variance = floored(variance, n_images)
+    scale = variance.clamp_min(torch.finfo(variance.dtype).tiny).rsqrt()
     mean = sums.sum(0) / n_images
 
-    def scaled(second_moment: Tensor) -> Tensor:
-        return scale.unsqueeze(1) * (second_moment - torch.outer(mean, mean)) * scale
+    def second_moment(folds: Tensor) -> Tensor:
+        """Return the scaled second moment about the mean of all images."""
+        count = n[folds].sum()
+        cross = torch.outer(sums[folds].sum(0) / count, mean)
+        moment = products[folds].sum(0) / count - cross - cross.T + torch.outer(mean, mean)
+        return scale.unsqueeze(1) * moment * scale
 
+    every = torch.arange(len(n), device=n.device)
     with one_thread():
-        eigenvalues = torch.linalg.eigvalsh(scaled(products.sum(0) / n_images)).flip(0)
-        halves = [_judged(products, n, scaled, chosen_on=half) for half in (0, 1)]
-    largest = sum(value for value, _ in halves) / 2
-    error = sum(error**2 for _, error in halves) ** 0.5 / 2
-    return ResidualSpectrum(eigenvalues, largest, error, variance)
+        eigenvalues: Tensor = torch.linalg.eigvalsh(second_moment(every)).flip(0)
+        if int(n.min()) < 2:  # too few images to choose on some and judge on others
+            return ResidualSpectrum(eigenvalues, float(eigenvalues[0]), float("inf"), variance)
+        worth = []
+        for judges in every.split(N_JUDGES):
+            choosers = every[~torch.isin(every, judges)]
+            directions = torch.linalg.eigh(second_moment(choosers)).eigenvectors[:, -N_DIRECTIONS:]
 
+            def by_fold(folds: Tensor, directions: Tensor) -> Float[Tensor, "folds directions"]:
+                moments = [second_moment(fold) for fold in folds.split(1)]
+                return torch.stack([(directions * (moment @ directions)).sum(0) for moment in moments])
 
-def _judged(products: Tensor, n: Tensor, scaled: Callable[[Tensor], Tensor], chosen_on: int) -> tuple[float, float]:
-    """Choose directions on the even folds or the odd, and return the best one's eigenvalue on the others, with its
-    error."""
-    chosen, judges = slice(chosen_on, None, 2), slice(1 - chosen_on, None, 2)
-    _, vectors = torch.linalg.eigh(scaled(products[chosen].sum(0) / n[chosen].sum()))
-    directions = vectors[:, -N_DIRECTIONS:]
-    by_fold = torch.stack(
-        [
-            (directions * (scaled(product / count.clamp_min(1)) @ directions)).sum(0)
-            for product, count in zip(products[judges], n[judges], strict=True)
-        ]
-    )
-    means, errors = by_fold.mean(0), by_fold.std(0) / len(by_fold) ** 0.5
-    best = (means - 2 * errors).argmax()  # surely large, in every fold: not by one image that is unlike all others
-    return float(means[best]), float(errors[best])
+            shown = by_fold(choosers, directions)
+            # Surely large, in every fold: not by one image that is unlike all others.
+            best = (shown.mean(0) - 2 * shown.std(0) / len(shown) ** 0.5).argmax()
+            worth.append(by_fold(judges, directions[:, best : best + 1]).flatten())
+    judged = torch.cat(worth)
+    return ResidualSpectrum(eigenvalues, float(judged.mean()), float(judged.std() / len(judged) ** 0.5), variance)

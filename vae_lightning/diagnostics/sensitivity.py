@@ -47,6 +47,6 @@ def decoder_sensitivity(
         other[:, unit] = redrawn[:, unit]
         changes.append((decode(other).flatten(1).double() - images).square().mean(0))
     change = torch.stack(changes)
-    paid = (change / pixel_variance.clamp_min(1e-30)).sum(1) / 2 if pixel_variance is not None else 0 * change.sum(1)
+    paid = (change / pixel_variance).sum(1) / 2 if pixel_variance is not None else 0 * change.sum(1)
     output_variance = float((images - images.mean(0)).square().mean(0).sum())
-    return Sensitivity(change.sum(1), paid, output_variance / data_variance)
+    return Sensitivity(change.sum(1), paid, output_variance / data_variance if data_variance else 0.0)

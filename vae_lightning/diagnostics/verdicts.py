@@ -2,6 +2,8 @@
 
 from typing import Literal, NamedTuple
 
+from vae_lightning.diagnostics.residual import ResidualSpectrum
+
 N_ERRORS = 2.0
 """A margin counts when it is this many standard errors away from 1."""
 
@@ -19,28 +21,31 @@ class Verdict(NamedTuple):
     sentence: str
 
 
-def verdict(living: int, latent_dim: int, largest: float, error: float, kl_weight: float) -> Verdict:
+def verdict(living: int, latent_dim: int, residual: ResidualSpectrum, kl_weight: float) -> Verdict:
     """Judge a model by its dead units and by the residual's largest eigenvalue over the KL weight in force.
 
     Args:
         living: units that the encoder writes and the decoder reads.
         latent_dim: units there are.
-        largest: the residual's largest eigenvalue.
-        error: its standard error.
+        residual: what the model leaves, whose largest eigenvalue lies between the two that it tells.
         kl_weight: in force at the end; above 0.
     """
-    margin, spread = largest / kl_weight, error / kl_weight
+    margin, spread = residual.largest / kl_weight, residual.error / kl_weight
+    at_most = max(float(residual.eigenvalues[0]) / kl_weight, margin)
     dead = latent_dim - living
     units = f"{dead} of {latent_dim} units {'is' if dead == 1 else 'are'} dead"
     if not dead:
         units = f"all {latent_dim} units live" if latent_dim > 1 else "the one unit lives"
     pays = f"one more unit would earn {margin:.2f} ± {spread:.2f} of what the KL weight charges for it"
-    if abs(margin - 1) <= N_ERRORS * spread:
-        return Verdict("undecided", margin, spread, f"undecided: {units}, and {pays}: too close to 1 to tell")
-    if margin < 1 and not dead:
+    surely_pays = margin - N_ERRORS * spread > 1
+    surely_does_not = margin + N_ERRORS * spread < 1 and at_most <= 1
+    if not surely_pays and not surely_does_not:
+        between = f"(at most {at_most:.2f}): these images cannot tell whether that is above 1"
+        return Verdict("undecided", margin, spread, f"undecided: {units}, and {pays} {between}")
+    if surely_does_not and not dead:
         return Verdict("healthy", margin, spread, f"healthy: {units}, and there is no need of more: {pays}")
-    if margin < 1:
-        first = f"; below a kl_weight of {largest:.3g} a first one could live" if living == 0 else ""
+    if surely_does_not:
+        first = f"; below a kl_weight of {residual.largest:.3g} a first one could live" if living == 0 else ""
         return Verdict("pruned", margin, spread, f"pruned: {units}, and rightly: {pays}{first}")
     if dead:
         return Verdict(

@@ -133,6 +133,10 @@ class GaussianLearnedLikelihood(OneVarianceGaussian, nn.Module):
     def variance(self) -> float:
         return float(self.sigma_squared.detach())
 
+    @property
+    def least_variance(self) -> float:
+        return math.exp(2 * self.min_log_sigma)
+
 
 class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
     """N(mean, sigma^2) per pixel, sigma^2 the batch's mean squared error (Rybkin et al. 2021, eq. 6).
@@ -152,7 +156,7 @@ class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
     def __init__(self, *, min_log_sigma: LogSigma, mean: Mean) -> None:
         super().__init__()
         self.squash = mean
-        self.least = math.exp(2 * min_log_sigma)
+        self.least_variance = math.exp(2 * min_log_sigma)
         self.register_buffer("running_variance", torch.tensor(1.0))
         self.register_buffer("n_seen", torch.tensor(0))
 
@@ -168,7 +172,7 @@ class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
     def sigma_squared_of(self, error: Float[Tensor, "*samples batch"], n_pixels: int) -> Float[Tensor, ""]:
         if not self.training:
             return self.running_variance
-        variance = mean_over_ranks(error.mean() / n_pixels).clamp_min(self.least)
+        variance = mean_over_ranks(error.mean() / n_pixels).clamp_min(self.least_variance)
         self.n_seen.add_(1)
         move_towards(self.running_variance, variance, self.n_seen)
         return variance

@@ -1,5 +1,6 @@
 """What an examination found, and how it is written down in ``results.json``."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -65,7 +66,7 @@ class Findings(NamedTuple):
             "test/completeness": self.completeness,
             "verdict": self.verdict.word if self.verdict else None,
             "verdict/margin": self.verdict.margin if self.verdict else None,
-            "verdict/margin_error": self.verdict.error if self.verdict else None,
+            "verdict/margin_error": self.verdict.error if self.verdict and math.isfinite(self.verdict.error) else None,
             "verdict/sentence": self.verdict.sentence if self.verdict else None,
             "test/log_px": None,
             "test/log_px_samples": 0,
@@ -76,7 +77,8 @@ class Findings(NamedTuple):
             found["test/log_px_samples"] = most
             found["test/log_px_by_samples"] = {str(k): value for k, (value, _) in self.log_px.items()}
         if self.information:
-            lower, upper = self.information.lower, min(self.information.upper, found["test/kl"])
+            upper = max(0.0, min(self.information.upper, found["test/kl"]))
+            lower = min(max(0.0, self.information.lower), upper)
             found["test/mutual_information"] = [lower, upper]
             found["test/mutual_information_ceiling"] = self.information.ceiling
             found["test/marginal_kl"] = [found["test/kl"] - upper, found["test/kl"] - lower]
@@ -84,7 +86,7 @@ class Findings(NamedTuple):
             found["test/living_units"] = sum(self.living)
         if self.residual:
             found["test/residual_largest"] = self.residual.largest
-            found["test/residual_error"] = self.residual.error
+            found["test/residual_error"] = self.residual.error if math.isfinite(self.residual.error) else None
             found["test/residual_spectrum"] = self.residual.eigenvalues[:N_EIGENVALUES].tolist()
         if self.probe:
             found["test/probe_accuracy"], found["test/probe_accuracy_random_encoder"] = self.probe

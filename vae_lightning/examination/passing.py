@@ -17,6 +17,7 @@ from torch import Tensor
 from vae_lightning.data import Batch, ImageDataModule
 from vae_lightning.diagnostics import (
     ResidualMoments,
+    ResidualSpectrum,
     Rows,
     Sensitivity,
     log_px,
@@ -24,6 +25,7 @@ from vae_lightning.diagnostics import (
     verdict,
 )
 from vae_lightning.diagnostics.active_units import THRESHOLD
+from vae_lightning.diagnostics.residual import MOST_PIXELS
 from vae_lightning.distributions import ExponentialFamily, PointPosterior
 from vae_lightning.examination.findings import Findings
 from vae_lightning.examination.probing import (
@@ -58,7 +60,7 @@ AFTER_TRAINING = Effort(importance_samples=10, residual_samples=2, thorough=Fals
 
 def mean_and_error(values: Float[Tensor, " n"]) -> tuple[float, float]:
     """Return the mean and its standard error."""
-    return float(values.mean()), float(values.std() / len(values) ** 0.5)
+    return float(values.mean()), float(values.std(correction=0) / len(values) ** 0.5)
 
 
 class Examination(LightningModule):
@@ -78,8 +80,9 @@ class Examination(LightningModule):
         self.kl_weight = kl_weight
         self.effort = effort
         self.rows = Rows()
-        judged = isinstance(model.likelihood, ExponentialFamily)
-        self.residual = ResidualMoments(math.prod(data.image_shape)) if judged else None
+        n_pixels = math.prod(data.image_shape)
+        judged = isinstance(model.likelihood, ExponentialFamily) and n_pixels <= MOST_PIXELS
+        self.residual = ResidualMoments(n_pixels) if judged else None
         self.has_density = not isinstance(model.posterior, PointPosterior)
         most = effort.importance_samples
         self.reported = [*(k for k in ALSO_REPORTED if k < most), most]
@@ -138,7 +141,7 @@ class Examination(LightningModule):
     def on_test_epoch_end(self) -> None:
         model, latent_dim = self.model, self.model.latent_dim
         rows = self.rows.compute()
-        residual = self.residual.compute() if self.residual is not None else None
+        residual = self._residual_spectrum()
         widths = [1, 1, latent_dim, model.posterior.n_parameters]
         distortion, labels, kl_per_unit, parameters, log_px_rows = rows.split([*widths, rows.shape[1] - sum(widths)], 1)
         posterior = model.posterior(parameters.float())
@@ -161,13 +164,22 @@ class Examination(LightningModule):
             completeness=share_near_the_data(model, self.data),
             probe=probes(model, self.data, means, labels.flatten().long()) if thorough else None,
             living=living,
-            verdict=verdict(sum(living), latent_dim, residual.largest, residual.error, self.kl_weight)
+            verdict=verdict(sum(living), latent_dim, residual, self.kl_weight)
             if living is not None and residual and self.kl_weight
             else None,
         )
         self.rows.reset()
         if self.residual is not None:
             self.residual.reset()
+
+    def _residual_spectrum(self) -> ResidualSpectrum | None:
+        if self.residual is None:
+            return None
+        found: ResidualSpectrum = self.residual.compute()
+        # Torchmetrics squeezes what one pixel has into a scalar.
+        return found._replace(
+            eigenvalues=found.eigenvalues.reshape(-1), pixel_variance=found.pixel_variance.reshape(-1)
+        )
 
     def _living(self, means: Float[Tensor, "images latent"], sensitivity: Sensitivity) -> tuple[bool, ...]:
         """A unit lives when the encoder writes it and the decoder reads it, each by the same measure.

@@ -9,8 +9,11 @@ from torch import Tensor, nn
 
 from vae_lightning.data import ImageDataModule
 from vae_lightning.data.loader import as_floats
+from vae_lightning.data.preparation import TRAINING_PART, binarized
+from vae_lightning.data.splits import Pixels
 from vae_lightning.diagnostics import Sensitivity, completeness, continuity, decoder_sensitivity, linear_probe
 from vae_lightning.diagnostics.probe import N_TRAINING
+from vae_lightning.distributions import BernoulliLikelihood
 from vae_lightning.module import VAE
 from vae_lightning.randomness import Stream, generator_for, seed_for
 from vae_lightning.theory import Forecast, forecast, pixel_moments
@@ -45,9 +48,19 @@ def evenness_between_images(model: VAE, means: Float[Tensor, "images latent"]) -
 
 def share_near_the_data(model: VAE, data: ImageDataModule) -> float:
     """Measure the completeness of decoded prior samples."""
-    decoded = model.decode(_prior_codes(model, Stream.PRIOR_SAMPLES))
+    values = model.decoder(_prior_codes(model, Stream.PRIOR_SAMPLES))
+    decoded = model.likelihood.mean(values)
+    if data.binarize != "none" and isinstance(model.likelihood, BernoulliLikelihood):  # means are not binary, draws are
+        generator = generator_for(model.seed, Stream.PRIOR_SAMPLES, N_CODES, device=model.device)
+        decoded = model.likelihood.sample(values, generator)
     held_out = as_floats(data.splits["test"].pixels[:N_CODES])
-    return completeness(decoded, held_out, as_floats(data.splits["train"].pixels[:N_REFERENCES]))
+    return completeness(decoded, held_out, as_floats(_training_pixels(data, N_REFERENCES)))
+
+
+def _training_pixels(data: ImageDataModule, n: int) -> Pixels:
+    """Return training images as the held-out ones are: under dynamic binarisation drawn once."""
+    pixels = data.splits["train"].pixels[:n]
+    return binarized(pixels.cpu(), TRAINING_PART).to(pixels.device) if data.binarize == "dynamic" else pixels
 
 
 def probes(
@@ -57,15 +70,15 @@ def probes(
     untrained."""
     training = data.splits["train"]
     labels = training.labels[:N_TRAINING]
-    means = _means_of(model, model.encoder, training.pixels[:N_TRAINING], data.evaluation_batch_size)
+    pixels = _training_pixels(data, N_TRAINING)
+    means = _means_of(model, model.encoder, pixels, data.evaluation_batch_size)
     trained = linear_probe(means, labels, test_means, test_labels)
     if trained is None:
         return None
     untrained = untrained_copy(model.encoder, seed_for(model.seed, Stream.RANDOM_ENCODER))
     test = data.splits["test"]
     features, test_features = (
-        _means_of(model, untrained, pixels, data.evaluation_batch_size)
-        for pixels in (training.pixels[:N_TRAINING], test.pixels)
+        _means_of(model, untrained, images, data.evaluation_batch_size) for images in (pixels, test.pixels)
     )
     baseline = linear_probe(features, labels, test_features, test.labels)
     return trained, baseline if baseline is not None else 0.0

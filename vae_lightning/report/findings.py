@@ -52,10 +52,11 @@ def _information(results: dict[str, Any]) -> str:
 def _residual(results: dict[str, Any]) -> str:
     if "test/residual_largest" not in results:
         return "not known for this likelihood"
-    return (
-        f"would pay below a KL weight of {results['test/residual_largest']:.3g} "
-        f"± {results['test/residual_error']:.2g}, and it is {results['kl_weight_at_the_end']:.4g}"
-    )
+    low, high = results["test/residual_largest"], results["test/residual_spectrum"][0]
+    error = results["test/residual_error"]
+    spread = "" if error is None else f" ± {error:.2g}"
+    at_most = f" (at most {high:.3g})" if high > low else ""
+    return f"would pay below a KL weight of {low:.3g}{spread}{at_most}; it is {results['kl_weight_at_the_end']:.4g}"
 
 
 def _number(value: float | None, meaning: str) -> str:

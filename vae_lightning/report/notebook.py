@@ -139,7 +139,8 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
 def _verdict(found: dict[str, Any]) -> str:
     word = verdict_word(found)
     margin = found.get("verdict/margin")
-    return word if margin is None else f"{word} ({margin:.2f} ± {found['verdict/margin_error']:.2f})"
+    error = found.get("verdict/margin_error")
+    return word if margin is None or error is None else f"{word} ({margin:.2f} ± {error:.2f})"
 
 
 def _kinds_found(found: dict[str, Any]) -> str:

@@ -36,11 +36,17 @@ IMAGES_AT_ONCE = 1_000
 """Summed in single precision, which so few images leave exact to about 1e-6; the sums of sums are in double."""
 
 
+FEWEST_IMAGES = 10
+ROUNDING = 1e-6
+"""Of the largest eigenvalue: what is smaller is rounding in the sums."""
+
+
 class PixelMoments(NamedTuple):
     """Mean and covariance of what the decoder is shown."""
 
     mean: Float[Tensor, " pixels"]
     covariance: Float[Tensor, "pixels pixels"]
+    n_images: int
 
 
 def pixel_moments(images: Images, binarize: Literal["none", "dynamic", "static"]) -> PixelMoments:
@@ -62,7 +68,7 @@ def pixel_moments(images: Images, binarize: Literal["none", "dynamic", "static"]
             covariance += (centred.T @ centred).double() / n_images
     if binarize == "dynamic":
         covariance.diagonal().copy_(mean * (1 - mean))
-    return PixelMoments(mean, covariance)
+    return PixelMoments(mean, covariance, n_images)
 
 
 class Forecast(NamedTuple):
@@ -75,6 +81,8 @@ class Forecast(NamedTuple):
     """Of the data's covariance, where the decoder is a Gaussian of one variance: its linear model is then solved."""
     variance: float | None
     """That Gaussian's sigma^2; None where it is learned, or where there is none."""
+    least_variance: float = 0.0
+    """Below which a learned sigma^2 cannot fall."""
 
     def active_units(self, kl_weight: float) -> int:
         """Return how many units survive: one per direction whose critical weight exceeds ``kl_weight``."""
@@ -84,7 +92,7 @@ class Forecast(NamedTuple):
         """Return sigma^2 at the end of a training at ``kl_weight``, where the decoder has one."""
         if self.eigenvalues is None or self.variance is not None:
             return self.variance
-        return learned_variance(self.eigenvalues, self.latent_dim, kl_weight)
+        return max(self.least_variance, learned_variance(self.eigenvalues, self.latent_dim, kl_weight))
 
     def kl_per_unit(self, kl_weight: float) -> Float[Tensor, " latent"] | None:
         """Return the KL of each unit of the linear model with a Gaussian decoder, in nats; else None.
@@ -106,16 +114,26 @@ def linear_kl(eigenvalues: Float[Tensor, " directions"], latent_dim: int, thresh
 def forecast(moments: PixelMoments, likelihood: Likelihood, latent_dim: int) -> Forecast | None:
     """Return the forecast, or None where the likelihood is no exponential family of its decoder's values."""
     if isinstance(likelihood, GaussianLearnedLikelihood | GaussianOptimalLikelihood):
-        eigenvalues = _descending(moments.covariance)
-        return Forecast(learned_critical_weights(eigenvalues), latent_dim, eigenvalues, None)
+        eigenvalues, least = _descending(moments.covariance), likelihood.least_variance
+        weights = torch.minimum(learned_critical_weights(eigenvalues), eigenvalues / least)
+        return Forecast(weights, latent_dim, eigenvalues, None, least)
     if isinstance(likelihood, GaussianLikelihood):
         eigenvalues = _descending(moments.covariance)
         return Forecast(eigenvalues / likelihood.variance, latent_dim, eigenvalues, likelihood.variance)
     if isinstance(likelihood, ExponentialFamily):
         varies = moments.covariance.diagonal() > 0  # the decoder knows the others without a code
-        variance = likelihood.collapsed_variance(moments.mean[varies])
+        variance = floored(likelihood.collapsed_variance(moments.mean[varies]), moments.n_images)
         return Forecast(spectrum(moments.covariance[varies][:, varies], variance), latent_dim, None, None)
     return None
+
+
+def floored(variance: Float[Tensor, " pixels"], n_images: int) -> Float[Tensor, " pixels"]:
+    """Return F per pixel, taken to be at least what some ten of ``n_images`` would show at the liveliest pixel's.
+
+    A pixel that hardly an image shows has a variance near 0, and one image that shows it would seem to pay for a unit.
+    A Gaussian of one variance is left as it is.
+    """
+    return torch.maximum(variance, variance.max() * min(1.0, FEWEST_IMAGES / n_images))
 
 
 def spectrum(
@@ -129,7 +147,8 @@ def spectrum(
 def _descending(covariance: Float[Tensor, "pixels pixels"]) -> Float[Tensor, " pixels"]:
     with one_thread():
         eigenvalues: Tensor = torch.linalg.eigvalsh(covariance)
-    return eigenvalues.flip(0).clamp_min(0)
+    descending = eigenvalues.flip(0)
+    return torch.where(descending > ROUNDING * descending[:1], descending, 0.0)
 
 
 @contextmanager
