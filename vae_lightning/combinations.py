@@ -79,11 +79,19 @@ def has_weighted_kl(objective: Objective, posterior: PosteriorFamily) -> bool:
     return not isinstance(posterior, PointPosterior) and not (isinstance(objective, Mmd) and objective.alpha == 1)
 
 
-def price_of_a_nat(objective: Objective, posterior: PosteriorFamily, kl_weight: float) -> float | None:
-    """Return what the loss charges for a nat of KL; None where the KL weight is no price, or there is none to pay."""
-    free = isinstance(objective, FreeBits) and objective.free_nats > 0  # below that a nat costs nothing
-    if free or isinstance(objective, Capacity) or not has_weighted_kl(objective, posterior) or kl_weight == 0:
-        return None
+def why_no_price(objective: Objective, posterior: PosteriorFamily, kl_weight: float) -> str | None:
+    """Say why a nat of KL has no price in the loss, so that no unit can be said to pay its way; None where it has."""
+    if not has_weighted_kl(objective, posterior):
+        return "there is no KL in this loss"
+    if isinstance(objective, Capacity):
+        return "objective=capacity holds the KL at a value, whatever a nat earns"
+    if isinstance(objective, FreeBits) and objective.free_nats > 0:
+        return "objective=free_bits gives away the first nats of each unit"
+    return "kl_weight is 0: a nat costs nothing" if kl_weight == 0 else None
+
+
+def price_of_a_nat(objective: Objective, kl_weight: float) -> float:
+    """Return what the loss charges for a nat of KL."""
     return kl_weight * (1 - objective.alpha) if isinstance(objective, Mmd) else kl_weight
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from vae_lightning.assemble import build_data, build_model
 from vae_lightning.callbacks import RunFigures
-from vae_lightning.combinations import price_of_a_nat
+from vae_lightning.combinations import has_weighted_kl
 from vae_lightning.config import checked
 from vae_lightning.errors import UserError
 from vae_lightning.examination import Effort, Examination, forecast_of
@@ -26,11 +26,9 @@ from vae_lightning.runs.trainer import quieten_lightning
 RESIDUAL_SAMPLES = 8
 IMAGES_AT_ONCE = 100
 """So that the progress bar moves; it changes no result."""
-UNFINISHED = "evaluation.json"
-"""Where the findings of a run that is not finished go: results.json would mark it finished."""
 
 
-def evaluate(run_directory: Path, n_importance_samples: int, console: Console) -> dict[str, Any]:
+def evaluate(run_directory: Path, n_importance_samples: int, data_dir: str | None, console: Console) -> dict[str, Any]:
     """Examine a run and return what was found; write it down and draw it.
 
     Raises:
@@ -38,10 +36,12 @@ def evaluate(run_directory: Path, n_importance_samples: int, console: Console) -
     """
     if n_importance_samples < 1:
         raise UserError(f"--samples {n_importance_samples}: log p(x) needs at least 1 importance sample per image")
-    config = _config_of(run_directory)
+    config = _config_of(run_directory, data_dir)
+    earlier = directory.read_results(run_directory)
     checkpoint_path = directory.newest_checkpoint(run_directory)
     if checkpoint_path is None:
-        raise UserError(f"{run_directory}: no checkpoint in {directory.CHECKPOINTS}/; it has not finished an epoch yet")
+        why = "it is finished, so they were removed" if earlier else "it has not finished an epoch yet"
+        raise UserError(f"{run_directory}: no checkpoint in {directory.CHECKPOINTS}/; {why}")
     checkpoint = load_checkpoint(checkpoint_path)
     quieten_lightning()
     data = build_data(config)
@@ -50,9 +50,8 @@ def evaluate(run_directory: Path, n_importance_samples: int, console: Console) -
     _restore(model, checkpoint["state_dict"], checkpoint_path)
     last = last_moment(config, data)
     kl_weight = model.kl_weight_at(last._replace(step=min(checkpoint["global_step"] - 1, last.step)))
-    price = price_of_a_nat(model.objective, model.posterior, kl_weight)
     effort = Effort(n_importance_samples, RESIDUAL_SAMPLES, thorough=True)
-    examination = Examination(model, data, price, effort)
+    examination = Examination(model, data, kl_weight, effort)
     model_forecast = forecast_of(model, data)
     figures = RunFigures(run_directory, model_forecast)
     console.print(f"examining {checkpoint_path} on {len(data.splits['test'].pixels):,} test images", soft_wrap=True)
@@ -68,21 +67,37 @@ def evaluate(run_directory: Path, n_importance_samples: int, console: Console) -
     )
     trainer.test(examination, datamodule=data, verbose=False)
     assert examination.findings is not None  # noqa: S101 (the test pass has just been)
-    found = {**forecast_results(model_forecast, kl_weight), **examination.findings.results(), **figures.kinds}
-    earlier = directory.read_results(run_directory)
-    written = run_directory / (directory.RESULTS if earlier else UNFINISHED)
+    foreseen = model_forecast if has_weighted_kl(model.objective, model.posterior) else None
+    found = {**forecast_results(foreseen, kl_weight), **examination.findings.results(), **figures.kinds}
+    written = run_directory / (directory.RESULTS if earlier else directory.EVALUATION)
     at = {"epochs": checkpoint["epoch"] + 1, "steps": checkpoint["global_step"], "kl_weight_at_the_end": kl_weight}
     results = {**(earlier or at), **found}
     write_json(written, results)
     console.print(findings_page(results))
+    if not earlier:
+        console.print(
+            f"not finished: this is after epoch {checkpoint['epoch'] + 1} of {config['trainer']['max_epochs']}"
+        )
     console.print(f"written into {written}; figures in {run_directory / directory.FIGURES}", soft_wrap=True)
     return results
 
 
-def _config_of(run_directory: Path) -> dict[str, Any]:
+def _config_of(run_directory: Path, data_dir: str | None) -> dict[str, Any]:
+    """Return the run's own config, with its data where they lie now."""
     if not (run_directory / directory.CONFIG).is_file():
-        raise UserError(f"{run_directory}: not a run directory (it has no {directory.CONFIG})")
-    return checked(directory.read_config(run_directory))
+        below = sorted(path.parent.name for path in run_directory.glob(f"*/{directory.CONFIG}"))
+        above = next((parent for parent in run_directory.parents if (parent / directory.CONFIG).is_file()), None)
+        hint = f"; it holds runs: name one, as {below[0]}, or {run_directory}/*" if below else ""
+        hint = f"; did you mean {above}?" if above else hint
+        raise UserError(f"{run_directory}: not a run directory (it has no {directory.CONFIG}){hint}")
+    config = directory.read_config(run_directory)
+    source = config.get("data", {}).get("source", {})
+    if data_dir and "data_dir" in source:
+        source["data_dir"] = data_dir
+    try:
+        return checked(config)
+    except UserError as error:
+        raise UserError(f"{run_directory / directory.CONFIG}: not the config of a run\n{error}") from error
 
 
 def _restore(model: VAE, state: dict[str, Any], path: Path) -> None:

@@ -12,7 +12,7 @@ from vae_lightning.config import checked
 from vae_lightning.distributions import BernoulliLikelihood
 from vae_lightning.errors import UserError
 from vae_lightning.report.forecasts import NONE, forecast_curve_table, forecast_page
-from vae_lightning.runs.identity import FEEDBACK
+from vae_lightning.runs.identity import FEEDBACK, is_plain
 from vae_lightning.theory import (
     Convention,
     Forecast,
@@ -33,7 +33,11 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
         UserError: a config is wrong, or its likelihood has no forecast.
     """
     checked_configs = [checked(_without_batches(config), parts=("data", "likelihood")) for config in configs]
+    path = figure or Path("forecast.png")
+    if not path.parent.is_dir():
+        raise UserError(f"--figure {path}: there is no folder {path.parent}")
     curves: list[tuple[str, Forecast, list[float]]] = []
+    missing: list[str] = []
     for same in _but_for_the_weight(checked_configs):
         first, weights = same[0], sorted({float(config["kl_weight"]) for config in same})
         splits, likelihood = build_splits(first), build_likelihood(first)
@@ -42,7 +46,8 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
         found = forecast(pixel_moments(training, binarize), likelihood, latent_dim)
         name = " ".join((first["data"]["name"], first["likelihood"]["name"], *_binarised(binarize)))
         if found is None:
-            raise UserError(f"likelihood={first['likelihood']['name']}: no forecast; {NONE.removeprefix('none: ')}")
+            missing.append(f"likelihood={first['likelihood']['name']}: no forecast; {NONE.removeprefix('none: ')}")
+            continue
         if len(weights) > 1:
             console.print(f"{name}, latent {latent_dim}")
             console.print(forecast_curve_table(found, weights))
@@ -52,6 +57,11 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
         variance = found.variance  # a learned one is no factor between losses
         bernoulli = isinstance(likelihood, BernoulliLikelihood)
         rows = [("data", name), ("latent_dim", str(latent_dim))]
+        if not is_plain(first):
+            objective, posterior = first["objective"]["name"], first["posterior"]["name"]
+            rows.append(
+                ("note", f"this is of a plain VAE; objective={objective} posterior={posterior} may keep others")
+            )
         if first["beta_schedule"]["name"] in FEEDBACK:
             rows.append(("note", "a controller will move the KL weight; the forecast is of the weight given here"))
         elsewhere = _elsewhere(weights[0], variance, n_pixels, latent_dim, bernoulli)
@@ -59,12 +69,15 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
     if curves:
         from vae_lightning.drawings import forecast_curves
 
-        path = figure or Path("forecast.png")
-        every = [weight for _, _, weights in curves for weight in weights]
+        every = [weight for _, _, weights in curves for weight in weights if weight > 0]
         panels = [(name, found.critical_weights.tolist(), found.latent_dim, ()) for name, found, _ in curves]
         drawn = forecast_curves(panels, reach=(min(every), max(every)))
         drawn.savefig(path, dpi=DPI)
         console.print(f"drawn into {path}", soft_wrap=True)
+    elif figure:
+        console.print(f"--figure {figure}: nothing drawn; a curve needs several KL weights", soft_wrap=True)
+    if missing:
+        raise UserError("\n".join(missing))
 
 
 def _without_batches(config: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rich.console import Console
 from vae_lightning import __version__
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import EpochProgress, RunFigures, UnitMonitor
-from vae_lightning.combinations import check_pixels, price_of_a_nat
+from vae_lightning.combinations import check_pixels, has_weighted_kl
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import UserError
@@ -80,8 +80,7 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
         _fit(trainer, model, data, identity.directory, console)
         epochs, steps = trainer.current_epoch, trainer.global_step
         kl_weight = model.kl_weight_at(last_moment(config, data))
-        price = price_of_a_nat(model.objective, model.posterior, kl_weight)
-        examination = Examination(model, data, price, AFTER_TRAINING)
+        examination = Examination(model, data, kl_weight, AFTER_TRAINING)
         trainer.test(examination, datamodule=data, verbose=False)
         failed = False
     finally:
@@ -97,7 +96,7 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
         "epochs": epochs,
         "steps": steps,
         "seconds": round(timer.time_elapsed("train"), 3),
-        **forecast_results(model_forecast, kl_weight),
+        **forecast_results(model_forecast if has_weighted_kl(model.objective, model.posterior) else None, kl_weight),
         **examination.findings.results(),
         **figures.kinds,
     }

@@ -64,7 +64,16 @@ def test_every_diagnostic_is_added_to_the_results_drawn_and_printed(
     assert {"test/mutual_information", "test/marginal_kl", "test/probe_accuracy"} <= after.keys() - before.keys()
     assert {path.stem for path in (run / "figures").iterdir()} >= FIGURES
     printed = capsys.readouterr().out
-    for part in ("verdict", "log p(x)", "L_50", "ceiling", "linear probe", "completeness", "decoder sensitivity"):
+    for part in (
+        "verdict",
+        "log p(x)",
+        "50: ",
+        "ceiling",
+        "written and read",
+        "linear probe",
+        "completeness",
+        "decoder sensitivity",
+    ):
         assert part in printed
 
 
@@ -145,6 +154,37 @@ def test_a_folder_that_is_no_run_or_has_no_checkpoint_is_refused(
 ) -> None:
     with pytest.raises(UserError, match=r"not a run directory \(it has no config\.yaml\)"):
         called(monkeypatch, tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"it holds runs: name one, as run, or .*/\*"):
+        called(monkeypatch, run.parent)
+    with pytest.raises(UserError, match=r"did you mean .*/run\?"):
+        called(monkeypatch, newest(run))
     shutil.rmtree(run / "checkpoints")
-    with pytest.raises(UserError, match="no checkpoint in checkpoints/"):
+    with pytest.raises(UserError, match="no checkpoint in checkpoints/; it is finished"):
         called(monkeypatch, run)
+    (run / "results.json").unlink()
+    with pytest.raises(UserError, match="it has not finished an epoch yet"):
+        called(monkeypatch, run)
+
+
+def test_one_bad_run_does_not_keep_the_others_from_being_examined(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="nowhere: not a run directory"):
+        called(monkeypatch, tmp_path / "nowhere", run, "--samples", 3)
+    assert json.loads((run / "results.json").read_text())["test/log_px_samples"] == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("results.json", '{"run": "torn', "results.json: cannot be read"),
+        ("config.yaml", "a: [", "config.yaml: cannot be read"),
+        ("config.yaml", ":::", "config.yaml: "),
+        ("config.yaml", "kl_weight: 1", "config.yaml: not the config of a run\ndata: missing"),
+    ],
+)
+def test_a_torn_file_is_named(name: str, content: str, told: str, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (run / name).write_text(content)
+    with pytest.raises(UserError) as refused:
+        called(monkeypatch, run)
+    assert told.split("\n", maxsplit=1)[0] in str(refused.value)

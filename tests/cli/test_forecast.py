@@ -82,6 +82,39 @@ def test_what_cannot_be_forecast_is_refused(arguments: list[str], told: str, mon
     assert told in str(refused.value)
 
 
+def test_a_direction_at_its_very_threshold_dies(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called(monkeypatch, *LINEAR, "kl_weight=4")
+    assert "1 of 3" in capsys.readouterr().out
+
+
+def test_weights_of_zero_are_told_and_not_drawn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called(monkeypatch, *LINEAR, "kl_weight=0,1")
+    assert Path("forecast.png").exists()
+    called(monkeypatch, *LINEAR, "kl_weight=0")
+    assert "nothing is charged" in capsys.readouterr().out
+
+
+def test_what_a_plain_vae_would_do_is_said_to_be_that(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called(monkeypatch, *LINEAR, "objective=capacity")
+    assert "this is of a plain VAE; objective=capacity" in capsys.readouterr().out
+
+
+def test_a_choice_without_a_forecast_does_not_hide_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match="likelihood=discretized_logistic: no forecast"):
+        called(monkeypatch, "data=digits", "likelihood=discretized_logistic,gaussian")
+    assert "digits gaussian" in capsys.readouterr().out
+    with pytest.raises(UserError, match="there is no folder missing"):
+        called(monkeypatch, "data=digits", "--figure", "missing/f.png")
+
+
 def test_an_unknown_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HydraException, match="kl_wieght"):
         called(monkeypatch, "kl_wieght=1")

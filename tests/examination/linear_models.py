@@ -52,7 +52,7 @@ def optimum(
 def examined(
     model: VAE,
     data: ImageDataModule,
-    kl_weight: float | None,
+    kl_weight: float,
     effort: Effort = QUICK,
 ) -> Findings:
     quieten_lightning()

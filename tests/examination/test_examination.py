@@ -219,22 +219,28 @@ def test_more_samples_begin_with_the_same_ones(configure: Configure) -> None:
 @pytest.mark.parametrize(
     ("overrides", "kl_weight", "absent"),
     [
-        (("posterior=point",), None, ["verdict", "test/log_px"]),
+        (("posterior=point",), 1.0, ["verdict", "test/log_px"]),
         (("likelihood=discretized_logistic",), 1.0, ["verdict"]),
         (("posterior=full_covariance",), 1.0, []),
+        ((), 0.0, ["verdict"]),
+        (("objective=capacity",), 1.0, ["verdict"]),
+        (("objective=free_bits",), 1.0, ["verdict"]),
+        (("objective=mmd", "objective.alpha=1.0"), 1.0, ["verdict"]),
+        (("objective=mmd", "objective.alpha=0.5"), 1.0, []),
         (("posterior=student_t", "likelihood=continuous_bernoulli"), 1.0, []),
         (("likelihood=gaussian_per_pixel", "latent_dim=1"), 1.0, ["verdict"]),
         (("likelihood=gaussian_learned", "latent_dim=1"), 0.5, []),
     ],
 )
 def test_every_kind_of_model_can_be_examined(
-    configure: Configure, overrides: tuple[str, ...], kl_weight: float | None, absent: list[str]
+    configure: Configure, overrides: tuple[str, ...], kl_weight: float, absent: list[str]
 ) -> None:
     config = configure("data=digits", "model=mlp", "latent_dim=3", *overrides)
     model, data = build_model(config, (1, 28, 28)), build_data(config)
     found = examined(model, data, kl_weight).results()
     for name in ("verdict", "test/log_px"):
         assert (found[name] is None) == (name in absent), name
+    assert found["verdict/sentence"].startswith("no verdict: " if "verdict" in absent else found["verdict"])
     assert 0.1 <= found["test/probe_accuracy"] <= 1
     assert 0.1 <= found["test/probe_accuracy_random_encoder"] <= 1
 

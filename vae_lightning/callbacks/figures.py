@@ -109,9 +109,11 @@ class RunFigures(Callback):
         history = [line[f"{split}/kl_per_unit"] for line in lines if f"{split}/kl_per_unit" in line]
         # A value that was not finite lies there as null.
         kl_by_epoch = torch.tensor([[0.0 if value is None else value for value in epoch] for epoch in history])
-        weight = examination.kl_weight
+        weight = examination.price if not examination.why_no_verdict else None
         forecast_kl = self.forecast.kl_per_unit(weight) if self.forecast and weight else None
         variances = findings.means.float().var(0, correction=0).cpu()
+        if not examination.has_density:  # of a point there is no KL to draw
+            return
         yield "units", units(kl, variances, kl_by_epoch.reshape(-1, len(kl)), forecast_kl, THRESHOLD)
         if not examination.effort.thorough:
             return

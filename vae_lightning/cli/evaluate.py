@@ -1,9 +1,11 @@
 """``vae-evaluate RUN``: every diagnostic of a run's newest checkpoint on the test images."""
 
 import argparse
+import os
 from pathlib import Path
 
 from vae_lightning.cli.door import open_door
+from vae_lightning.errors import UserError
 
 SAMPLES = 500
 
@@ -23,11 +25,22 @@ def evaluate() -> None:
         metavar="K",
         help=f"importance samples of log p(x) for each image (default {SAMPLES}; 5000 in the literature)",
     )
+    parser.add_argument(
+        "--data-dir",
+        default=os.environ.get("VAE_DATA_DIR"),
+        help="where the data lie now, if not where the run found them (default: VAE_DATA_DIR, else as the run)",
+    )
     options = parser.parse_args()
 
     from rich.console import Console
 
     from vae_lightning import evaluating
 
+    refused = []
     for run in options.runs:
-        evaluating.evaluate(run, options.samples, Console())
+        try:
+            evaluating.evaluate(run, options.samples, options.data_dir, Console())
+        except UserError as error:  # the others are examined all the same
+            refused.append(str(error))
+    if refused:
+        raise UserError("\n".join(refused))

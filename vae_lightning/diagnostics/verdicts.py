@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 from vae_lightning.diagnostics.residual import ResidualSpectrum
 
+STARVED = "latent_dim is too small, or the units have not learned yet what they could tell"
 N_ERRORS = 2.0
 """A margin counts when it is this many standard errors away from 1."""
 
@@ -36,7 +37,7 @@ def verdict(living: int, latent_dim: int, residual: ResidualSpectrum, kl_weight:
     units = f"{dead} of {latent_dim} units {'is' if dead == 1 else 'are'} dead"
     if not dead:
         units = f"all {latent_dim} units live" if latent_dim > 1 else "the one unit lives"
-    pays = f"one more unit would earn {margin:.2f} ± {spread:.2f} of what the KL weight charges for it"
+    pays = f"one more unit would earn {margin:.2f} ± {spread:.2f} times what the KL weight charges for it"
     surely_pays = margin - N_ERRORS * spread > 1
     surely_does_not = margin + N_ERRORS * spread < 1 and at_most <= 1
     if not surely_pays and not surely_does_not:
@@ -54,4 +55,4 @@ def verdict(living: int, latent_dim: int, residual: ResidualSpectrum, kl_weight:
             spread,
             f"collapsed: {units}, though {pays}: the model ignores, or has not learned yet, what it should tell",
         )
-    return Verdict("starved", margin, spread, f"starved: {units}, and {pays}: latent_dim is too small")
+    return Verdict("starved", margin, spread, f"starved: {units}, and {pays}: {STARVED}")

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from vae_lightning.theory import lives
+
 
 def curves(lines: Sequence[dict[str, Any]], split: str) -> Figure:
     """Draw ELBO, KL, distortion and active units against the step, from the local curves."""
@@ -48,16 +50,17 @@ Panel = tuple[str, Sequence[float], int, Sequence[Measured]]
 def forecast_curves(panels: Sequence[Panel], reach: tuple[float, float] | None = None) -> Figure:
     """Draw forecast units against KL weight as steps, and measured ones as points on the same axes, a panel for each.
 
-    ``reach`` are the weights between which it is drawn; by default a little beyond those measured.
+    ``reach`` are the weights between which it is drawn; by default a little beyond those measured. A weight of 0 has no
+    place on the log scale and is left out.
     """
     figure = Figure(figsize=(6.4 * len(panels), 4.2), layout="constrained")
     for axes, (title, critical, latent_dim, measured) in zip(
         figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True
     ):
-        weights = [weight for series in measured for weight in series.kl_weights]
+        weights = [weight for series in measured for weight in series.kl_weights if weight > 0]
         low, high = reach or (0.8 * min(weights), 1.25 * max(weights))
-        dense = np.geomspace(low, high, 1000)
-        units = [min(latent_dim, sum(weight > at for weight in critical)) for at in dense]
+        dense = np.geomspace(low, high, 1000).tolist()
+        units = [min(latent_dim, sum(lives(weight, at) for weight in critical)) for at in dense]
         axes.semilogx(dense, units, color="black", linewidth=1.2, label="forecast")
         for index, (series, marker) in enumerate(zip(measured, "os^vDP*X", strict=False)):
             shifted = np.array(series.kl_weights) * 1.012 ** (index - len(measured) / 2)  # so that none hides another

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 
@@ -37,10 +38,9 @@ def units(
         extent = (0.5, len(kl_by_epoch) + 0.5, n_units + 0.5, 0.5)
         shown = history.imshow(kl_by_epoch[:, order].T.numpy(), aspect="auto", cmap="viridis", extent=extent, vmin=0)
         figure.colorbar(shown, ax=history, label="KL [nats/image]")
-        history.xaxis.get_major_locator().set_params(integer=True)
     history.set(xlabel="epoch", ylabel="unit, by its last KL", title="who lives, who dies")
-    for axes in (bars, spectrum):
-        axes.xaxis.get_major_locator().set_params(integer=True)
+    for axis in (bars.xaxis, spectrum.xaxis, history.xaxis, history.yaxis):
+        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return figure
 
 
@@ -82,7 +82,7 @@ def aggregate_posterior(codes: Float[Tensor, "n latent"], unit_names: Sequence[i
     """Draw the distribution over all images of each unit's code beside the prior."""
     n_columns = min(4, len(unit_names))
     n_rows = -(-len(unit_names) // n_columns)
-    figure = Figure(figsize=(2.6 * n_columns, 2.2 * n_rows + 0.3), layout="constrained")
+    figure = Figure(figsize=(max(6.4, 2.6 * n_columns), 2.2 * n_rows + 0.3), layout="constrained")
     panels = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
     for axes in panels:
         axes.set_axis_off()

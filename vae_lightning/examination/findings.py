@@ -44,6 +44,7 @@ class Findings(NamedTuple):
     living: tuple[bool, ...] | None
     """Whether each unit is written by the encoder and read by the decoder."""
     verdict: Verdict | None
+    why_no_verdict: str | None
 
     def results(self) -> dict[str, Any]:
         """Return plain values under the names of ``results.json``."""
@@ -67,7 +68,7 @@ class Findings(NamedTuple):
             "verdict": self.verdict.word if self.verdict else None,
             "verdict/margin": self.verdict.margin if self.verdict else None,
             "verdict/margin_error": self.verdict.error if self.verdict and math.isfinite(self.verdict.error) else None,
-            "verdict/sentence": self.verdict.sentence if self.verdict else None,
+            "verdict/sentence": self.verdict.sentence if self.verdict else f"no verdict: {self.why_no_verdict}",
             "test/log_px": None,
             "test/log_px_samples": 0,
         }
@@ -84,6 +85,7 @@ class Findings(NamedTuple):
             found["test/marginal_kl"] = [found["test/kl"] - upper, found["test/kl"] - lower]
         if self.living is not None:
             found["test/living_units"] = sum(self.living)
+            found["test/living_per_unit"] = list(self.living)
         if self.residual:
             found["test/residual_largest"] = self.residual.largest
             found["test/residual_error"] = self.residual.error if math.isfinite(self.residual.error) else None

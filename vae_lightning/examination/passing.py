@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
+from vae_lightning.combinations import price_of_a_nat, why_no_price
 from vae_lightning.data import Batch, ImageDataModule
 from vae_lightning.diagnostics import (
     ResidualMoments,
@@ -63,26 +64,33 @@ def mean_and_error(values: Float[Tensor, " n"]) -> tuple[float, float]:
     return float(values.mean()), float(values.std(correction=0) / len(values) ** 0.5)
 
 
+def _why_no_residual(model: VAE, n_pixels: int) -> str | None:
+    if not isinstance(model.likelihood, ExponentialFamily):
+        return "the residual test is not known for this likelihood"
+    return f"{n_pixels} pixels are more than the residual test takes" if n_pixels > MOST_PIXELS else None
+
+
 class Examination(LightningModule):
     """Run it by ``trainer.test``; the findings are then in ``findings``.
 
     Args:
         model: a trained VAE.
         data: what it was trained on.
-        kl_weight: in force at the end, the price of a nat; None where there is none, and so no verdict.
+        kl_weight: in force at the end.
         effort: how much is computed.
     """
 
-    def __init__(self, model: VAE, data: ImageDataModule, kl_weight: float | None, effort: Effort) -> None:
+    def __init__(self, model: VAE, data: ImageDataModule, kl_weight: float, effort: Effort) -> None:
         super().__init__()
         self.model = model
         self.data = data
-        self.kl_weight = kl_weight
         self.effort = effort
         self.rows = Rows()
         n_pixels = math.prod(data.image_shape)
-        judged = isinstance(model.likelihood, ExponentialFamily) and n_pixels <= MOST_PIXELS
-        self.residual = ResidualMoments(n_pixels) if judged else None
+        unfit = _why_no_residual(model, n_pixels)
+        self.residual = None if unfit else ResidualMoments(n_pixels)
+        self.why_no_verdict = why_no_price(model.objective, model.posterior, kl_weight) or unfit
+        self.price = price_of_a_nat(model.objective, kl_weight)
         self.has_density = not isinstance(model.posterior, PointPosterior)
         most = effort.importance_samples
         self.reported = [*(k for k in ALSO_REPORTED if k < most), most]
@@ -149,7 +157,8 @@ class Examination(LightningModule):
         means = posterior.mean
         variance = residual.pixel_variance if residual else None
         sensitivity = measured_sensitivity(model, self.data, variance)
-        living = self._living(means, sensitivity) if residual and self.kl_weight else None
+        judged = residual if not self.why_no_verdict else None
+        living = self._living(means, sensitivity) if judged else None
         thorough = self.effort.thorough
         self.findings = Findings(
             distortion=float(distortion.mean()),
@@ -164,9 +173,8 @@ class Examination(LightningModule):
             completeness=share_near_the_data(model, self.data),
             probe=probes(model, self.data, means, labels.flatten().long()) if thorough else None,
             living=living,
-            verdict=verdict(sum(living), latent_dim, residual, self.kl_weight)
-            if living is not None and residual and self.kl_weight
-            else None,
+            verdict=verdict(sum(living), latent_dim, judged, self.price) if judged and living else None,
+            why_no_verdict=self.why_no_verdict,
         )
         self.rows.reset()
         if self.residual is not None:
@@ -187,7 +195,6 @@ class Examination(LightningModule):
         In the linear optimum l / a - 1 is what is read, gain^2 / (w sigma^2), and 1 - a / l what is written: near the
         threshold both are the same, and both are held against Burda's 0.01.
         """
-        assert self.kl_weight  # noqa: S101 (asked for only where there is a price)
         written = means.double().var(0, correction=0) > THRESHOLD
-        read = sensitivity.paid_per_unit > THRESHOLD * self.kl_weight
+        read = sensitivity.paid_per_unit > THRESHOLD * self.price
         return tuple((written & read).tolist())

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vae_lightning.report.tables import facts
-from vae_lightning.theory import Convention, Forecast
+from vae_lightning.theory import Convention, Forecast, lives
 
 N_SHOWN = 6
 N_LISTED = 12
@@ -18,17 +18,18 @@ N_KEPT = 50
 NONE = "none: the likelihood is no exponential family of its decoder's values"
 
 
-def forecast_text(forecast: Forecast | None, kl_weight: float | None) -> str:
+def forecast_text(forecast: Forecast | None, kl_weight: float | None, plain: bool = True) -> str:
     """Return one sentence: how many units a plain VAE keeps at this KL weight, and which weights decide it.
 
-    ``kl_weight`` is the one in force at the end, None where a controller will decide it.
+    ``kl_weight`` is the one in force at the end, None where a controller will decide it; ``plain`` says whether the run
+    is of the model that the forecast is of.
     """
     if forecast is None:
         return NONE
     weights = ", ".join(f"{weight:.3g}" for weight in forecast.critical_weights[:N_SHOWN].tolist())
-    lives = f"the data let the first units live below kl_weight {weights}, …"
+    first = f"the data let the first units live below kl_weight {weights}, …"
     if kl_weight is None:
-        return f"{lives}; a controller will decide the weight"
+        return f"{first}; a controller will decide the weight"
     return (
         f"{forecast.active_units(kl_weight)} of {forecast.latent_dim} units live at kl_weight {kl_weight:.4g}; {lives}"
     )
@@ -60,7 +61,7 @@ def forecast_page(
     table.add_column("here", no_wrap=True)
     table.add_column("KL if linear", justify="right")
     for unit, weight in enumerate(forecast.critical_weights[: min(N_LISTED, forecast.latent_dim)].tolist()):
-        alive = Text("lives", "green") if weight > kl_weight else Text("dies", "red")
+        alive = Text("lives", "green") if lives(weight, kl_weight) else Text("dies", "red")
         table.add_row(str(unit + 1), f"{weight:.4g}", alive, "–" if kl is None else f"{float(kl[unit]):.3f}")
     elsewhere = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     elsewhere.add_column("the same training elsewhere: loss")

@@ -25,7 +25,7 @@ def measured_against_forecast(results: Sequence[Results]) -> Figure | None:
             forecasts[(tuple(weights), found["latent_dim"])].append(found)
     panels = []
     for (weights, latent_dim), runs in forecasts.items():
-        if len({found["kl_weight_at_the_end"] for found in runs}) > 1:
+        if len({found["kl_weight_at_the_end"] for found in runs} - {0}) > 1:
             series: dict[str, list[Results]] = defaultdict(list)
             for found in runs:
                 series[found["settings"]["model.name"]].append(found)

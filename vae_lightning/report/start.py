@@ -6,16 +6,17 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import WandbLogger
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
+from rich.text import Text
 
 from vae_lightning.beta_schedules import Controller
-from vae_lightning.combinations import kl_computation, worth_knowing
+from vae_lightning.combinations import has_weighted_kl, kl_computation, worth_knowing
 from vae_lightning.data import ImageDataModule
 from vae_lightning.distributions import GaussianLearnedLikelihood
 from vae_lightning.module import VAE
 from vae_lightning.report.forecasts import forecast_text
 from vae_lightning.report.tables import facts
-from vae_lightning.runs.identity import PLAIN, RunIdentity, critical_quantity, critical_text
+from vae_lightning.runs.identity import PLAIN, RunIdentity, critical_quantity, critical_text, is_plain
 from vae_lightning.runs.length import last_moment, steps_per_epoch
 from vae_lightning.theory import Forecast
 
@@ -45,7 +46,6 @@ def start_summary(
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
     rows = [
         ("run", identity.title),
-        ("writes to", str(identity.directory)),
         ("data", f"{len(training):,} training, {held_out}{len(test):,} test images of {shape}"),
         ("model", f"{config['model']['name']}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}"),
         ("objective", f"{names['objective']}, gradient {names['estimator']}, beta schedule {names['beta_schedule']}"),
@@ -53,7 +53,7 @@ def start_summary(
         ("KL", kl_of(model)),
         ("optimiser", f"{names['optimizer']}, learning rate {names['lr_schedule']}"),
         ("collapse", collapse),
-        ("forecast", forecast_text(model_forecast, _expected_kl_weight(config, data, model))),
+        ("forecast", _forecast(config, data, model, model_forecast)),
         (
             "length",
             f"epochs: {trainer.max_epochs}, each of {steps_per_epoch(config, data)} batches of {data.batch_size}",
@@ -62,7 +62,15 @@ def start_summary(
         ("W&B", _wandb_state(trainer)),
     ]
     notes = worth_knowing(model.objective, model.objective.estimator, model.posterior, model.likelihood, data.binarize)
-    return facts("vae-train", [*rows, *(("note", note) for note in notes)])
+    panel = facts("vae-train", [*rows, *(("note", note) for note in notes)])
+    # The path on a line of its own, whole, so that it can be copied.
+    return Group(panel, Text(f"writes to {identity.directory}", no_wrap=True))
+
+
+def _forecast(config: Config, data: ImageDataModule, model: VAE, model_forecast: Forecast | None) -> str:
+    if not has_weighted_kl(model.objective, model.posterior):
+        return "none: there is no KL in this loss"
+    return forecast_text(model_forecast, _expected_kl_weight(config, data, model), plain=is_plain(config))
 
 
 def _expected_kl_weight(config: Config, data: ImageDataModule, model: VAE) -> float | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -38,14 +38,11 @@ def results_summary(results: dict[str, Any], directory: Path) -> RenderableType:
             "active units",
             f"{results['test/active_units']} of {len(kl_per_unit)}, forecast {forecast_units(results)}",
         ),
-        (
-            "verdict",
-            results.get("verdict/sentence") or "none: the KL weight is no price here, or the likelihood has no F",
-        ),
+        ("verdict", results.get("verdict/sentence", verdict_word(results))),
         ("trained", f"{results['epochs']} epochs, {results['steps']} steps, {results['seconds']:.0f} s"),
-        ("look at", f"figures/ and results.json in {directory}"),
     ]
-    return facts("finished", rows)
+    # The path on a line of its own, whole, so that it can be copied.
+    return Group(facts("finished", rows), Text(f"figures/ and results.json in {directory}", no_wrap=True))
 
 
 def _weighed(results: dict[str, Any]) -> str:

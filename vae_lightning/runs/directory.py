@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ CONFIG = "config.yaml"
 RESULTS = "results.json"
 CHECKPOINTS = "checkpoints"
 FIGURES = "figures"
+EVALUATION = "evaluation.json"
+"""Findings of a run that is not finished: results.json would mark it so."""
 
 
 def open_directory(directory: Path, config: dict[str, Any]) -> None:
@@ -41,17 +44,27 @@ def newest_checkpoint(directory: Path) -> Path | None:
 
 
 def read_results(directory: Path) -> dict[str, Any] | None:
-    """Return the results of a finished run, or None where it is not finished."""
+    """Return the results of a finished run, or None where it is not finished. Raises UserError where they are torn."""
     path = directory / RESULTS
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return _read(path, json.loads) if path.exists() else None
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """Return the resolved config of a run."""
-    config: dict[str, Any] = yaml.safe_load((directory / CONFIG).read_text(encoding="utf-8"))
-    return config
+    """Return the resolved config of a run. Raises UserError where it is torn."""
+    return _read(directory / CONFIG, yaml.safe_load)
+
+
+def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
+    try:
+        content = parse(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: cannot be read (it holds no keys)")
+    return content
 
 
 def write_results(directory: Path, results: dict[str, Any]) -> None:
     """Write the results atomically. They are written last: their presence marks the run finished."""
     write_json(directory / RESULTS, results)
+    (directory / EVALUATION).unlink(missing_ok=True)

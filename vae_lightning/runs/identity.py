@@ -107,10 +107,14 @@ def critical_quantity(config: Config, kl_weight: float, variance: float | None) 
 
     It is one for a bound in which kl_weight itself multiplies the whole KL, and for a decoder with one sigma^2.
     """
-    plain = config["objective"]["name"] == "elbo" and config["posterior"]["name"] != "point"
-    if variance is None or not plain or config["beta_schedule"]["name"] in FEEDBACK:
+    if variance is None or not is_plain(config) or config["beta_schedule"]["name"] in FEEDBACK:
         return None
     return kl_weight * variance
+
+
+def is_plain(config: Config) -> bool:
+    """Say whether kl_weight multiplies the whole KL of an ELBO: the model that closed forms and forecasts are of."""
+    return bool(config["objective"]["name"] == "elbo" and config["posterior"]["name"] != "point")
 
 
 def critical_text(critical: float | None) -> str:

@@ -1,6 +1,6 @@
 """Closed forms and forecasts: what a VAE will learn, from the data's moments. Pure functions, no training."""
 
-from vae_lightning.theory.collapse import Forecast, PixelMoments, forecast, pixel_moments, spectrum
+from vae_lightning.theory.collapse import Forecast, PixelMoments, forecast, lives, pixel_moments, spectrum
 from vae_lightning.theory.conventions import Convention, bernoulli_conventions, gaussian_conventions
 from vae_lightning.theory.linear_vae import (
     LinearVAE,
@@ -22,6 +22,7 @@ __all__ = [
     "learned_critical_weights",
     "learned_variance",
     "linear_vae",
+    "lives",
     "pixel_moments",
     "spectrum",
 ]

@@ -71,6 +71,11 @@ def pixel_moments(images: Images, binarize: Literal["none", "dynamic", "static"]
     return PixelMoments(mean, covariance, n_images)
 
 
+def lives(critical_weight: float, kl_weight: float) -> bool:
+    """Say whether a direction lives at a KL weight; one at its very threshold does not, whatever the rounding."""
+    return critical_weight > kl_weight * (1 + ROUNDING)
+
+
 class Forecast(NamedTuple):
     """What the spectrum of the data lets live."""
 
@@ -86,7 +91,7 @@ class Forecast(NamedTuple):
 
     def active_units(self, kl_weight: float) -> int:
         """Return how many units survive: one per direction whose critical weight exceeds ``kl_weight``."""
-        return min(self.latent_dim, int((self.critical_weights > kl_weight).sum()))
+        return min(self.latent_dim, sum(lives(weight, kl_weight) for weight in self.critical_weights.tolist()))
 
     def variance_at(self, kl_weight: float) -> float | None:
         """Return sigma^2 at the end of a training at ``kl_weight``, where the decoder has one."""
