@@ -50,9 +50,9 @@ def forecast_page(
 ) -> RenderableType:
     """Return what `vae-forecast` prints for one KL weight."""
     kl = forecast.kl_per_unit(kl_weight)
-    expected = (
-        "known only for a Gaussian decoder" if kl is None else f"{float(kl.sum()):.2f} nats, if the model were linear"
-    )
+    expected = "without bound: nothing is charged for it" if kl_weight == 0 else "told for a Gaussian decoder only"
+    if kl is not None:
+        expected = f"{float(kl.sum()):.2f} nats, if the model is linear"
     variance = forecast.variance_at(kl_weight)
     critical = [] if variance is None else [("kl_weight·σ²", f"{kl_weight * variance:.4g} (σ² {variance:.4g})")]
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
