@@ -60,7 +60,7 @@ def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypa
     for part in (
         "**Question.** Does it?",
         "    vae-train experiment=toy",
-        "| 1 | 0.5 | -100.25 | 4.50 | 4.50 0.00 | 95.75 | 1 of 2 | 2 | collapsed (1.50 ± 0.10) | 3 | 2 |",
+        "| 1 | 0.5 | -100.25 | 4.50 | – | 4.50 0.00 | 95.75 | 1 of 2 | 2 | collapsed (1.50 ± 0.10) | 3 | 2 |",
         "Among the 100 prior samples, **missing: 1** (0: 50, 1: 0, 2: 50).",
         "have mean (0.00, -2.00) and standard deviation (0.00, 2.00)",
         "![samples](samples.png)",
@@ -68,7 +68,7 @@ def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypa
         assert part in page
     assert (tmp_path / "notebook" / "toy" / "samples.png").read_bytes() == b"png"
     rows = (tmp_path / "notebook" / "toy" / "results.csv").read_text().splitlines()
-    assert rows[1] == "a,,1.0,0.5,2,0,3,1.5,-100.25,4.5,95.75,1,1,2,,,collapsed,1.5,,"
+    assert rows[1] == "a,,1.0,0.5,2,0,3,1.5,-100.25,4.5,95.75,1,1,2,–,,,collapsed,1.5,,"
 
 
 def test_runs_that_differ_from_an_ordinary_vae_say_how(

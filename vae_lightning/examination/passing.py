@@ -39,7 +39,7 @@ from vae_lightning.module import VAE
 from vae_lightning.objectives import elbo_terms
 from vae_lightning.randomness import Stream, generator_for
 
-SAMPLES_AT_ONCE = 50
+SAMPLES_AT_ONCE = 10
 IMAGES_AT_ONCE = 100
 """Importance samples are drawn and decoded in blocks of so many codes for so many images: memory does not know K."""
 ALSO_REPORTED = (1, 50)

@@ -21,6 +21,7 @@ FOUND = (
     "test/active_units",
     "test/living_units",
     "forecast/active_units",
+    "kl_if_linear",
     "test/residual_largest",
     "test/residual_error",
     "verdict",
@@ -104,6 +105,7 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
         "kl_weight·σ²",
         "ELBO",
         "KL",
+        "KL if linear",
         "KL per unit (sorted)",
         "distortion",
         "active units",
@@ -123,6 +125,7 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
                 "–" if critical is None else f"{critical:.4g}",
                 f"{found['test/elbo']:.2f}",
                 f"{found['test/kl']:.2f}",
+                _kl_if_linear(found),
                 " ".join(f"{kl:.2f}" for kl in units[:UNITS_SHOWN]) + (" …" if len(units) > UNITS_SHOWN else ""),
                 f"{found['test/distortion']:.2f}",
                 f"{found['test/active_units']} of {len(units)}",
@@ -134,6 +137,11 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
         )
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _kl_if_linear(found: dict[str, Any]) -> str:
+    expected = found.get("forecast/kl_per_unit")
+    return "–" if expected is None else f"{sum(expected):.2f}"
 
 
 def _verdict(found: dict[str, Any]) -> str:
@@ -179,6 +187,7 @@ def _csv(runs: Sequence[Run]) -> str:
     writer.writeheader()
     told = what_differs([found for _, found in runs])
     writer.writerows(
-        found | {"choices": " ".join(differences)} for (_, found), differences in zip(runs, told, strict=True)
+        found | {"choices": " ".join(differences), "kl_if_linear": _kl_if_linear(found)}
+        for (_, found), differences in zip(runs, told, strict=True)
     )
     return text.getvalue()
