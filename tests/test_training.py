@@ -55,6 +55,7 @@ def test_a_run_leaves_what_was_promised(tiny: Callable[..., Config], capsys: pyt
     printed = capsys.readouterr().out
     for part in (
         "kl_weight·σ² 0.5",
+        "2 of 2 units live at kl_weight 1; the data let the first",
         "1,000 training, 500 validation, 297 test",
         "val ELBO",
         "test ELBO",

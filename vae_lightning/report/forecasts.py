@@ -30,9 +30,9 @@ def forecast_text(forecast: Forecast | None, kl_weight: float | None, plain: boo
     first = f"the data let the first units live below kl_weight {weights}, …"
     if kl_weight is None:
         return f"{first}; a controller will decide the weight"
-    return (
-        f"{forecast.active_units(kl_weight)} of {forecast.latent_dim} units live at kl_weight {kl_weight:.4g}; {lives}"
-    )
+    whose = "" if plain else "of a plain VAE "
+    living = forecast.active_units(kl_weight)
+    return f"{whose}{living} of {forecast.latent_dim} units live at kl_weight {kl_weight:.4g}; {first}"
 
 
 def forecast_results(forecast: Forecast | None, kl_weight: float) -> dict[str, Any]:
