@@ -14,7 +14,7 @@ from rich.console import Console
 
 from vae_lightning import __version__
 from vae_lightning.assemble import build_data, build_model, build_trainer
-from vae_lightning.callbacks import EpochProgress, RunFigures, UnitMonitor
+from vae_lightning.callbacks import EpochProgress, Interruption, RunFigures, UnitMonitor
 from vae_lightning.combinations import check_pixels, has_weighted_kl
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
@@ -66,7 +66,7 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> 
     model_forecast = forecast_of(model, data)
     figures = RunFigures(identity.directory, model_forecast)
     timer = Timer(interval="epoch", verbose=False)  # its state is in the checkpoint: a resumed run counts all its time
-    callbacks = [UnitMonitor(), EpochProgress(console), figures, timer]
+    callbacks = [UnitMonitor(), EpochProgress(console), figures, timer, Interruption()]
     trainer = build_trainer(config, identity.directory, callbacks)
     # Nothing is written before all that can be refused has been built.
     window = None

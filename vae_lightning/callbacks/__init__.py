@@ -1,7 +1,8 @@
-"""What happens beside training: the unit monitor, the progress bar, the figures."""
+"""What happens beside training: the unit monitor, the progress bar, the figures, Ctrl-C."""
 
 from vae_lightning.callbacks.figures import RunFigures
+from vae_lightning.callbacks.interruption import Interruption
 from vae_lightning.callbacks.monitor import UnitMonitor
 from vae_lightning.callbacks.progress import EpochProgress
 
-__all__ = ["EpochProgress", "RunFigures", "UnitMonitor"]
+__all__ = ["EpochProgress", "Interruption", "RunFigures", "UnitMonitor"]
