@@ -28,6 +28,7 @@ def units(
             places, forecast_kl.sort(descending=True).values.numpy(), "k_", ms=9, mew=1.6, label="linear forecast"
         )
         bars.legend()
+    bars.margins(y=0.25)  # room for the legend
     bars.set(xlabel="unit, by KL", ylabel="KL [nats/image]", title="KL per unit")
     spectrum.semilogy(places, variances.sort(descending=True).values.clamp_min(1e-8).numpy(), "o", color="C1", ms=4)
     spectrum.axhline(threshold, color="black", linestyle="--", linewidth=1)
