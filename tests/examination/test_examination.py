@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from linear_models import SPECTRUM, VARIANCE, examined, optimum
+from linear_models import OVERRIDES, SPECTRUM, VARIANCE, examined, optimum
 from torch import nn
 
 from vae_lightning.assemble import build_data, build_model
 from vae_lightning.examination import Effort, Findings
 from vae_lightning.theory import collapsed_share, pixel_moments
+from vae_lightning.timeline import Moment
 
 Configure = Callable[..., dict[str, Any]]
 
@@ -29,6 +30,7 @@ def test_every_diagnostic_of_the_linear_optimum_is_its_closed_form(configure: Co
     assert_close(found["test/kl_per_unit"], solution.kl_per_unit)
     assert_close(found["test/variance_of_mean_per_unit"], solution.variance_of_mean)
     assert found["test/active_units"] == found["test/living_units"] == solution.active_units
+    assert found["test/active_directions"] == solution.active_units
     objective = found["test/distortion"] + kl_weight * found["test/kl"]
     # One code per image: 4000 images leave this much noise in the distortion.
     assert objective == pytest.approx(solution.objective, abs=0.1)
@@ -103,6 +105,30 @@ def test_a_living_unit_cut_off_from_its_encoder_is_a_collapse(configure: Configu
     assert findings.living == (True, False, True)
     assert findings.verdict.word == "collapsed"
     assert findings.verdict.margin == pytest.approx(2.0 / VARIANCE, rel=0.1)
+
+
+def test_a_trained_model_cut_off_from_one_living_unit_is_called_collapsed(configure: Configure) -> None:
+    config = configure(*OVERRIDES, "latent_dim=3", "kl_weight=1.0")
+    data = build_data(config)
+    data.splits["test"] = data.splits["train"]
+    model = build_model(config, data.image_shape)
+    pixels, generator = data.splits["train"].pixels, torch.Generator().manual_seed(0)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    for step in range(1500):
+        noise = torch.randn(1, len(pixels), 3, generator=generator)
+        optimizer.zero_grad()
+        model.bound(pixels, noise, 1.0, Moment(step, 1500, 1500)).loss.backward()
+        optimizer.step()
+    before = examined(model, data, 1.0)
+    assert before.verdict.word == "healthy"
+    unit = int(before.kl_per_unit.mean(0).argmax())
+    with torch.no_grad():
+        for output in (unit, 3 + unit):  # the mean, and the log variance: now the prior's
+            model.encoder.layers[1].weight[output] = 0
+            model.encoder.layers[1].bias[output] = 0
+    after = examined(model, data, 1.0)
+    assert after.living.count(False) == 1
+    assert after.verdict.word == "collapsed"
 
 
 def test_an_encoder_that_answers_the_prior_knows_nothing(configure: Configure) -> None:
@@ -180,6 +206,7 @@ def test_a_duplicated_unit_is_seen_in_the_information_and_not_in_the_count(confi
     lower, upper = found["test/mutual_information"]
     assert lower - 0.06 <= float(exact) <= upper + 0.06
     assert found["test/active_units"] == 2
+    assert found["test/active_directions"] == 1
     aggregate = torch.tensor([[1.0, 1 - s], [1 - s, 1.0]])
     assert found["test/marginal_kl"][1] == pytest.approx(-0.5 * float(torch.logdet(aggregate)), abs=0.08)
 

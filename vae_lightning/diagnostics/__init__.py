@@ -1,6 +1,6 @@
 """What a trained model knows: pure functions, and thin torchmetrics shells that sum over batches and ranks."""
 
-from vae_lightning.diagnostics.active_units import MeanMoments, PosteriorMeanMoments, active_units
+from vae_lightning.diagnostics.active_units import MeanMoments, PosteriorMeanMoments, active_directions, active_units
 from vae_lightning.diagnostics.collapse_curve import collapse_epsilon, share_collapsed
 from vae_lightning.diagnostics.importance import log_px
 from vae_lightning.diagnostics.information import MutualInformation, mutual_information
@@ -25,6 +25,7 @@ __all__ = [
     "Rows",
     "Sensitivity",
     "Verdict",
+    "active_directions",
     "active_units",
     "collapse_epsilon",
     "completeness",

@@ -16,6 +16,17 @@ def active_units(variances: Float[Tensor, " latent"], threshold: float = THRESHO
     return int((variances > threshold).sum())
 
 
+def active_directions(means: Float[Tensor, "images latent"], threshold: float = THRESHOLD) -> int:
+    """Count the directions of the code in which the posterior means vary by more than ``threshold``.
+
+    They are the eigenvalues of the covariance of the means, dividing by the number of images. Units that share a
+    direction, as they may for long near a threshold, are one direction and several active units.
+    """
+    return active_units(
+        torch.linalg.eigvalsh(means.double().T.cov(correction=0).reshape(means.shape[1], -1)), threshold
+    )
+
+
 class MeanMoments(NamedTuple):
     """How the posterior means lie over a set of images: where the codes are, and which units move with the image."""
 

@@ -12,6 +12,7 @@ from vae_lightning.diagnostics import (
     ResidualSpectrum,
     Sensitivity,
     Verdict,
+    active_directions,
     active_units,
     collapse_epsilon,
 )
@@ -55,6 +56,7 @@ class Findings(NamedTuple):
             "test/kl": float(kl.sum()),
             "test/distortion": self.distortion,
             "test/active_units": active_units(variance),
+            "test/active_directions": active_directions(self.means),
             "test/kl_per_unit": kl.tolist(),
             "test/kl_histogram": _histogram(self.kl_per_unit),
             "test/mean_of_mean_per_unit": mean.tolist(),

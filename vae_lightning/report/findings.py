@@ -16,7 +16,6 @@ NOT_DEFINED = "–"
 
 def findings_page(results: dict[str, Any]) -> RenderableType:
     """Return the findings, and a table of the liveliest units."""
-    kl_per_unit = results["test/kl_per_unit"]
     rows = [
         ("verdict", results["verdict/sentence"]),
         (
@@ -24,7 +23,7 @@ def findings_page(results: dict[str, Any]) -> RenderableType:
             f"{results['test/elbo']:.2f}; distortion {results['test/distortion']:.2f}, KL {results['test/kl']:.2f}",
         ),
         ("log p(x)", _log_px(results)),
-        ("units", f"{results['test/active_units']} of {len(kl_per_unit)} active, forecast {forecast_units(results)}"),
+        ("units", _counts(results)),
         ("information", _information(results)),
         ("one more unit", _residual(results)),
         ("output variance", f"{results['test/output_variance_ratio']:.3f} of the data's, over codes from the prior"),
@@ -33,6 +32,11 @@ def findings_page(results: dict[str, Any]) -> RenderableType:
         ("linear probe", _probe(results)),
     ]
     return Group(facts("test images, nats per image", rows), _units(results))
+
+
+def _counts(results: dict[str, Any]) -> str:
+    n_units, directions = len(results["test/kl_per_unit"]), results["test/active_directions"]
+    return f"{results['test/active_units']} of {n_units} active, in {directions} directions; forecast {forecast_units(results)}"
 
 
 def _log_px(results: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ FOUND = (
     "test/kl",
     "test/distortion",
     "test/active_units",
+    "test/active_directions",
     "test/living_units",
     "forecast/active_units",
     "kl_if_linear",

@@ -16,7 +16,7 @@ def measured_against_forecast(results: Sequence[Results]) -> Figure | None:
     """Return a panel for each forecast (of data and likelihood) with the runs it is of; None with fewer than two
     weights.
 
-    Runs are of one series where they differ in nothing but the KL weight and the seed.
+    The runs of one network are one series, whatever their length and seed.
     """
     forecasts: dict[tuple[Any, ...], list[Results]] = defaultdict(list)
     for found in results:

@@ -34,9 +34,8 @@ from vae_lightning.theory.linear_vae import learned_critical_weights, learned_va
 
 IMAGES_AT_ONCE = 1_000
 """Summed in single precision, which so few images leave exact to about 1e-6; the sums of sums are in double."""
-
-
 FEWEST_IMAGES = 10
+"""As many images must show what F says of a pixel."""
 ROUNDING = 1e-6
 """Of the largest eigenvalue: what is smaller is rounding in the sums."""
 
