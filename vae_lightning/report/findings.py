@@ -36,7 +36,8 @@ def findings_page(results: dict[str, Any]) -> RenderableType:
 
 def _counts(results: dict[str, Any]) -> str:
     n_units, directions = len(results["test/kl_per_unit"]), results["test/active_directions"]
-    return f"{results['test/active_units']} of {n_units} active, in {directions} directions; forecast {forecast_units(results)}"
+    active = f"{results['test/active_units']} of {n_units} active, in {directions} directions"
+    return f"{active}; forecast {forecast_units(results)}"
 
 
 def _log_px(results: dict[str, Any]) -> str:
