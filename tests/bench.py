@@ -17,15 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hydra import compose, initialize_config_dir
 from lightning.pytorch import Callback
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import EpochProgress, UnitMonitor
-from vae_lightning.cli.door import config_folder
+from vae_lightning.composing import composed
 from vae_lightning.data import ImageDataModule
 from vae_lightning.module import VAE
 from vae_lightning.optimizers import optimizer_of
@@ -112,8 +110,7 @@ class TimedMonitor(UnitMonitor):
 
 def epoch_shares(folder: Path, n_epochs: int = 4) -> Shares:
     overrides = ["model=mlp", "latent_dim=50", f"trainer.max_epochs={n_epochs}", f"runs_dir={folder / 'shares'}"]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config: Any = OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)
+    config = composed(overrides)
     identity = identify(config)
     open_directory(identity.directory, config)
     data = build_data(config)
@@ -132,8 +129,7 @@ def epoch_pairs(folder: Path, model: str, latent_dim: int) -> Pairs:
         f"runs_dir={folder}",
         "wandb.mode=offline",
     ]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config: Any = OmegaConf.to_container(compose("config", overrides=overrides), resolve=True)
+    config = composed(overrides)
     identity = identify(config)
     open_directory(identity.directory, config)
     data = build_data(config)
@@ -202,8 +198,7 @@ def main() -> None:
             seconds = median_seconds([command, *option])
             table.add_row(f"vae-train {' '.join(option)}", "", f"{seconds:.2f} s", "", "under 1.5 s")
 
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            config: Any = OmegaConf.to_container(compose("config"), resolve=True)
+        config = composed([])
         started = time.perf_counter()
         build_data(config)
         table.add_row("MNIST from disk", "", f"{time.perf_counter() - started:.2f} s", "", "under 0.5 s")

@@ -10,11 +10,9 @@ from jaxtyping import install_import_hook
 
 install_import_hook("vae_lightning", "beartype.beartype")
 
-from hydra import compose, initialize_config_dir  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
-from omegaconf import OmegaConf  # noqa: E402
 
-from vae_lightning.cli.door import config_folder  # noqa: E402
+from vae_lightning.composing import composed  # noqa: E402
 
 Config = dict[str, Any]
 REPOSITORY = Path(__file__).parent.parent
@@ -39,9 +37,7 @@ def configure(tmp_path: Path, data_dir: Path) -> Callable[..., Config]:
 
     def configured(*overrides: str) -> Config:
         fixed = [f"runs_dir={tmp_path / 'runs'}", f"data_dir={data_dir}", "wandb.mode=disabled"]
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            config = compose("config", overrides=[*fixed, *overrides])
-        return OmegaConf.to_container(config, resolve=True)
+        return composed([*fixed, *overrides], derive=False)
 
     return configured
 

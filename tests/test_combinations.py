@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from vae_lightning.assemble import build_data, build_model
-from vae_lightning.cli.door import config_folder
 from vae_lightning.combinations import kl_computation, worth_knowing
+from vae_lightning.composing import config_folder
 from vae_lightning.distributions import (
     BernoulliLikelihood,
     FullCovariancePosterior,

@@ -9,7 +9,8 @@ PACKAGE = Path(vae_lightning.__file__).parent
 HOUSE = [
     "errors", "files", "spelling", "randomness", "ranks", "timeline", "data", "networks", "distributions", "theory",
     "objectives", "beta_schedules", "optimizers", "combinations", "diagnostics", "module", "examination",
-    "drawings", "runs", "callbacks", "report", "config", "assemble", "training", "evaluating", "forecasting", "cli",
+    "drawings", "runs", "callbacks", "report", "config", "composing", "assemble", "training", "evaluating",
+    "forecasting", "verifying", "cli",
 ]  # fmt: skip
 
 

@@ -26,7 +26,7 @@ def test_a_wheel_finds_its_configs_outside_a_checkout(tmp_path: Path) -> None:
     ).stdout
     assert "kl_weight: 1.0" in shown
     where = subprocess.run(
-        [sys.executable, "-P", "-c", "from vae_lightning.cli.door import config_folder; print(config_folder())"],
+        [sys.executable, "-P", "-c", "from vae_lightning.composing import config_folder; print(config_folder())"],
         cwd=tmp_path, env=environment, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     assert Path(where.strip()) == tmp_path / "site" / "vae_lightning" / "conf"

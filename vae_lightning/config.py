@@ -8,13 +8,13 @@ are the positional ones. So an option is declared once, where it is used, and a 
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Annotated, Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from vae_lightning.errors import UserError
-from vae_lightning.runs.wandb_window import WandbSettings
+from vae_lightning.runs.wandb_settings import WandbSettings
 from vae_lightning.spelling import did_you_mean
 
 Node = dict[str, Any]
@@ -49,6 +49,15 @@ class Model(BaseModel):
     decoder: Node
 
 
+class Derived(BaseModel):
+    """The ``run`` section, which follows from the others."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    fingerprint: str
+    directory: str
+    version: str
+
+
 class TopLevel(BaseModel):
     """The keys of ``conf/config.yaml``."""
 
@@ -60,6 +69,9 @@ class TopLevel(BaseModel):
     data_dir: Annotated[str, Field(min_length=1)]
     smoke: bool
     rerun: bool
+    resume_from: str | None
+    save_every_n_steps: Annotated[int, Field(ge=1)] | None
+    run: Derived | None = None
     study: Study
     wandb: WandbSettings
     data: Named
@@ -72,6 +84,60 @@ class TopLevel(BaseModel):
     optimizer: Named
     lr_schedule: Named
     trainer: Node
+
+
+ALLOWED = (
+    "vae_lightning.beta_schedules",
+    "vae_lightning.data",
+    "vae_lightning.distributions",
+    "vae_lightning.networks",
+    "vae_lightning.objectives",
+    "vae_lightning.optimizers",
+    "vae_lightning.runs.trainer",
+    "torch.nn",
+    "torch.optim",
+)
+"""Where the classes and functions may come from that a config names which was found in a directory."""
+
+
+def check_origins(config: Node, also: Sequence[str] = ()) -> None:
+    """Check that a config which somebody else may have written builds nothing but what this project is made of.
+
+    Must come before :func:`checked`, which imports what is named; importing runs code. What a user types is the
+    user's own.
+
+    Raises:
+        UserError: a ``_target_`` lies outside the allowed packages and those of ``also``, under whatever name.
+    """
+    allowed = (*ALLOWED, *also)
+    for path, target in _targets(config, ""):
+        if not _lies_in(target, allowed) or not _lies_in(_origin(target), allowed):
+            raise UserError(
+                f"{path}={target}: refused; a saved config may name what lies in {', '.join(allowed)}. "
+                "Nothing of it was run. If you trust it: --allow PACKAGE."
+            )
+
+
+def _origin(target: str) -> str:
+    """Return where an object was made: a module has other names in it too, those of what it imports."""
+    try:
+        named = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError):
+        return target  # it does not exist, which is for checked() to say
+    return f"{getattr(named, '__module__', '')}.{getattr(named, '__qualname__', '')}"
+
+
+def _targets(node: Any, path: str) -> Iterator[tuple[str, str]]:
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        here = f"{path}.{key}".lstrip(".")
+        if key == "_target_":
+            yield here, str(value)
+        yield from _targets(value, here)
+
+
+def _lies_in(name: str, packages: Sequence[str]) -> bool:
+    return any(name.startswith(f"{package}.") for package in packages)
 
 
 def checked(config: Node, parts: Collection[str] | None = None) -> Node:

@@ -1,4 +1,6 @@
-"""The one kind of error that is meant for the person at the keyboard."""
+"""What ends a command: an error that the user can mend, or a signal."""
+
+import signal
 
 
 class UserError(Exception):
@@ -6,3 +8,15 @@ class UserError(Exception):
 
     The commands print it without a stack trace and exit with a code that is not 0.
     """
+
+
+class Interrupted(BaseException):
+    """A signal asked the training to stop, and it did, between two batches, with everything saved.
+
+    No ``Exception``: whoever goes on after errors, as a sweep does, must not go on after this.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = 128 + number
+        """By which a shell knows that a command was ended by a signal."""

@@ -1,5 +1,6 @@
 """A run directory -> every diagnostic of its newest checkpoint, in ``results.json``, as figures, and as a table."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from vae_lightning.assemble import build_data, build_model
 from vae_lightning.callbacks import RunFigures
 from vae_lightning.combinations import has_weighted_kl
-from vae_lightning.config import checked
+from vae_lightning.config import check_origins, checked
 from vae_lightning.errors import UserError
 from vae_lightning.examination import Effort, Examination, forecast_of
 from vae_lightning.files import write_json
@@ -20,6 +21,7 @@ from vae_lightning.report.findings import findings_page
 from vae_lightning.report.forecasts import forecast_results
 from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
+from vae_lightning.runs.claim import check_fingerprint
 from vae_lightning.runs.length import last_moment
 from vae_lightning.runs.trainer import quieten_lightning
 
@@ -28,15 +30,18 @@ IMAGES_AT_ONCE = 100
 """So that the progress bar moves; it changes no result."""
 
 
-def evaluate(run_directory: Path, n_importance_samples: int, data_dir: str | None, console: Console) -> dict[str, Any]:
+def evaluate(
+    run_directory: Path, n_importance_samples: int, data_dir: str | None, allowed: Sequence[str], console: Console
+) -> dict[str, Any]:
     """Examine a run and return what was found; write it down and draw it.
 
     Raises:
-        UserError: there is no run, no checkpoint, or one that is damaged, is of another model, or would run code.
+        UserError: there is no run, no checkpoint, or one that is damaged, is of another model, or would run code; or
+            its config was edited, or names a class outside this project and the ``allowed`` packages.
     """
     if n_importance_samples < 1:
         raise UserError(f"--samples {n_importance_samples}: log p(x) needs at least 1 importance sample per image")
-    config = _config_of(run_directory, data_dir)
+    config = _config_of(run_directory, data_dir, allowed)
     earlier = directory.read_results(run_directory)
     checkpoint_path = directory.newest_checkpoint(run_directory)
     if checkpoint_path is None:
@@ -82,7 +87,7 @@ def evaluate(run_directory: Path, n_importance_samples: int, data_dir: str | Non
     return results
 
 
-def _config_of(run_directory: Path, data_dir: str | None) -> dict[str, Any]:
+def _config_of(run_directory: Path, data_dir: str | None, allowed: Sequence[str]) -> dict[str, Any]:
     """Return the run's own config, with its data where they lie now."""
     if not (run_directory / directory.CONFIG).is_file():
         below = sorted(path.parent.name for path in run_directory.glob(f"*/{directory.CONFIG}"))
@@ -95,9 +100,12 @@ def _config_of(run_directory: Path, data_dir: str | None) -> dict[str, Any]:
     if data_dir and "data_dir" in source:
         source["data_dir"] = data_dir
     try:
-        return checked(config)
+        check_origins(config, allowed)
+        config = checked(config)
     except UserError as error:
         raise UserError(f"{run_directory / directory.CONFIG}: not the config of a run\n{error}") from error
+    check_fingerprint(run_directory, config)
+    return config
 
 
 def _restore(model: VAE, state: dict[str, Any], path: Path) -> None:

@@ -1,6 +1,6 @@
 """The LightningModule: encoder + decoder + objective. It logs what it minimises and measures what it learned."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -30,6 +30,8 @@ from vae_lightning.timeline import Moment, Schedule
 
 N_INFORMATION_IMAGES = 2000
 """Images by which aggressive inference judges itself."""
+UNWRITTEN = "unwritten"
+"""The key of a checkpoint under which lies what is not in the curves yet."""
 
 
 class Evaluation(NamedTuple):
@@ -124,9 +126,11 @@ class VAE(LightningModule):
 
     def configure_optimizers(self) -> Optimizer | OptimizerLRSchedulerConfig:
         optimizer = optimizer_of(self.optimizer, self.parameter_groups())
-        # The length is known from here on: Lightning calls this once its data are set up.
-        total_steps = int(self.trainer.estimated_stepping_batches)
-        self._length = (total_steps, int(self.trainer.num_training_batches))
+        # Not Trainer.estimated_stepping_batches: it makes Lightning set up the training batches before it restores a
+        # checkpoint, and then forget where in the epoch the checkpoint was.
+        n_batches, limit = len(self.data.train_dataloader()), self.trainer.limit_train_batches
+        n_batches = min(n_batches, limit) if isinstance(limit, int) else n_batches
+        self._length = (n_batches * int(self.trainer.max_epochs or 1), n_batches)
         if getattr(self.lr_schedule, "func", self.lr_schedule) is constant:  # spare every step what it would cost
             return optimizer
         schedule = LambdaLR(optimizer, lambda step: self.lr_schedule(self.moment(step)))
@@ -176,8 +180,9 @@ class VAE(LightningModule):
         if isinstance(self.beta_schedule, Controller):
             means = bound.distortion.detach().mean(), bound.kl_per_unit.detach().sum(-1).mean()
             self.beta_schedule.observe(*(mean_over_ranks(mean) for mean in means))
-        if (step + 1) % self.log_interval == 0:
-            self._log_window(step + 1)
+        # At the end of an epoch too: what is written before a checkpoint need not be in it.
+        if (step + 1) % self.log_interval == 0 or batch_idx + 1 == self.trainer.num_training_batches:
+            self._log_window(step)
         return bound.loss
 
     def _refine_encoder(
@@ -193,13 +198,10 @@ class VAE(LightningModule):
 
         self._encoder_steps += optimizer.refine_encoder(loss_of, self.trainer.gradient_clip_val)
 
-    def on_train_epoch_end(self) -> None:
-        if len(self._window):
-            self._log_window(self.global_step)
-
-    def _log_window(self, next_step: int) -> None:
+    def _log_window(self, step: int) -> None:
         """Log the means over the steps since the last time and over the ranks, after a check that all are finite."""
-        window = self._checked_window(next_step)
+        window = self._window.mean_over_ranks(self._mean_over_ranks)
+        check_finite(window, step + 1 - len(window))
         self._window.clear()
         values = {f"train/{name}": value for name, value in mean_terms(window).items()}
         optimizer = self.running_optimizer
@@ -212,18 +214,37 @@ class VAE(LightningModule):
             self._encoder_steps = 0
         if (variance := self.likelihood.variance) is not None:
             values["train/decoder_variance"] = variance
-        self.log_dict(values, sync_dist=True)  # equal on all ranks already; said so to Lightning
+        self._write(values, step)
 
-    def _checked_window(self, next_step: int) -> Float[Tensor, "steps columns"]:
-        window: Tensor = self.trainer.strategy.reduce(self._window.stacked(), reduce_op="mean")
-        check_finite(window, next_step - len(window))
-        return window
+    def _mean_over_ranks(self, rows: Float[Tensor, "steps columns"]) -> Float[Tensor, "steps columns"]:
+        mean: Tensor = self.trainer.strategy.reduce(rows, reduce_op="mean")
+        return mean
+
+    def _write(self, values: dict[str, float], step: int) -> None:
+        """Write values, equal on all ranks, into the curves at once.
+
+        Lightning would write them after the callbacks of a step, so that a checkpoint could be ahead of its curves;
+        it still gets them for callbacks that look at them.
+        """
+        self.log_dict(values, sync_dist=True, logger=False)
+        for logger in self.trainer.loggers:
+            logger.log_metrics({**values, "epoch": self.current_epoch}, step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put in what was measured and not written yet, so that the curves of a continued run have no gap."""
+        window = self._window.mean_over_ranks(self._mean_over_ranks).cpu()
+        checkpoint[UNWRITTEN] = {"window": window, "encoder_steps": self._encoder_steps}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        unwritten = checkpoint[UNWRITTEN]
+        self._window.clear()
+        if len(unwritten["window"]):
+            self._window.over_ranks.append(unwritten["window"])
+        self._encoder_steps = unwritten["encoder_steps"]
 
     # Evaluation -------------------------------------------------------------------------------------------------
 
     def on_validation_epoch_start(self) -> None:
-        if len(self._window):  # a short epoch: name the step that went wrong before its weights are evaluated
-            self._checked_window(self.global_step)
         # Noise as a function of (seed, image): the result does not depend on batches, ranks or the epoch.
         n_images = len(self.data.splits[self.data.curve_split].pixels)
         self._evaluation_noise = self._noise_of_images(self.objective.n_samples, n_images)
@@ -241,13 +262,12 @@ class VAE(LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.evaluation = self._finish_evaluation()
         split = self.data.curve_split
-        values = {f"{split}/{name}": value for name, value in self.evaluation.scalars().items()}
-        self.log_dict(values, sync_dist=True)
+        values = {f"{split}/{name}": float(value) for name, value in self.evaluation.scalars().items()}
         optimizer = self.optimizers(use_pl_optimizer=False)  # none where a Trainer validates without fitting
         if isinstance(optimizer, Aggressive):
-            information = self._information()
-            optimizer.judge(information)
-            self.log("train/information", information, sync_dist=True)
+            values["train/information"] = self._information()
+            optimizer.judge(values["train/information"])
+        self._write(values, self.global_step - 1)
 
     @torch.no_grad()
     def _information(self) -> float:

@@ -1,9 +1,11 @@
 """Config -> finished run: check, build, train, test, draw, and write the results last."""
 
 import shlex
+import signal
 import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 import torch
@@ -14,111 +16,152 @@ from rich.console import Console
 
 from vae_lightning import __version__
 from vae_lightning.assemble import build_data, build_model, build_trainer
-from vae_lightning.callbacks import EpochProgress, Interruption, RunFigures, UnitMonitor
+from vae_lightning.callbacks import EpochProgress, Interruption, RunFigures, Saving, UnitMonitor
 from vae_lightning.combinations import check_pixels, has_weighted_kl
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.examination import AFTER_TRAINING, Examination, forecast_of
 from vae_lightning.module import VAE
 from vae_lightning.report.forecasts import forecast_results
 from vae_lightning.report.start import kl_of, start_summary
 from vae_lightning.report.tables import results_summary
 from vae_lightning.runs import directory
-from vae_lightning.runs.checkpoints import load_checkpoint
-from vae_lightning.runs.curves import JsonLinesLogger, cut_from
+from vae_lightning.runs.claim import check_unchanged, claimed
+from vae_lightning.runs.curves import JsonLinesLogger, continue_curves
+from vae_lightning.runs.extension import Start, start_in_shorter_run, start_of
 from vae_lightning.runs.identity import RunIdentity, critical_quantity, identify, settings, unusual_choices
-from vae_lightning.runs.length import last_moment
+from vae_lightning.runs.length import last_moment, steps_per_epoch
 from vae_lightning.runs.trainer import quieten_lightning
-from vae_lightning.runs.wandb_window import WandbSettings, sync_command, wandb_logger
+from vae_lightning.runs.wandb_settings import WandbSettings
+from vae_lightning.runs.wandb_window import wandb_window
+from vae_lightning.theory import Forecast
 
 Config = dict[str, Any]
+
+
+class _Parts(NamedTuple):
+    """What a run consists of."""
+
+    data: ImageDataModule
+    model: VAE
+    trainer: Trainer
+    forecast: Forecast | None
+    figures: RunFigures
+    timer: Timer
 
 
 def train(config: Config) -> dict[str, Any]:
     """Do what a resolved config says and return the results.
 
     A finished run is not trained again (``rerun=true`` does, keeping the earlier one aside); an interrupted one
-    continues from its last checkpoint.
+    continues at the step of its last checkpoint, and ends as if it had never stopped.
 
     Raises:
         UserError: whatever the user can mend.
+        Interrupted: a signal came; everything is saved.
     """
     config = checked(config)
     identity = identify(config)
+    if config.get("run") not in (None, derived := identity.derived()):
+        raise UserError(f"run={config['run']}: follows from the rest of the config, which makes it {derived}")
+    config["run"] = derived
     first_process = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # set by Lightning from the environment
     console = Console(quiet=not first_process)
-    if first_process and not config["rerun"] and (results := directory.read_results(identity.directory)):
+    results = None if config["rerun"] else _results_of(identity, config)
+    if results:
         console.print(f"{identity.directory} is finished already; rerun=true trains it again")
     else:
-        results = _train_and_test(config, identity, console)
-        if first_process:
-            directory.write_results(identity.directory, results)
+        results = _train_and_test(config, identity, console, first_process)
     console.print(results_summary(results, identity.directory))
     return results
 
 
-def _train_and_test(config: Config, identity: RunIdentity, console: Console) -> dict[str, Any]:
+def _results_of(identity: RunIdentity, config: Config) -> dict[str, Any] | None:
+    results = directory.read_results(identity.directory)
+    if results:
+        check_unchanged(identity.directory, config)
+    return results
+
+
+def _train_and_test(config: Config, identity: RunIdentity, console: Console, first_process: bool) -> dict[str, Any]:
     quieten_lightning()
+    parts = _build(config, identity, console)
+    elsewhere = start_in_shorter_run(config, parts.model, steps_per_epoch(config, parts.data), console.print)
+    # Nothing is written before all that can be refused has been built.
+    with claimed(identity.directory, config, console.print) if first_process else nullcontext():
+        # Another process may have finished it while this one was building.
+        if first_process and not config["rerun"] and (results := _results_of(identity, config)):
+            return results
+        own = None if config["rerun"] else start_of(identity.directory, console.print, set_aside=first_process)
+        results = _run(config, identity, parts, own or elsewhere, console)
+        if first_process:
+            directory.write_results(identity.directory, results)
+    return results
+
+
+def _build(config: Config, identity: RunIdentity, console: Console) -> _Parts:
     data = build_data(config)
     model = build_model(config, data.image_shape)
     check_pixels(model.likelihood, not data.splits["train"].pixels.is_floating_point(), data.binarize)
     model_forecast = forecast_of(model, data)
     figures = RunFigures(identity.directory, model_forecast)
     timer = Timer(interval="epoch", verbose=False)  # its state is in the checkpoint: a resumed run counts all its time
-    callbacks = [UnitMonitor(), EpochProgress(console), figures, timer, Interruption()]
+    interruption = Interruption()
+    saving = Saving(identity.directory, config["save_every_n_steps"], interruption)
+    callbacks = [UnitMonitor(), EpochProgress(console), figures, timer, interruption, saving]
     trainer = build_trainer(config, identity.directory, callbacks)
-    # Nothing is written before all that can be refused has been built.
-    window = None
-    if trainer.is_global_zero:
-        _open_directory(config, identity, console)
-        window = wandb_logger(WandbSettings(**config["wandb"]), identity, config)
-    trainer.loggers = [JsonLinesLogger(identity.directory), *([window] if window else [])]
-    failed = True
-    try:
-        console.print(start_summary(config, identity, data, model, trainer, model_forecast))
-        _fit(trainer, model, data, identity.directory, console)
-        epochs, steps = trainer.current_epoch, trainer.global_step
-        kl_weight = model.kl_weight_at(last_moment(config, data))
-        examination = Examination(model, data, kl_weight, AFTER_TRAINING)
-        trainer.test(examination, datamodule=data, verbose=False)
-        failed = False
-    finally:
-        if window:
-            import wandb
+    return _Parts(data, model, trainer, model_forecast, figures, timer)
 
-            wandb.finish(exit_code=int(failed))
-            if command := sync_command(identity.directory):
-                console.print(f"W&B was offline; to upload this run later: {command}", soft_wrap=True)
+
+def _run(config: Config, identity: RunIdentity, parts: _Parts, start: Start | None, console: Console) -> dict[str, Any]:
+    """Fit, examine and draw, with the curves in the run directory and, where it is wanted, in W&B."""
+    data, model, trainer = parts[:3]
+    settings_of_wandb = WandbSettings(**config["wandb"])
+    if trainer.is_global_zero:
+        continue_curves(identity.directory, start.curve_lines if start else 0, start.run_directory if start else None)
+    else:
+        settings_of_wandb.mode = "disabled"  # one window for all ranks
+    with wandb_window(settings_of_wandb, identity, config, continues=start is not None) as window:
+        trainer.loggers = [JsonLinesLogger(identity.directory), *([window] if window else [])]
+        console.print(start_summary(config, identity, data, model, trainer, parts.forecast))
+        if window:
+            console.print(window.how_to_look, soft_wrap=True)
+        if start:
+            console.print(f"continuing after step {start.steps} from {start.checkpoint}", soft_wrap=True)
+        _fit(trainer, model, data, identity.directory, start)
+        results = _results(config, identity, parts)
+        if window:
+            artefact = directory.newest_checkpoint(identity.directory) if settings_of_wandb.log_checkpoint else None
+            window.conclude(results, artefact)
+    return results
+
+
+def _results(config: Config, identity: RunIdentity, parts: _Parts) -> dict[str, Any]:
+    """Examine the trained model on the test images, and say what the run was."""
+    data, model, trainer, model_forecast, figures, timer = parts
+    epochs, steps = trainer.current_epoch, trainer.global_step
+    kl_weight = model.kl_weight_at(last_moment(config, data))
+    foreseen = model_forecast if has_weighted_kl(model.objective, model.posterior) else None
+    examination = Examination(model, data, kl_weight, AFTER_TRAINING)
+    trainer.test(examination, datamodule=data, verbose=False)
     assert examination.findings is not None  # noqa: S101 (the test pass has just been)
     return {
         **_description(config, identity, model, kl_weight),
         "epochs": epochs,
         "steps": steps,
         "seconds": round(timer.time_elapsed("train"), 3),
-        **forecast_results(model_forecast if has_weighted_kl(model.objective, model.posterior) else None, kl_weight),
+        **forecast_results(foreseen, kl_weight),
         **examination.findings.results(),
         **figures.kinds,
     }
 
 
-def _open_directory(config: Config, identity: RunIdentity, console: Console) -> None:
-    if config["rerun"] and identity.directory.exists():
-        console.print(f"rerun: the earlier run is kept as {directory.set_aside(identity.directory)}", soft_wrap=True)
-    directory.open_directory(identity.directory, config)
-
-
-def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, console: Console) -> None:
-    checkpoint = directory.newest_checkpoint(folder)
-    position = load_checkpoint(checkpoint) if checkpoint else {"epoch": -1, "global_step": 0}
-    if checkpoint:
-        console.print(f"continuing after epoch {position['epoch'] + 1} from {checkpoint}", soft_wrap=True)
-    if trainer.is_global_zero:
-        cut_from(folder, position["global_step"])
+def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, start: Start | None) -> None:
     try:
-        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit as stopped:  # what Lightning makes of Ctrl-C
-        raise KeyboardInterrupt from stopped
+        trainer.fit(model, datamodule=data, ckpt_path=start.checkpoint if start else None, weights_only=True)
+    except SystemExit as stopped:  # what Lightning makes of a second Ctrl-C, or of a SIGTERM before the first step
+        raise (Interrupted(signal.SIGTERM) if trainer.received_sigterm else KeyboardInterrupt) from stopped
     except UserError as error:
         good = directory.newest_checkpoint(folder)
         where = f"The last good checkpoint is {good}." if good else "There was no checkpoint before it."

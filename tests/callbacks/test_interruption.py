@@ -1,4 +1,4 @@
-"""Ctrl-C waits for the end of a batch, and everything is as it was afterwards."""
+"""A signal waits for the end of a batch, everything is saved, and all is as it was afterwards."""
 
 import os
 import signal
@@ -9,37 +9,65 @@ import pytest
 
 from vae_lightning import training
 from vae_lightning.callbacks import UnitMonitor
+from vae_lightning.errors import Interrupted
 from vae_lightning.runs.curves import read_curves
+from vae_lightning.runs.directory import checkpoints
 from vae_lightning.runs.identity import identify
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-class PressesCtrlC(UnitMonitor):
-    """Interrupts in the middle of a batch, where Python itself would raise at once."""
+
+class Sends(UnitMonitor):
+    """Sends a signal in the middle of a batch, where Python itself would act at once."""
+
+    def __init__(self, number: int, step: int) -> None:
+        self.number, self.step = number, step
+        self.went_on = False
 
     def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
-        if trainer.global_step == 12:
-            os.kill(os.getpid(), signal.SIGINT)
+        if trainer.global_step == self.step and not self.went_on:
+            os.kill(os.getpid(), self.number)
             self.went_on = True
 
 
-def test_the_batch_in_hand_ends_first(tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("step", [11, 14], ids=["in an epoch", "in its last batch"])
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_loses_no_step(
+    number: signal.Signals, step: int, tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [signal.getsignal(each) for each in SIGNALS]
+    sending = Sends(number, step)
+    monkeypatch.setattr(training, "UnitMonitor", lambda: sending)
+    config = tiny()
+    folder = identify(config).directory
+    with pytest.raises(Interrupted) as stopped:
+        training.train(config)
+    assert stopped.value.exit_code == 128 + number
+    assert sending.went_on
+    assert [path.name for path in checkpoints(folder)] == [f"step{step + 1:09d}.ckpt"]
+    # The held-out images after an epoch belong to it.
+    assert any("test/elbo" in line for line in read_curves(folder)) == (step == 14)
+    assert [signal.getsignal(each) for each in SIGNALS] == before
+    assert training.train(config)["steps"] == 30
+
+
+def test_a_second_ctrl_c_acts_at_once(tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Impatient(UnitMonitor):
+        def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            pytest.fail("went on")
+
     before = signal.getsignal(signal.SIGINT)
-    pressing = PressesCtrlC()
-    monkeypatch.setattr(training, "UnitMonitor", lambda: pressing)
-    config = tiny("trainer.log_every_n_steps=1")
+    monkeypatch.setattr(training, "UnitMonitor", Impatient)
+    config = tiny()
     with pytest.raises(KeyboardInterrupt):
         training.train(config)
-    assert pressing.went_on
-    steps = [line["step"] for line in read_curves(identify(config).directory) if "train/loss" in line]
-    assert max(steps) >= 11
-    monkeypatch.undo()
-    signal.signal(signal.SIGINT, before)  # Lightning ignores it from the first one on
-    results = training.train(config)
-    assert results["steps"] == 30
-    assert signal.getsignal(signal.SIGINT) == before
+    assert checkpoints(identify(config).directory) == []
+    signal.signal(signal.SIGINT, before)  # Lightning ignores it while it tidies up
 
 
-def test_a_training_that_ends_by_itself_hands_the_signal_back(tiny: Callable[..., dict[str, Any]]) -> None:
-    before = signal.getsignal(signal.SIGINT)
+def test_a_training_that_ends_by_itself_hands_the_signals_back(tiny: Callable[..., dict[str, Any]]) -> None:
+    before = [signal.getsignal(each) for each in SIGNALS]
     training.train(tiny("trainer.max_epochs=1"))
-    assert signal.getsignal(signal.SIGINT) == before
+    assert [signal.getsignal(each) for each in SIGNALS] == before

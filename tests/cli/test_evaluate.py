@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from vae_lightning.cli.evaluate import evaluate
 from vae_lightning.errors import UserError
@@ -128,10 +129,50 @@ def test_what_is_no_sound_checkpoint_is_refused(run: Path, monkeypatch: pytest.M
 def test_a_checkpoint_of_another_architecture_is_told_by_its_first_difference(
     run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = run / "config.yaml"
-    config.write_text(config.read_text().replace("latent_dim: 3", "latent_dim: 4"))
+    content = torch.load(newest(run), weights_only=True)
+    weight = content["state_dict"]["encoder.layers.1.weight"]
+    torch.save({**content, "state_dict": {**content["state_dict"], "encoder.layers.1.weight": weight[:4]}}, newest(run))
     with pytest.raises(UserError, match=r"of another model than config\.yaml beside it\. size mismatch for encoder"):
         called(monkeypatch, run)
+
+
+def test_an_edited_config_is_refused_with_the_difference(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("kl_weight: 1.0", "kl_weight: 2.0"))
+    with pytest.raises(UserError, match=r"config.yaml: was edited; .*\n  kl_weight: 2.0 there, 1.0 here\nPut back"):
+        called(monkeypatch, run)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "builtins.exec",
+        "torch.hub.load",
+        "torch.load",
+        "torch.nn.functional.torch.hub.load",  # an allowed module knows the whole of torch by name
+        "vae_lightning.data.module.torch.load",
+        "vae_lightning.training.train",
+        "vae_lightning.data_of_mine.Source",
+        "spoils.Everything",
+        "${oc.decode:os.system}",
+    ],
+)
+def test_a_config_that_names_foreign_code_is_refused_and_nothing_of_it_is_imported(
+    target: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "spoils.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Everything: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["source"] = {"_target_": target}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(UserError, match=r"data.source._target_=.*: refused; a saved config may name what lies in"):
+        called(monkeypatch, run)
+    assert not (tmp_path / "ran").exists()
+    if target.startswith("spoils"):
+        with pytest.raises(UserError, match="was edited"):
+            called(monkeypatch, run, "--allow", "spoils")
+        assert (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from vae_lightning.errors import UserError
 from vae_lightning.runs import directory
 
 
@@ -18,12 +17,6 @@ def test_results_are_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
         directory.write_results(tmp_path, {"test/elbo": -2.0})
     assert directory.read_results(tmp_path) == {"test/elbo": -1.0}
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]  # nothing half-written is left
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "runs").touch()
-    with pytest.raises(UserError, match=r"runs_dir=.*cannot write"):
-        directory.open_directory(tmp_path / "runs" / "a", {"runs_dir": str(tmp_path / "runs")})
 
 
 def test_the_newest_checkpoint_has_the_largest_step(tmp_path: Path) -> None:

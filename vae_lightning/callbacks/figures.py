@@ -61,7 +61,7 @@ class RunFigures(Callback):
             path = self.run_directory / FIGURES / f"{name}.png"
             figure.savefig(path, dpi=DPI)
             for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):
+                if isinstance(logger, WandbLogger):  # ours, or one that a user added
                     logger.log_image(f"figures/{name}", [str(path)])
 
     def _draw(self, model: VAE, data: ImageDataModule) -> Iterator[tuple[str, Figure]]:

@@ -1,47 +1,56 @@
-"""Ctrl-C at a known place: between two batches."""
+"""Ctrl-C and SIGTERM at a known place: between two batches."""
 
 import signal
 import threading
 from types import FrameType
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, Trainer
+from torch import distributed
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption(Callback):
-    """Lets the batch in hand end before a Ctrl-C stops the training; a second Ctrl-C stops at once.
+    """Notes a signal, so that the batch in hand can end and be saved; a second one acts at once, as ever.
 
-    Python raises KeyboardInterrupt wherever it happens to be. In a finaliser it is printed and dropped, and the
-    training goes on; in a callback from C++ it becomes another error.
+    Left to itself Python raises KeyboardInterrupt wherever it happens to be: in a finaliser it is printed and dropped,
+    and the training goes on; in a callback from C++ it becomes another error. SIGTERM, by which batch systems and
+    container hosts announce the end, would simply kill.
     """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked = 0
+        """The signal's number; 0 as long as none has come."""
+        self.previous: dict[int, Any] = {}
 
-    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self.ranks: Any = distributed.new_group(backend="gloo") if trainer.world_size > 1 else None
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
-            self.previous = signal.signal(signal.SIGINT, self._ask)
+            # After Lightning has set its own for SIGTERM, which goes on to the end of the epoch.
+            self.previous = {number: signal.signal(number, self._ask) for number in SIGNALS}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
-        signal.signal(signal.SIGINT, self.previous)
+        self.asked = number
+        for each in SIGNALS:
+            signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
 
-    def on_train_batch_end(self, *_: Any) -> None:
-        self._stop_if_asked()
+    def asked_on_any_rank(self) -> int:
+        """Return the number of a signal that has come to this process or to another rank, or 0. All ranks must ask."""
+        if self.ranks is None:
+            return self.asked
+        asked = torch.tensor(self.asked)
+        distributed.all_reduce(asked, distributed.ReduceOp.MAX, group=self.ranks)
+        return int(asked)
 
-    def on_validation_batch_end(self, *_: Any) -> None:
-        self._stop_if_asked()
-
-    def _stop_if_asked(self) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-
-    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._hand_back()
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
         self._hand_back()
 
     def _hand_back(self) -> None:
-        if signal.getsignal(signal.SIGINT) == self._ask:
-            signal.signal(signal.SIGINT, self.previous)
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+        self.previous = {}

@@ -23,6 +23,7 @@ class EpochProgress(Callback):
         self.progress: Progress | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self.started = self.drawn = time.perf_counter()
         if not trainer.is_global_zero or not self.console.is_terminal:
             return
         columns = (
@@ -35,6 +36,7 @@ class EpochProgress(Callback):
         self.progress = Progress(*columns, console=self.console, transient=True, auto_refresh=False)
         self.progress.start()
         self.task = self.progress.add_task("", total=None, terms="")
+        self.on_train_epoch_start(trainer, pl_module)  # an epoch that is continued in its middle has no start
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         self.started = self.drawn = time.perf_counter()

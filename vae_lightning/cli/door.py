@@ -4,10 +4,10 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vae_lightning.errors import UserError
+from vae_lightning.composing import config_folder
+from vae_lightning.errors import Interrupted, UserError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -16,12 +16,6 @@ FULL_TRACE = "HYDRA_FULL_ERROR"
 """The environment variable by which Hydra's users ask for stack traces."""
 TRACE_ASKED = "VAE_LIGHTNING_TRACE"
 """What the user said of it, for the processes of other ranks, which inherit our own setting of the first."""
-
-
-def config_folder() -> Path:
-    """Return ``conf/``: inside the package when installed as a wheel, beside it in a checkout."""
-    package = Path(__file__).parent.parent
-    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
 def open_door(command: Callable[[], object]) -> None:
@@ -40,17 +34,26 @@ def open_door(command: Callable[[], object]) -> None:
     except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
         if trace_wanted:
             raise
-        if os.environ.get("LOCAL_RANK", "0") == "0" or not isinstance(
-            error, UserError
-        ):  # all ranks raise it; one tells
+        if _is_first_rank() or not isinstance(error, UserError):  # all ranks raise it; one tells
             print(f"{explain(error)}\n\nFor a stack trace: {FULL_TRACE}=1", file=sys.stderr)  # noqa: T201
         sys.exit(1)
+    except Interrupted as stopped:
+        _tell(f"{stopped}: saved; the same command (without rerun=true) continues at the next step")
+        # Lightning kills the first rank when another one ends with an error.
+        sys.exit(stopped.exit_code if _is_first_rank() else 0)
     except KeyboardInterrupt:
-        told = (
-            "interrupted; the same command (without rerun=true) continues from the last checkpoint, if there is one yet"
-        )
-        print(told, file=sys.stderr)  # noqa: T201
+        _tell("interrupted; the same command (without rerun=true) continues from the last checkpoint, if there is one")
         sys.exit(130)
+
+
+def _tell(message: str) -> None:
+    if _is_first_rank():
+        print(message, file=sys.stderr)  # noqa: T201
+
+
+def _is_first_rank() -> bool:
+    """Say whether this is the first of the processes of a run, by what Lightning, torchrun or SLURM tell each."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
 
 
 def explain(error: BaseException) -> str:

@@ -30,6 +30,13 @@ def evaluate() -> None:
         default=os.environ.get("VAE_DATA_DIR"),
         help="where the data lie now, if not where the run found them (default: VAE_DATA_DIR, else as the run)",
     )
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="a package of yours whose classes the run's config may name, beside this project's own",
+    )
     options = parser.parse_args()
 
     from rich.console import Console
@@ -39,7 +46,7 @@ def evaluate() -> None:
     refused = []
     for run in options.runs:
         try:
-            evaluating.evaluate(run, options.samples, options.data_dir, Console())
+            evaluating.evaluate(run, options.samples, options.data_dir, options.allow, Console())
         except UserError as error:  # the others are examined all the same
             refused.append(str(error))
     if refused:

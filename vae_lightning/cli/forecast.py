@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vae_lightning.cli.door import config_folder, open_door
+from vae_lightning.cli.door import open_door
+from vae_lightning.composing import composed
 from vae_lightning.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def forecast() -> None:
     )
     parser.add_argument("--figure", type=Path, help="where the curve is drawn (default forecast.png)")
     options = parser.parse_intermixed_args()
-    configs = composed(options.overrides)
+    configs = configs_of(options.overrides)
 
     from rich.console import Console
 
@@ -50,21 +51,14 @@ def forecast() -> None:
     forecast_configs(configs, options.figure, Console())
 
 
-def composed(overrides: list[str]) -> list[dict[str, Any]]:
+def configs_of(overrides: list[str]) -> list[dict[str, Any]]:
     """Return the resolved config of every combination of the overrides' values."""
     from itertools import product
 
-    from hydra import compose, initialize_config_dir
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from omegaconf import OmegaConf
 
     parsed = OverridesParser.create().parse_overrides(overrides)
-    configs = []
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        for chosen in product(*(_values(override) for override in parsed)):
-            composed_config = compose("config", overrides=list(chosen))
-            configs.append(OmegaConf.to_container(composed_config, resolve=True))
-    return configs  # type: ignore[return-value]
+    return [composed(chosen, derive=False) for chosen in product(*(_values(override) for override in parsed))]
 
 
 def _values(override: "Override") -> list[str]:

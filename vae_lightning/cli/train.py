@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import OmegaConf
 
-from vae_lightning.cli.door import config_folder, explain, open_door
+from vae_lightning.cli.door import explain, open_door
+from vae_lightning.composing import config_folder, resolved
 from vae_lightning.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def run(hydra_config: "DictConfig") -> None:
     """Train the run that a composed config names, or show its results if it is finished."""
     from vae_lightning.training import train
 
-    config: dict[str, Any] = OmegaConf.to_container(hydra_config, resolve=True)  # type: ignore[assignment]
+    config = resolved(hydra_config)
     if HydraConfig.get().mode == RunMode.RUN:
         train(config)
         return

@@ -1,6 +1,7 @@
 """The terms of the last training steps, kept on the device and read once every few steps."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
@@ -21,9 +22,9 @@ class TermWindow:
 
     def __init__(self) -> None:
         self.rows: list[Float[Tensor, " columns"]] = []
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        """This rank's, since the ranks last took their mean."""
+        self.over_ranks: list[Float[Tensor, "steps columns"]] = []
+        """Earlier ones: means over the ranks. A run that is continued starts with those of its checkpoint."""
 
     @torch.no_grad()
     def add(self, bound: Bound, kl_weight: float | Float[Tensor, ""]) -> None:
@@ -31,11 +32,17 @@ class TermWindow:
         terms = torch.stack([bound.loss, weight, bound.distortion.mean()])
         self.rows.append(torch.cat([terms, bound.kl_per_unit.mean(0)]))
 
-    def stacked(self) -> Float[Tensor, "steps columns"]:
-        return torch.stack(self.rows)
+    def mean_over_ranks(self, mean: Callable[[Tensor], Tensor]) -> Float[Tensor, "steps columns"]:
+        """Return all rows, once ``mean`` has taken the mean over the ranks of those that are new."""
+        if self.rows:
+            self.over_ranks.append(mean(torch.stack(self.rows)))
+            self.rows.clear()
+        device = self.over_ranks[-1].device if self.over_ranks else None
+        return torch.cat([rows.to(device) for rows in self.over_ranks]) if self.over_ranks else torch.empty(0, 0)
 
     def clear(self) -> None:
         self.rows.clear()
+        self.over_ranks.clear()
 
 
 def mean_terms(window: Float[Tensor, "steps columns"]) -> dict[str, float]:

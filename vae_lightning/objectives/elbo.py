@@ -147,7 +147,11 @@ class Capacity(Elbo):
         codes: Float[Tensor, "samples batch latent"],
         moment: Moment,
     ) -> Float[Tensor, ""]:
-        grown = moment.step / steps_of(self.growth, moment.steps_per_epoch, moment.total_steps)
-        in_loss, measured = (mean_over_ranks(units.mean(0).sum()) - self.capacity * min(1.0, grown) for units in kl)
+        target = self.capacity * self.share_grown(moment)
+        in_loss, measured = (mean_over_ranks(units.mean(0).sum()) - target for units in kl)
         # |.| of what is measured: the sign of a noisy estimate would be a biased one.
         return kl_weight * self.gamma * in_loss * measured.detach().sign()
+
+    def share_grown(self, moment: Moment) -> float:
+        """Return C / C_max at a moment."""
+        return min(1.0, moment.step / steps_of(self.growth, moment.steps_per_epoch, moment.total_steps))

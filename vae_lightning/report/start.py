@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
-from lightning.pytorch.loggers import WandbLogger
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -59,7 +58,6 @@ def start_summary(
             f"epochs: {trainer.max_epochs}, each of {steps_per_epoch(config, data)} batches of {data.batch_size}",
         ),
         ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}"),
-        ("W&B", _wandb_state(trainer)),
     ]
     notes = worth_knowing(model.objective, model.objective.estimator, model.posterior, model.likelihood, data.binarize)
     panel = facts("vae-train", [*rows, *(("note", note) for note in notes)])
@@ -83,8 +81,3 @@ def kl_of(model: VAE) -> str:
     family = copy.deepcopy(model.posterior)  # looking at a posterior must not move running statistics
     posterior = family(torch.zeros((2, family.n_parameters), device=model.device))
     return kl_computation(model.objective, posterior)
-
-
-def _wandb_state(trainer: Trainer) -> str:
-    runs = [logger.experiment for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-    return "disabled" if not runs else "offline, kept in the run directory" if runs[0].offline else runs[0].url

@@ -1,26 +1,97 @@
-"""Checkpoints hold tensors and plain containers, and are read as nothing else."""
+"""Checkpoints: tensors and plain containers, written whole or not at all, and read as nothing else."""
 
+import io
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from lightning.fabric.plugins import TorchCheckpointIO
 
 from vae_lightning.errors import UserError
+from vae_lightning.files import write_atomically
+from vae_lightning.runs.directory import CHECKPOINTS, checkpoints
 
 POSITION = ("epoch", "global_step")
+KEPT = 2
+DAMAGED = ".damaged"
+"""Appended to the name of a file that cannot be read: kept for whoever wants to look at it, out of the way."""
+
+
+class DamagedCheckpointError(UserError):
+    """A checkpoint that is torn, or in which a bit has changed."""
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's way to the disk, by a temporary file, a flush and a rename."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(Path(path), content.getbuffer())
+
+
+def checkpoint_path(run_directory: Path, step: int) -> Path:
+    """Return where the checkpoint after ``step`` steps lies; names sort as the steps do."""
+    return run_directory / CHECKPOINTS / f"step{step:09d}.ckpt"
+
+
+def remove_all_but_the_newest(run_directory: Path) -> None:
+    for path in checkpoints(run_directory)[:-KEPT]:
+        path.unlink(missing_ok=True)
+
+
+def newest_good_checkpoint(
+    run_directory: Path, tell: Callable[[str], None], set_aside: bool
+) -> tuple[Path, dict[str, Any]] | None:
+    """Return the newest checkpoint that can be read, with its content; None where there is none at all.
+
+    Args:
+        run_directory: whose.
+        tell: gets a line for each damaged one that is passed over.
+        set_aside: whether damaged ones are renamed, which only the process that owns the run may do.
+
+    Raises:
+        UserError: all are damaged; or one holds what only running code could restore.
+    """
+    told = []
+    for path in reversed(checkpoints(run_directory)):
+        try:
+            content = load_checkpoint(path)
+        except DamagedCheckpointError as error:
+            told.append(f"{error}")
+            continue
+        for line in told:
+            tell(f"{line}; the one before it is used")
+        if set_aside:
+            for damaged in (each for each in checkpoints(run_directory) if each > path):
+                damaged.rename(damaged.with_name(damaged.name + DAMAGED))
+        return path, content
+    if told:
+        raise UserError(
+            "\n".join(told) + "\nThere is no other checkpoint; rerun=true trains afresh and keeps these aside."
+        )
+    return None
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Return a checkpoint's content, on the CPU.
 
     Raises:
-        UserError: it is damaged, is no checkpoint, or holds what only running code could restore; none of it was run.
+        DamagedCheckpointError: it is torn, a bit of it has changed, or it is no checkpoint.
+        UserError: it holds what only running code could restore; none of it was run.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or not {*POSITION, "state_dict"} <= content.keys():
             raise ValueError("not a checkpoint of a run")
+        # torch writes the checksums of the zip format and does not look at them when it reads.
+        with zipfile.ZipFile(path) as archive:
+            if changed := archive.testzip():
+                raise ValueError(f"the checksum of {changed} is wrong")
     except UnpicklingError as error:
         if " GLOBAL " not in str(error):  # the name under which pickle asks for a class or a function
             raise _damaged(path, error) from error
@@ -28,14 +99,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path}: refused. It holds more than tensors and plain containers, and restoring that could run code; "
             "nothing of it was run. Checkpoints of this project never need it."
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, LookupError) as error:
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, zipfile.BadZipFile) as error:
         raise _damaged(path, error) from error
     return content
 
 
-def _damaged(path: Path, error: Exception) -> UserError:
+def _damaged(path: Path, error: Exception) -> DamagedCheckpointError:
     reason = (str(error) or type(error).__name__).splitlines()[0]
-    return UserError(
-        f"{path}: damaged ({reason}). Remove it to continue from the one before it, "
-        "or train afresh by rerun=true, which keeps what is there aside."
-    )
+    return DamagedCheckpointError(f"{path}: damaged ({reason})")

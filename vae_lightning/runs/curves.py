@@ -2,15 +2,19 @@
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from vae_lightning.errors import UserError
 from vae_lightning.files import write_atomically
 
 FILE_NAME = "metrics.jsonl"
+CURVE_LINES = "curve_lines"
+"""The key of a checkpoint under which lies how many lines of the curves were written before it."""
 
 
 class JsonLinesLogger(Logger):
@@ -61,7 +65,28 @@ def read_curves(run_directory: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def cut_from(run_directory: Path, step: int) -> None:
-    """Drop the lines of ``step`` and later, which a run continued from its checkpoint there will write again."""
-    kept = [line for line in read_curves(run_directory) if line["step"] < step]
-    write_atomically(run_directory / FILE_NAME, "".join(json.dumps(line) + "\n" for line in kept).encode())
+def durable_lines(run_directory: Path) -> int:
+    """Flush the curves to the disk; return how many lines they have."""
+    path = run_directory / FILE_NAME
+    if not path.exists():
+        return 0
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+        return sum(1 for _ in stream)
+
+
+def continue_curves(run_directory: Path, n_lines: int, source: Path | None = None) -> None:
+    """Keep the first ``n_lines``, those before a checkpoint; the run that continues there writes the others again.
+
+    With ``source`` they are those of another run, which this one goes on from.
+
+    Raises:
+        UserError: the curves have fewer lines than that.
+    """
+    lines = read_curves(source or run_directory)
+    if len(lines) < n_lines:
+        raise UserError(
+            f"{(source or run_directory) / FILE_NAME}: has {len(lines)} whole lines, where the checkpoint was written "
+            f"after {n_lines}; rerun=true trains afresh and keeps what is there aside"
+        )
+    write_atomically(run_directory / FILE_NAME, "".join(json.dumps(line) + "\n" for line in lines[:n_lines]).encode())

@@ -19,17 +19,30 @@ EVALUATION = "evaluation.json"
 """Findings of a run that is not finished: results.json would mark it so."""
 
 
-def open_directory(directory: Path, config: dict[str, Any]) -> None:
-    """Make the directory and write the resolved config into it. Raises UserError where it cannot be written."""
+def make_folders(directory: Path) -> None:
+    """Make the directory of a run. Raises OSError where it cannot be."""
+    for folder in (CHECKPOINTS, FIGURES):
+        (directory / folder).mkdir(parents=True, exist_ok=True)
+
+
+def write_config(directory: Path, config: dict[str, Any]) -> None:
+    """Write the resolved config. Raises UserError where it cannot be written."""
     try:
-        for folder in (CHECKPOINTS, FIGURES):
-            (directory / folder).mkdir(parents=True, exist_ok=True)
         write_atomically(directory / CONFIG, yaml.safe_dump(config, sort_keys=False).encode())
     except OSError as error:
-        raise UserError(
-            f"runs_dir={config['runs_dir']}: cannot write {directory} ({error.strerror or error}); "
-            "name a writable folder by runs_dir=…"
-        ) from error
+        raise cannot_write(directory, config, error) from error
+
+
+def cannot_write(directory: Path, config: dict[str, Any], error: OSError) -> UserError:
+    return UserError(
+        f"runs_dir={config['runs_dir']}: cannot write {directory} ({error.strerror or error}); "
+        "name a writable folder by runs_dir=…"
+    )
+
+
+def begun(directory: Path) -> bool:
+    """Say whether there is a run in a directory, begun or finished."""
+    return (directory / CONFIG).exists() or (directory / RESULTS).exists()
 
 
 def set_aside(directory: Path) -> Path:
@@ -39,8 +52,13 @@ def set_aside(directory: Path) -> Path:
     return kept
 
 
+def checkpoints(directory: Path) -> list[Path]:
+    """Return the checkpoints of a run, the oldest first."""
+    return sorted((directory / CHECKPOINTS).glob("*.ckpt"))
+
+
 def newest_checkpoint(directory: Path) -> Path | None:
-    return max((directory / CHECKPOINTS).glob("*.ckpt"), default=None, key=lambda path: path.name)
+    return next(reversed(checkpoints(directory)), None)
 
 
 def read_results(directory: Path) -> dict[str, Any] | None:

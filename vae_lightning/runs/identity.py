@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from vae_lightning import __version__
+
 DECIDES_THE_RESULT = (
     "data",
     "model",
@@ -48,10 +50,14 @@ class RunIdentity(NamedTuple):
     title: str
     """For people: what is trained on what, with the critical quantity."""
 
+    def derived(self) -> dict[str, str]:
+        """Return the config's ``run`` section."""
+        return {"fingerprint": self.fingerprint, "directory": str(self.directory), "version": __version__}
+
 
 def identify(config: Config) -> RunIdentity:
     """Return the identity of a resolved config: equal configs give equal directories, whatever the device or path."""
-    text = json.dumps(_canonical(_deciding(config)), sort_keys=True)
+    text = json.dumps(canonical(_deciding(config)), sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:8]
     model, latent_dim, seed = config["model"]["name"], config["latent_dim"], config["seed"]
     kl_weight = float(config["kl_weight"])
@@ -69,9 +75,11 @@ def identify(config: Config) -> RunIdentity:
 
 
 def _deciding(config: Config) -> Config:
-    """Return the part of a config that decides the result."""
-    trainer = {key: config["trainer"][key] for key in TRAINER_KEYS_THAT_DECIDE}
-    return {key: config[key] for key in DECIDES_THE_RESULT} | {"trainer": trainer}
+    """Return the part of a config that decides the result, as far as it is there."""
+    trainer = config.get("trainer", {})
+    return {key: config[key] for key in DECIDES_THE_RESULT if key in config} | {
+        "trainer": {key: trainer[key] for key in TRAINER_KEYS_THAT_DECIDE if key in trainer}
+    }
 
 
 def settings(config: Config) -> dict[str, Any]:
@@ -122,12 +130,12 @@ def critical_text(critical: float | None) -> str:
     return "not decided by kl_weight·σ² alone" if critical is None else f"kl_weight·σ² {critical:g}"
 
 
-def _canonical(value: Any) -> Any:
+def canonical(value: Any) -> Any:
     """Make 1, 1.0 and 1e0 one value, and drop the keys that decide nothing."""
     if isinstance(value, dict):
-        return {key: _canonical(item) for key, item in value.items() if key not in DECIDES_NOTHING}
+        return {key: canonical(item) for key, item in value.items() if key not in DECIDES_NOTHING}
     if isinstance(value, list | tuple):
-        return [_canonical(item) for item in value]
+        return [canonical(item) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return repr(float(value))
     return value

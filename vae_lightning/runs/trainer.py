@@ -8,15 +8,13 @@ from typing import Annotated, Literal
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from pydantic import Field
 
 from vae_lightning.errors import UserError
-from vae_lightning.runs.directory import CHECKPOINTS
+from vae_lightning.runs.checkpoints import AtomicCheckpointIO
 
 Positive = Annotated[int, Field(ge=1)]
 SMOKE_BATCHES = 4
-CHECKPOINTS_KEPT = 2
 
 
 def make_trainer(
@@ -38,15 +36,6 @@ def make_trainer(
     Raises:
         UserError: the devices asked for are not there.
     """
-    checkpoint = ModelCheckpoint(
-        dirpath=run_directory / CHECKPOINTS,
-        filename="step{step:09d}",
-        auto_insert_metric_name=False,
-        monitor="step",  # the newest have the largest step
-        mode="max",
-        save_top_k=CHECKPOINTS_KEPT,
-        save_on_train_epoch_end=True,
-    )
     try:
         return Trainer(
             accelerator=accelerator,
@@ -61,7 +50,8 @@ def make_trainer(
             limit_val_batches=1 if smoke else None,
             limit_test_batches=1 if smoke else None,
             default_root_dir=run_directory,
-            callbacks=[*callbacks, checkpoint],
+            callbacks=list(callbacks),
+            plugins=[AtomicCheckpointIO()],
             logger=False,  # the run gives its own once its directory is open
             use_distributed_sampler=False,  # our loaders give each rank its share
             num_sanity_val_steps=0,

@@ -1,0 +1,54 @@
+"""When a run is saved: after each epoch, every n steps if asked for, and before it stops at a signal."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Checkpoint
+
+from vae_lightning.callbacks.interruption import Interruption
+from vae_lightning.errors import Interrupted, UserError
+from vae_lightning.runs.checkpoints import checkpoint_path, remove_all_but_the_newest
+from vae_lightning.runs.curves import CURVE_LINES, durable_lines
+
+
+class Saving(Checkpoint):
+    """Writes checkpoints from which the run goes on as if nothing had happened.
+
+    Lightning's ModelCheckpoint saves either by epochs or by steps, keeps the last of each apart, and saves the last
+    batch of an epoch without the held-out images after it, which a continued run would then leave out.
+    """
+
+    def __init__(self, run_directory: Path, every_n_steps: int | None, interruption: Interruption) -> None:
+        self.run_directory = run_directory
+        self.every_n_steps = every_n_steps
+        self.interruption = interruption
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        asked = self.interruption.asked_on_any_rank()
+        if batch_idx + 1 == trainer.num_training_batches:
+            return  # saved, and stopped if asked, after the held-out images
+        if asked or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
+            self._save(trainer)
+        if asked:
+            raise Interrupted(asked)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._save(trainer)
+        if asked := self.interruption.asked_on_any_rank():
+            raise Interrupted(asked)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint[CURVE_LINES] = durable_lines(self.run_directory) if trainer.is_global_zero else 0
+
+    def _save(self, trainer: Trainer) -> None:
+        path = checkpoint_path(self.run_directory, trainer.global_step)
+        try:
+            trainer.save_checkpoint(path)
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be saved ({error.strerror or error}). Once it can, the same command continues from "
+                "the last good checkpoint."
+            ) from error
+        if trainer.is_global_zero:
+            remove_all_but_the_newest(self.run_directory)

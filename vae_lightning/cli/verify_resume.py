@@ -1,0 +1,48 @@
+"""``vae-verify-resume [key=value ...]``: prove on this machine that a config's runs can be killed at any moment."""
+
+import argparse
+import signal
+
+from vae_lightning.cli.door import open_door
+from vae_lightning.composing import composed
+from vae_lightning.errors import UserError
+
+EXAMPLES = """
+  vae-verify-resume trainer.max_epochs=2 save_every_n_steps=100
+  vae-verify-resume --kills 20 beta_schedule=control_vae kl_weight=20 trainer=gpu
+  vae-verify-resume --signal TERM trainer.strategy=ddp trainer.devices=2
+"""
+
+
+def main() -> None:
+    open_door(verify)
+
+
+def verify() -> None:
+    """Train once undisturbed and once killed; print whether the two are the same, bit for bit."""
+    parser = argparse.ArgumentParser(
+        prog="vae-verify-resume",
+        description=f"{__doc__.split(': ', 1)[1]} Weights, optimiser, curves and results of a killed and restarted run "
+        "are compared with those of one left alone.",
+        epilog=f"examples:{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for vae-train")
+    parser.add_argument("--kills", type=int, default=3, metavar="N", help="how often it is killed (default 3)")
+    parser.add_argument("--signal", choices=("KILL", "TERM", "INT"), default="KILL", help="by what (default KILL)")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments (default 0)")
+    options = parser.parse_intermixed_args()
+    if options.kills < 1:
+        raise UserError(f"--kills {options.kills}: at least 1")
+    overrides = ["wandb.mode=disabled", *options.overrides]
+    config = composed(overrides)
+
+    from rich.console import Console
+
+    from vae_lightning.verifying import verify_resume
+
+    console = Console()
+    number = signal.Signals[f"SIG{options.signal}"]
+    if found := verify_resume(config, overrides, options.kills, number, options.seed, console):
+        raise UserError("NOT the same as the run that was left alone:\n" + "\n".join(found))
+    console.print("the same, bit for bit: weights, optimiser, schedules, curves, results")

@@ -1,0 +1,47 @@
+"""The configs in ``conf/``, and the one interpolation of ours in them: ``${run:}``, what a run is by its own config."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+DERIVED = "run"
+"""The section that follows from the others."""
+
+
+def config_folder() -> Path:
+    """Return ``conf/``: inside the package when installed as a wheel, beside it in a checkout."""
+    package = Path(__file__).parent
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
+def resolved(config: DictConfig, derive: bool = True) -> dict[str, Any]:
+    """Return a composed config as plain values; without ``derive`` it has no ``run`` section, and imports nothing."""
+    keys = [str(key) for key in config if derive or key != DERIVED]
+    return OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)  # type: ignore[return-value]
+
+
+def composed(overrides: Sequence[str], derive: bool = True) -> dict[str, Any]:
+    """Return the resolved config that a command line of overrides asks for."""
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return resolved(compose("config", overrides=list(overrides)), derive)
+
+
+def _derived(*, _root_: DictConfig) -> dict[str, str] | None:
+    """Return the ``run`` section; None where the config is not valid, which is for ``checked`` to say."""
+    from vae_lightning.config import checked
+    from vae_lightning.errors import UserError
+    from vae_lightning.runs.identity import identify
+
+    keys = [str(key) for key in _root_ if key not in {DERIVED, "hydra"}]
+    plain: Any = OmegaConf.to_container(OmegaConf.masked_copy(_root_, keys), resolve=True)
+    try:
+        return identify(checked(plain)).derived()  # from checked values, in which 1 and 1.0 are one for a float
+    except UserError:
+        return None
+
+
+OmegaConf.register_new_resolver(DERIVED, _derived, replace=True)

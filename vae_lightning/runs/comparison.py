@@ -1,0 +1,54 @@
+"""Whether two runs are the same, bit for bit: weights, optimiser, schedules, curves, results."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vae_lightning.runs.checkpoints import load_checkpoint
+from vae_lightning.runs.curves import FILE_NAME
+from vae_lightning.runs.directory import newest_checkpoint, read_results
+
+MAY_DIFFER = ("seconds", "command")
+"""Of the results: what is about the processes that computed them."""
+CLOCK = "time_elapsed"
+
+
+def run_differences(first: Path, second: Path) -> list[str]:
+    """Return a line for each thing in which two finished runs differ; none where they are the same.
+
+    Compared are the last checkpoint with all that is in it (but the time it took), the curves byte by byte, and the
+    results.
+    """
+    here, there = (newest_checkpoint(folder) for folder in (first, second))
+    if here is None or there is None:
+        return ["checkpoint: missing"]
+    lines = [f"checkpoint: {line}" for line in _differences(load_checkpoint(here), load_checkpoint(there), "")]
+    if (first / FILE_NAME).read_bytes() != (second / FILE_NAME).read_bytes():
+        lines.append(f"{FILE_NAME}: {_first_other_line(first / FILE_NAME, second / FILE_NAME)}")
+    found, expected = ({**(read_results(folder) or {}), **dict.fromkeys(MAY_DIFFER)} for folder in (first, second))
+    return lines + [f"results.json: {line}" for line in _differences(found, expected, "")]
+
+
+def _differences(first: Any, second: Any, path: str) -> Iterator[str]:
+    if isinstance(first, dict) and isinstance(second, dict):
+        for key in {**first, **second}:
+            if key != CLOCK:
+                yield from _differences(first.get(key), second.get(key), f"{path}/{key}")
+    elif isinstance(first, list | tuple) and isinstance(second, list | tuple) and len(first) == len(second):
+        for index, (one, other) in enumerate(zip(first, second, strict=True)):
+            yield from _differences(one, other, f"{path}/{index}")
+    elif isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        if first.dtype != second.dtype or not torch.equal(first, second):
+            yield f"{path}: other values"
+    elif first != second:
+        yield f"{path}: {first} and {second}"
+
+
+def _first_other_line(first: Path, second: Path) -> str:
+    one, other = (path.read_text().splitlines() for path in (first, second))
+    if len(one) != len(other):
+        return f"{len(one)} and {len(other)} lines"
+    number = next(index for index, pair in enumerate(zip(one, other, strict=True), 1) if pair[0] != pair[1])
+    return f"line {number} is {one[number - 1]} and {other[number - 1]}"

@@ -1,0 +1,17 @@
+"""What of Weights & Biases a user chooses."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class WandbSettings(BaseModel):
+    """The config's ``wandb`` section."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    mode: Literal["auto", "online", "offline", "disabled"]
+    project: Annotated[str, Field(min_length=1)]
+    entity: str | None
+    group: str | None
+    tags: list[str]
+    log_checkpoint: bool
