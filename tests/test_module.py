@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vae_lightning.assemble import build_data, build_model, build_trainer
+from vae_lightning.callbacks import Interruption, Saving
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import UserError
 from vae_lightning.module import VAE
@@ -25,7 +26,9 @@ def fitted(config: Config, folder: Path, model: VAE | None = None) -> tuple[VAE,
     folder.mkdir(parents=True, exist_ok=True)
     data = build_data(config)
     model = model or build_model(config, data.image_shape)
-    trainer = build_trainer(config, folder, [])
+    interruption = Interruption()
+    saving = Saving(folder, config["save_every_n_steps"], interruption)
+    trainer = build_trainer(config, folder, [interruption, saving])
     trainer.loggers = [JsonLinesLogger(folder)]
     trainer.fit(model, datamodule=data)
     return model, data
@@ -93,11 +96,15 @@ def test_evaluation_equals_the_bound_over_the_whole_split(tiny: Callable[..., Co
     )
 
 
-@pytest.mark.parametrize("log_interval", [5, 50], ids=["within an epoch", "only at its end"])
+@pytest.mark.parametrize(
+    "seen",
+    ["trainer.log_every_n_steps=5", "trainer.log_every_n_steps=50", "save_every_n_steps=4"],
+    ids=["in the curves", "at the end of an epoch", "before it is saved"],
+)
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
-    log_interval: int, tiny: Callable[..., Config], tmp_path: Path
+    seen: str, tiny: Callable[..., Config], tmp_path: Path
 ) -> None:
-    config = tiny("trainer.max_epochs=3", f"trainer.log_every_n_steps={log_interval}")
+    config = tiny("trainer.max_epochs=3", "trainer.log_every_n_steps=50", seen)
     data = build_data(config)
     model = build_model(config, data.image_shape)
     sound = model.objective
@@ -113,8 +120,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     with pytest.raises(UserError, match=r"nan at step 17, .*kl_weight is 1.*Largest terms .*KL of unit \d = inf"):
         fitted(config, tmp_path, model)
     checkpoints = sorted((tmp_path / "checkpoints").glob("*.ckpt"))
-    assert [path.name for path in checkpoints] == ["step000000015.ckpt"]
-    state = torch.load(checkpoints[0], weights_only=True)["state_dict"]
+    assert checkpoints[-1].name == ("step000000016.ckpt" if "save" in seen else "step000000015.ckpt")
+    state = torch.load(checkpoints[-1], weights_only=True)["state_dict"]
     assert all(tensor.isfinite().all() for tensor in state.values())
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,8 @@ import torch
 
 from vae_lightning import training
 from vae_lightning.assemble import build_data, build_model
-from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.data.loader import as_floats
 from vae_lightning.errors import UserError
-from vae_lightning.runs.comparison import run_differences
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.identity import identify
 from vae_lightning.timeline import Moment
@@ -66,92 +63,6 @@ def test_a_finished_run_is_shown_and_not_trained_again(
     monkeypatch.setattr(training, "_train_and_test", lambda *_: pytest.fail("trained again"))
     assert train(tiny("kl_weight=1e0")) == first
     assert "finished already" in capsys.readouterr().out
-
-
-def test_rerun_keeps_the_earlier_run_aside(tiny: Callable[..., Config]) -> None:
-    config = tiny()
-    train(config)
-    train(tiny("rerun=true"))
-    kept = [path for path in folder_of(config).parent.iterdir() if path != folder_of(config)]
-    assert [path.name.startswith(folder_of(config).name + ".") for path in kept] == [True]
-    assert (kept[0] / "results.json").exists()
-
-
-STATEFUL = {
-    "plain": [],
-    "binarised, cyclical": ["data.binarize=dynamic", "beta_schedule=cyclical_cosine"],
-    "geco": ["beta_schedule=geco", "beta_schedule.target_distortion=430"],
-    "control_vae, learned sigma": ["beta_schedule=control_vae", "kl_weight=20", "likelihood=gaussian_learned"],
-    "aggressive, cosine": [
-        "optimizer=aggressive",
-        "optimizer.max_steps=20",
-        "lr_schedule=cosine",
-        "data.binarize=dynamic",
-    ],
-    "batch_norm, optimal sigma": ["posterior=batch_norm", "likelihood=gaussian_optimal", "optimizer=separate"],
-}
-
-
-@pytest.mark.parametrize("extra", STATEFUL.values(), ids=STATEFUL.keys())
-def test_an_interrupted_run_ends_as_if_nothing_had_happened(
-    extra: list[str], tiny: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tiny("trainer.max_epochs=3", "save_every_n_steps=4", *extra)
-    train(config)
-    untouched = shutil.move(folder_of(config), tmp_path / "untouched")
-
-    def power_cut_at(step: int) -> None:
-        def cut(callback: Any, trainer: Any, *_: Any) -> None:
-            if trainer.global_step == step:
-                raise ConnectionError("power cut")
-
-        with monkeypatch.context() as patch:
-            patch.setattr(UnitMonitor, "on_train_batch_end", cut, raising=False)
-            with pytest.raises(ConnectionError):
-                train(config)
-        assert not (folder_of(config) / "results.json").exists()
-
-    power_cut_at(3)  # before the first checkpoint
-    with (folder_of(config) / "metrics.jsonl").open("a") as stream:
-        stream.write('{"step": 9, "torn')
-    power_cut_at(7)  # after one in the middle of a window of the curves
-    power_cut_at(22)  # in the second epoch
-    power_cut_at(31)  # just after the second epoch's own
-    train(config)
-    assert run_differences(folder_of(config), untouched) == []
-
-
-def test_the_comparison_sees_one_bit(tiny: Callable[..., Config], tmp_path: Path) -> None:
-    """Or the test above could not fail."""
-    config = tiny("trainer.max_epochs=1")
-    train(config)
-    folder, other = folder_of(config), tmp_path / "other"
-    shutil.copytree(folder, other)
-    assert run_differences(folder, other) == []
-    [path] = (other / "checkpoints").glob("*.ckpt")
-    content = torch.load(path, weights_only=True)
-    moment = content["optimizer_states"][0]["state"][0]["exp_avg"]
-    moment.view(torch.int32)[0, 0] ^= 1
-    torch.save(content, path)
-    (other / "metrics.jsonl").write_text((other / "metrics.jsonl").read_text().replace('"epoch": 0', '"epoch": 1', 1))
-    results = json.loads((other / "results.json").read_text())
-    (other / "results.json").write_text(json.dumps(results | {"seconds": 0, "test/kl": results["test/kl"] + 1e-12}))
-    at_checkpoint, in_curves, in_results = run_differences(folder, other)
-    assert at_checkpoint == "checkpoint: /optimizer_states/0/state/0/exp_avg: other values"
-    assert in_curves.startswith("metrics.jsonl: line 1 is")
-    assert in_results.startswith("results.json: /test/kl: ")
-
-
-def test_a_resumed_run_counts_all_its_seconds(tiny: Callable[..., Config]) -> None:
-    config = tiny()
-    train(config)
-    (folder_of(config) / "results.json").unlink()
-    newest = max((folder_of(config) / "checkpoints").glob("*.ckpt"))
-    content = torch.load(newest, weights_only=True)
-    [timer] = [state for name, state in content["callbacks"].items() if "Timer" in name]
-    timer["time_elapsed"]["train"] = 1000.0
-    torch.save(content, newest)
-    assert train(config)["seconds"] >= 1000
 
 
 def test_weights_that_only_the_last_step_spoiled_are_not_a_result(tiny: Callable[..., Config]) -> None:

@@ -20,7 +20,13 @@ from vae_lightning.diagnostics import (
     active_units,
     mutual_information,
 )
-from vae_lightning.diagnostics.term_window import TermWindow, check_finite, check_finite_evaluation, mean_terms
+from vae_lightning.diagnostics.term_window import (
+    TermWindow,
+    check_finite,
+    check_finite_evaluation,
+    check_finite_weights,
+    mean_terms,
+)
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily
 from vae_lightning.objectives import Bound, Objective, elbo_terms
 from vae_lightning.optimizers import Aggressive, OptimizerFactory, ParameterGroups, Separate, constant, optimizer_of
@@ -233,6 +239,9 @@ class VAE(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put in what was measured and not written yet, so that the curves of a continued run have no gap."""
         window = self._window.mean_over_ranks(self._mean_over_ranks).cpu()
+        check_finite(window, self.global_step - len(window))
+        # The last step may have made weights that no loss has seen; two such checkpoints would push the good ones out.
+        check_finite_weights(self.parameters(), self.global_step)
         checkpoint[UNWRITTEN] = {"window": window, "encoder_steps": self._encoder_steps}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -87,13 +87,17 @@ def _results_of(identity: RunIdentity, config: Config) -> dict[str, Any] | None:
 def _train_and_test(config: Config, identity: RunIdentity, console: Console, first_process: bool) -> dict[str, Any]:
     quieten_lightning()
     parts = _build(config, identity, console)
-    elsewhere = start_in_shorter_run(config, parts.model, steps_per_epoch(config, parts.data), console.print)
+
+    def tell(line: str) -> None:
+        console.print(line, soft_wrap=True, highlight=False)
+
+    elsewhere = start_in_shorter_run(config, parts.model, steps_per_epoch(config, parts.data), tell)
     # Nothing is written before all that can be refused has been built.
-    with claimed(identity.directory, config, console.print) if first_process else nullcontext():
+    with claimed(identity.directory, config, tell) if first_process else nullcontext():
         # Another process may have finished it while this one was building.
         if first_process and not config["rerun"] and (results := _results_of(identity, config)):
             return results
-        own = None if config["rerun"] else start_of(identity.directory, console.print, set_aside=first_process)
+        own = None if config["rerun"] else start_of(identity.directory, tell, set_aside=first_process)
         results = _run(config, identity, parts, own or elsewhere, console)
         if first_process:
             directory.write_results(identity.directory, results)

@@ -1,4 +1,4 @@
-"""A config -> the proof that its runs can be killed: one left alone and one killed again and again, compared bitwise."""
+"""A config -> the proof that its runs can be killed: one left alone, one killed again and again, compared bitwise."""
 
 import os
 import random

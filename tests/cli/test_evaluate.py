@@ -161,7 +161,9 @@ def test_an_edited_config_is_refused_with_the_difference(run: Path, monkeypatch:
 def test_a_config_that_names_foreign_code_is_refused_and_nothing_of_it_is_imported(
     target: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "spoils.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Everything: pass\n")
+    (tmp_path / "spoils.py").write_text(
+        f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\nclass Everything: pass\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["data"]["source"] = {"_target_": target}

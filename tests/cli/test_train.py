@@ -150,7 +150,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "the same command (without rerun=true) continues from the last checkpoint" in told
+    assert "SIGINT: saved; the same command (without rerun=true) continues at the next step" in told
     assert "Traceback" not in told
 
 

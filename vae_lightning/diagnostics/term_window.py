@@ -1,7 +1,7 @@
 """The terms of the last training steps, kept on the device and read once every few steps."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from jaxtyping import Float
@@ -89,3 +89,9 @@ def check_finite_evaluation(terms: dict[str, float], step: int) -> None:
     if not all(math.isfinite(value) for value in terms.values()):
         found = ", ".join(f"{name} = {value:.4g}" for name, value in terms.items())
         raise UserError(f"the model's terms on held-out images are not finite after {step} steps: {found}. {REMEDY}")
+
+
+def check_finite_weights(weights: Iterable[Tensor], step: int) -> None:
+    """Raise UserError when weights are not finite."""
+    if not all(bool(tensor.isfinite().all()) for tensor in weights):
+        raise UserError(f"the model's weights are not finite after {step} steps. {REMEDY}")

@@ -24,21 +24,22 @@ def run_differences(first: Path, second: Path) -> list[str]:
     here, there = (newest_checkpoint(folder) for folder in (first, second))
     if here is None or there is None:
         return ["checkpoint: missing"]
-    lines = [f"checkpoint: {line}" for line in _differences(load_checkpoint(here), load_checkpoint(there), "")]
+    lines = [f"checkpoint: {line}" for line in differences(load_checkpoint(here), load_checkpoint(there), "")]
     if (first / FILE_NAME).read_bytes() != (second / FILE_NAME).read_bytes():
         lines.append(f"{FILE_NAME}: {_first_other_line(first / FILE_NAME, second / FILE_NAME)}")
     found, expected = ({**(read_results(folder) or {}), **dict.fromkeys(MAY_DIFFER)} for folder in (first, second))
-    return lines + [f"results.json: {line}" for line in _differences(found, expected, "")]
+    return lines + [f"results.json: {line}" for line in differences(found, expected, "")]
 
 
-def _differences(first: Any, second: Any, path: str) -> Iterator[str]:
+def differences(first: Any, second: Any, path: str) -> Iterator[str]:
+    """Return a line for each difference between two nested containers of tensors and plain values."""
     if isinstance(first, dict) and isinstance(second, dict):
         for key in {**first, **second}:
             if key != CLOCK:
-                yield from _differences(first.get(key), second.get(key), f"{path}/{key}")
+                yield from differences(first.get(key), second.get(key), f"{path}/{key}")
     elif isinstance(first, list | tuple) and isinstance(second, list | tuple) and len(first) == len(second):
         for index, (one, other) in enumerate(zip(first, second, strict=True)):
-            yield from _differences(one, other, f"{path}/{index}")
+            yield from differences(one, other, f"{path}/{index}")
     elif isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
         if first.dtype != second.dtype or not torch.equal(first, second):
             yield f"{path}: other values"
