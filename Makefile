@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# One thread for each of the processes that share the tests: more threads than cores slow each other down.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train sweep test test-all check format bench clean
@@ -25,10 +27,10 @@ sweep: $(READY) ## six KL weights over four decades on MNIST, a few minutes; end
 	@$(BIN)/vae-train -m experiment=kl_weight kl_weight=0.01,0.1,1,5,20,100
 
 test: $(READY) ## all tests but the slow ones
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 test-all: $(READY) ## all tests, the slow proofs included
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 check: $(READY) ## lint, format and types
 	@$(BIN)/ruff check .

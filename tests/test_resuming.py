@@ -47,6 +47,7 @@ STATEFUL = {
         "lr_schedule=cosine",
         "data.binarize=dynamic",
     ],
+    "half precision, its loss scale": ["trainer.precision=16-mixed", "trainer.gradient_clip_val=1"],
     "batch_norm, optimal sigma": ["posterior=batch_norm", "likelihood=gaussian_optimal", "optimizer=separate"],
 }
 
@@ -178,7 +179,9 @@ class RunsCode:
         return Path.touch, (self.path,)
 
 
-@pytest.mark.parametrize("write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, protocol=2))])
+@pytest.mark.parametrize(
+    "write", [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content, protocol=2))]
+)
 def test_a_malicious_checkpoint_is_refused_and_nothing_of_it_is_run(
     write: Callable[[Any, Path], None], saved_often: Config, tmp_path: Path
 ) -> None:

@@ -60,7 +60,8 @@ def verify_resume(
         command = _command(overrides, Path(name) / "killed")
         for index in range(1, kills + 1):
             at_start = index % BEFORE_IT_TRAINS == 0
-            delay = chance.uniform(0, undisturbed.seconds_to_first_step if at_start else trained / kills)
+            # Together less than half of what the training takes, so that the run outlives them.
+            delay = chance.uniform(0, undisturbed.seconds_to_first_step if at_start else 0.8 * trained / kills)
             attempt = _attempt(command, killed, (number, delay, at_start))
             if attempt.exit_code not in (-number, 128 + number):
                 _check(attempt)

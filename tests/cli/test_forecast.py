@@ -8,7 +8,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 
-from vae_lightning.cli.forecast import composed, forecast
+from vae_lightning.cli.forecast import configs_of, forecast
 from vae_lightning.errors import UserError
 
 LINEAR = ["data=linear_gaussian", "data.source.spectrum=[4,2,1,0.3]", "likelihood.variance=0.5", "latent_dim=3"]
@@ -121,7 +121,7 @@ def test_an_unknown_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_values_multiply() -> None:
-    configs = composed(["seed=0,1", "kl_weight=1,2,3", "latent_dim=4"])
+    configs = configs_of(["seed=0,1", "kl_weight=1,2,3", "latent_dim=4"])
     assert [(config["seed"], config["kl_weight"]) for config in configs] == [(s, w) for s in (0, 1) for w in (1, 2, 3)]
     assert {config["latent_dim"] for config in configs} == {4}
 

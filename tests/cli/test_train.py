@@ -7,13 +7,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 
+from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.cli.train import main
 from vae_lightning.runs.curves import read_curves
+from vae_lightning.runs.identity import identify
+from vae_lightning.training import train
 
 BIN = Path(sys.executable).parent
 HEAVY = {"torch", "lightning", "torchmetrics", "wandb", "matplotlib", "sklearn", "numpy", "pydantic"}
@@ -102,6 +107,7 @@ def test_nothing_heavy_is_imported_before_work_starts(arguments: list[str]) -> N
     program = f"""
 import sys
 sys.argv = ["vae-train", *{arguments}]
+from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.cli.train import main
 try:
     main()
@@ -156,6 +162,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
 
 ON_TWO_RANKS = {
     "elbo": [],
+    "iwae": ["objective=iwae", "objective.n_samples=5"],
     "free bits and the batch's own sigma": [
         "objective=free_bits", "objective.free_nats=0.3", "likelihood=gaussian_optimal"
     ],
@@ -209,6 +216,73 @@ def test_offline_wandb_keeps_the_run_beside_the_curves(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     [run] = [path.parent for path in tmp_path.rglob("results.json")]
     [folder] = (run / "wandb").glob("offline-run-*")
-    assert f"wandb sync {folder}" in done.stdout
+    assert f"Look now: wandb leet {folder}  Upload later: wandb sync {folder}\n" in done.stdout
     assert list(folder.glob("*.wandb"))
     assert "WARNING" not in done.stderr
+
+
+def test_the_run_section_is_shown_before_a_run_and_cannot_be_chosen(tmp_path: Path) -> None:
+    command = [BIN / "vae-train", *TINY, f"runs_dir={tmp_path}"]
+    shown = subprocess.run(
+        [*command, "--cfg", "job", "--resolve", "-p", "run"], capture_output=True, text=True, check=True
+    )
+    here = yaml.safe_load(shown.stdout)
+    assert here["directory"] == f"{tmp_path}/default/digits-linear-latent2-w1-seed0-{here['fingerprint']}"
+    again = subprocess.run(
+        [*command, "kl_weight=1e0", "--cfg", "job", "--resolve", "-p", "run"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert again.stdout == shown.stdout
+    refused = subprocess.run([*command, "run.directory=elsewhere"], capture_output=True, text=True, check=False)
+    assert refused.returncode == 1
+    assert "run" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_torchrun_starts_the_ranks_too(tmp_path: Path) -> None:
+    command = [BIN / "torchrun", "--standalone", "--nproc-per-node=2", BIN / "vae-train", *TINY]
+    command += ["trainer.strategy=ddp", "trainer.devices=2", f"runs_dir={tmp_path}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    first = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=300)
+    assert first.stdout.count("epoch   1/1") == 1
+    [results] = tmp_path.rglob("results.json")
+    again = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=300)
+    assert again.stdout.count("finished already") == 1
+    assert [path.parent for path in tmp_path.rglob("metrics.jsonl")] == [results.parent]
+
+
+def test_a_run_goes_on_with_another_number_of_devices(
+    tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One process, killed within an epoch; then two; then, to extend the run, one again."""
+    choices = ["objective=iwae", "objective.n_samples=3", "save_every_n_steps=4"]
+    config = tiny(*choices)
+    folder = identify(config).directory
+
+    def power_cut(_: Any, trainer: Any, *__: Any) -> None:
+        if trainer.global_step == 7:
+            raise ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(UnitMonitor, "on_train_batch_end", power_cut, raising=False)
+        with pytest.raises(ConnectionError):
+            train(config)
+    command = [BIN / "vae-train", "data=digits", "model=linear", "latent_dim=3", "trainer.max_epochs=2"]
+    command += ["trainer.log_every_n_steps=5", *choices, "wandb.mode=disabled", f"runs_dir={config['runs_dir']}"]
+    two = subprocess.run(
+        [*command, "trainer.strategy=ddp", "trainer.devices=2"],
+        capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert f"continuing after step 4 from {folder}" in two.stdout
+    longer = tiny(*choices, "trainer.max_epochs=3", f"resume_from={folder}")
+    train(longer)
+    mixed = read_curves(identify(longer).directory)
+    alone = tiny(*choices, "trainer.max_epochs=3", f"runs_dir={tmp_path / 'alone'}")
+    train(alone)
+    for first, second in zip(read_curves(identify(alone).directory), mixed, strict=True):
+        assert first.keys() == second.keys()
+        for key in first:
+            assert second[key] == pytest.approx(first[key], rel=1e-4, abs=1e-6), key

@@ -1,70 +1,237 @@
-"""No account, or a server that never answers: offline at once."""
+"""W&B never holds a run up, and shows neither more nor less than the local curves."""
 
+import json
+import os
+import signal
 import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lightning.pytorch.loggers import WandbLogger
 
-from vae_lightning.errors import UserError
+from vae_lightning import training
+from vae_lightning.callbacks import UnitMonitor
+from vae_lightning.config import checked
+from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.runs import wandb_window
-from vae_lightning.runs.identity import RunIdentity
-from vae_lightning.runs.wandb_window import WandbSettings
+from vae_lightning.runs.curves import read_curves
+from vae_lightning.runs.identity import identify
+
+Config = dict[str, Any]
+BIN = Path(sys.executable).parent
+NO_ANSWER = "http://127.0.0.1:9"
 
 
 @pytest.fixture(autouse=True)
 def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
+    wandb_window._answers.cache_clear()
+
+
+@pytest.fixture
+def answering() -> Iterator[str]:
+    """The address of a server that answers everything by 404."""
+    with HTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture
+def blackhole() -> Iterator[str]:
+    """The address of a server that takes every connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+# Whether it is there ------------------------------------------------------------------------------------------------
 
 
 def test_without_an_account_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("asked"))
-    assert not wandb_window.server_answers()
+    monkeypatch.setattr(wandb_window, "_answers", lambda _: pytest.fail("asked"))
+    assert wandb_window.why_offline() == "no account here; wandb login makes one known"
 
 
-def test_with_an_account_the_server_is_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_an_account_the_server_is_asked(monkeypatch: pytest.MonkeyPatch, answering: str, blackhole: str) -> None:
+    monkeypatch.setattr(wandb_window, "PROBE_TIMEOUT_S", 0.5)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        assert wandb_window.server_answers()
-    assert not wandb_window.server_answers()
+    monkeypatch.setenv("WANDB_BASE_URL", answering)
+    assert wandb_window.why_offline() is None
+    for silent in (blackhole, NO_ANSWER):
+        monkeypatch.setenv("WANDB_BASE_URL", silent)
+        assert wandb_window.why_offline() == f"no answer from {silent} in 0.5 s"
 
 
-def test_an_account_in_netrc_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_account_in_netrc_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answering: str) -> None:
+    monkeypatch.setenv("WANDB_BASE_URL", answering)
+    assert wandb_window.why_offline() is not None
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password " + "0" * 40)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
-        assert wandb_window.server_answers()
+    assert wandb_window.why_offline() is None
 
 
-def test_a_server_that_fails_at_the_start_is_replaced_by_offline(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    import wandb
+def test_a_process_asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import requests
 
     asked: list[str] = []
+    monkeypatch.setattr(requests, "head", lambda url, **_: asked.append(url))
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    for _ in range(3):
+        assert wandb_window.why_offline() is None
+    assert len(asked) == 1
 
-    class Window(WandbLogger):
-        def __init__(self, experiment: object) -> None:
-            pass
 
-    def init(**options: Any) -> Any:
-        asked.append(options["mode"])
-        if options["mode"] == "online":
-            raise wandb.errors.CommError("401")
-        return None
+@pytest.mark.renders
+def test_a_server_that_refuses_the_run_is_replaced_by_offline(
+    tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answering: str
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", answering)
+    monkeypatch.setattr(wandb_window, "START_TIMEOUT_S", 1.0)
+    with pytest.raises(UserError, match=r"wandb.mode=online: (.|\n)*; auto would fall back to offline"):
+        training.train(tiny("wandb.mode=online"))
+    results = training.train(tiny("wandb.mode=auto"))
+    assert results["steps"] == 30
+    assert "W&B is offline (its server did not take the run" in capsys.readouterr().out
 
-    monkeypatch.setattr(wandb, "init", init)
-    monkeypatch.setattr("lightning.pytorch.loggers.WandbLogger", Window)
-    monkeypatch.setattr(wandb_window, "server_answers", lambda: True)
-    identity = RunIdentity(tmp_path, "0123abcd", "a run")
-    config = {"study": {"name": "s"}}
-    auto, online = (WandbSettings(mode=mode, project="p", entity=None) for mode in ("auto", "online"))
-    assert wandb_window.wandb_logger(auto, identity, config) is not None
-    assert asked == ["online", "offline"]
-    with pytest.raises(UserError, match=r"wandb.mode=online: 401"):
-        wandb_window.wandb_logger(online, identity, config)
+
+def test_a_silent_server_delays_a_run_by_ten_seconds_at_most(
+    blackhole: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bound that the timeouts promise, not a speed: a run with the silent server against one without."""
+    command = [BIN / "vae-train", "data=digits", "model=linear", "trainer.max_epochs=1", "smoke=true"]
+
+    def seconds(mode: str) -> float:
+        started = time.monotonic()
+        here = [*command, f"wandb.mode={mode}", f"runs_dir={tmp_path / mode}"]
+        done = subprocess.run(here, check=True, capture_output=True, text=True)
+        assert ("W&B is offline (no answer" in done.stdout) == (mode == "auto")
+        return time.monotonic() - started
+
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", blackhole)
+    assert seconds("auto") - seconds("offline") < 10
+
+
+# What it shows ------------------------------------------------------------------------------------------------------
+
+
+def records(run_directory: Path) -> list[dict[str, Any]]:
+    """Return what W&B's own reader finds in the one offline record of a run."""
+    [folder] = (run_directory / "wandb").glob("offline-run-*")
+    shown = subprocess.run(
+        [BIN / "wandb", "leet", "inspect", "--json", folder], check=True, capture_output=True, text=True
+    )
+    return [json.loads(line) for line in shown.stdout.splitlines()]
+
+
+def of_type(found: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [record[kind] for record in found if record["type"] == kind]
+
+
+def assert_rows_are_the_curves(run_directory: Path, found: list[dict[str, Any]]) -> None:
+    rows = [row["item"] for row in of_type(found, "history")]
+    rows = [row for row in rows if not any(name.startswith("figures/") for name in row)]
+    lines = read_curves(run_directory)
+    assert len(rows) == len(lines) >= 10
+    for index, (row, line) in enumerate(zip(rows, lines, strict=True)):
+        assert row["_step"] == index
+        assert row["trainer/global_step"] == line.pop("step")
+        for name, value in line.items():
+            if isinstance(value, list):
+                assert sum(row[name]["values"]) == len(value)
+                assert row[name]["bins"][0] <= min(value)
+                assert row[name]["bins"][-1] >= max(value)
+            else:
+                assert row[name] == value, name
+
+
+@pytest.mark.renders
+def test_a_run_is_shown_as_it_is_and_goes_on_where_it_was(
+    tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tiny(
+        "wandb.mode=offline", "wandb.tags=[mine]", "wandb.log_checkpoint=true", "save_every_n_steps=4", "latent_dim=2"
+    )
+    folder = identify(config).directory
+
+    def fails(*_: Any) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            UnitMonitor,
+            "on_train_batch_end",
+            lambda _, trainer, *__: fails() if trainer.global_step == 22 else None,
+            raising=False,
+        )
+        with pytest.raises(ConnectionError):
+            training.train(config)
+    failed = records(folder)
+    [exit_record] = of_type(failed, "exit")
+    assert exit_record["exit_code"] == 1
+
+    results = training.train(config)
+    found = records(folder)  # one record: the earlier one is set aside, and this holds all that it held
+    assert_rows_are_the_curves(folder, found)
+    assert len(list((folder / "wandb" / "replaced").iterdir())) == 1
+    [run] = of_type(found, "run")
+    assert run["run_id"] == identify(config).fingerprint
+    assert run["display_name"] == folder.name
+    assert (run["run_group"], run["job_type"], run["tags"]) == ("default", "train", ["digits", "linear", "mine"])
+    shown = run["config"]["update"]
+    shown.pop("_wandb")
+    assert shown == {**checked(config), "run": identify(config).derived()}
+    summary: dict[str, Any] = {}
+    for update in of_type(found, "summary"):
+        summary |= update.get("update", {})
+    for name in ("test/elbo", "test/kl_per_unit", "verdict", "forecast/active_units", "test/log_px"):
+        assert summary[name] == results[name]
+    images = {name for row in of_type(found, "history") for name in row["item"] if name.startswith("figures/")}
+    assert images == {f"figures/{path.stem}" for path in (folder / "figures").iterdir()}
+    assert any("model-" in json.dumps(record) for record in found if record["type"] == "artifact")
+    assert [record.get("exit_code", 0) for record in of_type(found, "exit")] == [0]
+
+
+def test_a_stopped_run_is_marked_as_preempted_and_not_as_finished(
+    tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        UnitMonitor,
+        "on_train_batch_start",
+        lambda _, trainer, *__: os.kill(os.getpid(), signal.SIGTERM) if trainer.global_step == 5 else None,
+        raising=False,
+    )
+    config = tiny("wandb.mode=offline")
+    with pytest.raises(Interrupted):
+        training.train(config)
+    found = records(identify(config).directory)
+    assert of_type(found, "exit")[0]["exit_code"] == 143
+    assert of_type(found, "preempting")
+
+
+def test_a_sweep_with_a_failing_run_shows_three_runs_as_they_are(tmp_path: Path) -> None:
+    command = [BIN / "vae-train", "-m", "data=digits", "model=linear", "latent_dim=2", "trainer.max_epochs=1"]
+    command += ["optimizer.lr=0.001,1e30,0.002", "wandb.mode=offline", f"runs_dir={tmp_path}"]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
+    found = {
+        folder.parent: records(folder.parent) for folder in tmp_path.rglob("wandb") if folder.parent.name != "wandb"
+    }
+    runs = {folder: of_type(shown, "run")[0] for folder, shown in found.items()}
+    assert len({run["run_id"] for run in runs.values()}) == 3
+    assert len({run["run_group"] for run in runs.values()}) == 1
+    assert next(iter(runs.values()))["run_group"].startswith("sweep 20")
+    for folder, run in runs.items():
+        lr = run["config"]["update"]["optimizer"]["lr"]
+        assert folder.name.endswith(run["run_id"])
+        [exit_record] = of_type(found[folder], "exit")
+        assert exit_record.get("exit_code", 0) == (1 if lr == 1e30 else 0)
+    assert sorted(run["config"]["update"]["optimizer"]["lr"] for run in runs.values()) == [0.001, 0.002, 1e30]

@@ -1,6 +1,7 @@
 """``vae-train``: one run; with ``-m`` a sweep, which ends in a table."""
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
@@ -27,6 +28,8 @@ def run(hydra_config: "DictConfig") -> None:
     if HydraConfig.get().mode == RunMode.RUN:
         train(config)
         return
+    if config["study"]["name"] == "default" and config["wandb"]["group"] is None:
+        config["wandb"]["group"] = f"sweep {Path(HydraConfig.get().sweep.dir).name}"
     if config["trainer"]["devices"] != 1 or config["trainer"]["num_nodes"] != 1:
         raise UserError(
             f"trainer.devices={config['trainer']['devices']}: the jobs of a sweep (-m) take one device each; "

@@ -4,10 +4,11 @@ import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.plugins import MixedPrecision
 from pydantic import Field
 
 from vae_lightning.errors import UserError
@@ -36,13 +37,16 @@ def make_trainer(
     Raises:
         UserError: the devices asked for are not there.
     """
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if accelerator == "cpu" and precision == "16-mixed":  # Lightning would take bf16 there and say so in a warning
+        plugins.append(MixedPrecision(precision, accelerator))
     try:
         return Trainer(
             accelerator=accelerator,
             devices=devices,
             num_nodes=num_nodes,
             strategy=strategy,
-            precision=precision,
+            precision=precision if len(plugins) == 1 else None,
             max_epochs=1 if smoke else max_epochs,
             gradient_clip_val=gradient_clip_val,
             log_every_n_steps=log_every_n_steps,
@@ -51,7 +55,7 @@ def make_trainer(
             limit_test_batches=1 if smoke else None,
             default_root_dir=run_directory,
             callbacks=list(callbacks),
-            plugins=[AtomicCheckpointIO()],
+            plugins=plugins,
             logger=False,  # the run gives its own once its directory is open
             use_distributed_sampler=False,  # our loaders give each rank its share
             num_sanity_val_steps=0,

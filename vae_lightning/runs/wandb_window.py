@@ -97,6 +97,7 @@ def wandb_window(
     try:
         run = _start(settings, identity, config, continues, online=reason is None)
     except wandb.errors.Error as error:
+        wandb.teardown()  # else its service keeps the id for the run that failed
         if settings.mode == "online":
             raise UserError(f"wandb.mode=online: {error}; auto would fall back to offline") from error
         reason = f"its server did not take the run: {error}"
