@@ -4,6 +4,7 @@ import shlex
 import signal
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,9 +88,7 @@ def _results_of(identity: RunIdentity, config: Config) -> dict[str, Any] | None:
 def _train_and_test(config: Config, identity: RunIdentity, console: Console, first_process: bool) -> dict[str, Any]:
     quieten_lightning()
     parts = _build(config, identity, console)
-
-    def tell(line: str) -> None:
-        console.print(line, soft_wrap=True, highlight=False)
+    tell = partial(console.print, soft_wrap=True, highlight=False)
 
     elsewhere = start_in_shorter_run(config, parts.model, steps_per_epoch(config, parts.data), tell)
     # Nothing is written before all that can be refused has been built.
@@ -121,18 +120,19 @@ def _build(config: Config, identity: RunIdentity, console: Console) -> _Parts:
 def _run(config: Config, identity: RunIdentity, parts: _Parts, start: Start | None, console: Console) -> dict[str, Any]:
     """Fit, examine and draw, with the curves in the run directory and, where it is wanted, in W&B."""
     data, model, trainer = parts[:3]
+    tell = partial(console.print, soft_wrap=True, highlight=False)
     settings_of_wandb = WandbSettings(**config["wandb"])
     if trainer.is_global_zero:
         continue_curves(identity.directory, start.curve_lines if start else 0, start.run_directory if start else None)
     else:
         settings_of_wandb.mode = "disabled"  # one window for all ranks
-    with wandb_window(settings_of_wandb, identity, config, continues=start is not None) as window:
+    with wandb_window(settings_of_wandb, identity, config, start is not None, tell) as window:
         trainer.loggers = [JsonLinesLogger(identity.directory), *([window] if window else [])]
         console.print(start_summary(config, identity, data, model, trainer, parts.forecast))
         if window:
-            console.print(window.how_to_look, soft_wrap=True)
+            tell(window.how_to_look)
         if start:
-            console.print(f"continuing after step {start.steps} from {start.checkpoint}", soft_wrap=True)
+            tell(f"continuing after step {start.steps} from {start.checkpoint}")
         _fit(trainer, model, data, identity.directory, start)
         results = _results(config, identity, parts)
         if window:

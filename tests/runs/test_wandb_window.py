@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.config import checked
 from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.runs import wandb_window
-from vae_lightning.runs.curves import read_curves
+from vae_lightning.runs.curves import JsonLinesLogger, read_curves
 from vae_lightning.runs.identity import identify
 
 Config = dict[str, Any]
@@ -121,6 +121,72 @@ def test_a_silent_server_delays_a_run_by_ten_seconds_at_most(
     assert seconds("auto") - seconds("offline") < 10
 
 
+class TakesRuns(BaseHTTPRequestHandler):
+    """As much of a W&B server as a run needs to begin; once ``silent`` is set it says nothing more."""
+
+    silent: threading.Event
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        asked = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.silent.wait(0):
+            time.sleep(60)
+        answer: dict[str, Any] = {}
+        if self.path == "/graphql":
+            question = json.loads(asked)
+            project = {"id": "p", "name": "vae-lightning", "entity": {"id": "e", "name": "me"}}
+            bucket = {"id": "b", "name": question["variables"].get("name"), "displayName": "a run", "project": project}
+            taken = {"bucket": {**bucket, "config": "{}", "historyLineCount": 0}, "inserted": True}
+            answer = {"data": {"upsertBucket": taken} if "upsertBucket" in question["query"] else {}}
+        content = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_a_server_that_falls_silent_delays_the_end_by_ten_seconds_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TakesRuns.silent = threading.Event()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), TakesRuns)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+
+    def seconds_after_training(mode: str) -> float:
+        command = [BIN / "vae-train", "data=digits", "model=linear", "trainer.max_epochs=3", f"wandb.mode={mode}"]
+        with subprocess.Popen(
+            [*command, f"runs_dir={tmp_path / mode}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if line.startswith("epoch   1/3"):
+                    TakesRuns.silent.set()
+                if line.startswith("epoch   3/3"):
+                    break
+            ended = time.monotonic()
+            rest = process.communicate()[0]
+            seconds = time.monotonic() - ended
+        assert process.returncode == 0
+        assert len(list((tmp_path / mode).rglob("results.json"))) == 1
+        assert ("W&B has failed and is left alone" in rest) == (mode == "auto")
+        assert ("Upload later: wandb sync" in rest) == (mode == "auto")
+        assert "Traceback" not in rest
+        return seconds
+
+    assert seconds_after_training("auto") - seconds_after_training("offline") < 10
+    server.shutdown()
+    server.server_close()
+
+
 # What it shows ------------------------------------------------------------------------------------------------------
 
 
@@ -147,9 +213,9 @@ def assert_rows_are_the_curves(run_directory: Path, found: list[dict[str, Any]])
         assert row["trainer/global_step"] == line.pop("step")
         for name, value in line.items():
             if isinstance(value, list):
-                assert sum(row[name]["values"]) == len(value)
-                assert row[name]["bins"][0] <= min(value)
-                assert row[name]["bins"][-1] >= max(value)
+                assert sum(row[f"{name}.values"]) == len(value)
+                assert row[f"{name}.bins"][0] <= min(value)
+                assert row[f"{name}.bins"][-1] >= max(value)
             else:
                 assert row[name] == value, name
 
@@ -189,16 +255,41 @@ def test_a_run_is_shown_as_it_is_and_goes_on_where_it_was(
     assert (run["run_group"], run["job_type"], run["tags"]) == ("default", "train", ["digits", "linear", "mine"])
     shown = run["config"]["update"]
     shown.pop("_wandb")
-    assert shown == {**checked(config), "run": identify(config).derived()}
+    assert shown == json.loads(json.dumps({**checked(config), "run": identify(config).derived()}))
     summary: dict[str, Any] = {}
     for update in of_type(found, "summary"):
         summary |= update.get("update", {})
     for name in ("test/elbo", "test/kl_per_unit", "verdict", "forecast/active_units", "test/log_px"):
         assert summary[name] == results[name]
-    images = {name for row in of_type(found, "history") for name in row["item"] if name.startswith("figures/")}
+    assert "settings" not in summary  # they are the config
+    images = {
+        name.split(".")[0] for row in of_type(found, "history") for name in row["item"] if name.startswith("figures/")
+    }
     assert images == {f"figures/{path.stem}" for path in (folder / "figures").iterdir()}
     assert any("model-" in json.dumps(record) for record in found if record["type"] == "artifact")
     assert [record.get("exit_code", 0) for record in of_type(found, "exit")] == [0]
+
+
+def test_rows_that_a_server_has_already_are_not_sent_again(tmp_path: Path) -> None:
+    """A run killed after six rows, and continued from the checkpoint after its third line."""
+    sent: list[int] = []
+
+    class Run:
+        starting_step = 6
+
+        def log(self, values: dict[str, Any], step: int, commit: bool) -> None:
+            assert commit
+            assert values["a"] == values["trainer/global_step"] == step
+            sent.append(step)
+
+    logger = JsonLinesLogger(tmp_path)
+    for step in range(3):
+        logger.log_metrics({"a": step}, step)
+    window = wandb_window.WandbCurves(Run(), "", pytest.fail)  # type: ignore[arg-type]
+    window.replay(tmp_path)
+    for step in range(3, 8):
+        window.log_metrics({"a": step}, step)
+    assert sent == [6, 7]
 
 
 def test_a_stopped_run_is_marked_as_preempted_and_not_as_finished(

@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,29 +23,50 @@ if TYPE_CHECKING:
 
 PROBE_TIMEOUT_S = 3.0
 START_TIMEOUT_S = 5.0
-FINISH_TIMEOUT_S = 10.0
+FINISH_TIMEOUT_S = 6.0
+GIVE_UP_TIMEOUT_S = 1.0
 FOLDER = "wandb"
 REPLACED = "replaced"
 """Below it lie offline records of a run that was continued: the newest holds all that they held."""
 STEP = "trainer/global_step"
+DESCRIBED = ("run", "study", "title", "command", "fingerprint", "choices", "settings", "versions")
+"""Of the results: what W&B has of the config, the name and the command line."""
 
 
 class WandbCurves(WandbLogger):
-    """The lines of the local curves as rows: row n is line n, so that none is lost and none is there twice."""
+    """The lines of the local curves as rows: row n is line n, so that none is lost and none is there twice.
 
-    def __init__(self, run: "wandb.Run", how_to_look: str) -> None:
+    Whatever goes wrong in W&B ends the window, with a word to the user, and never the run.
+    """
+
+    def __init__(self, run: "wandb.Run", how_to_look: str, tell: Callable[[str], None]) -> None:
         super().__init__(experiment=run)
-        run.define_metric("*", step_metric=STEP)  # what stands under the curves: a row is no step
         self.how_to_look = how_to_look
+        self.tell = tell
+        self.broken = False
         self.next_row = 0
         self.rows_there = run.starting_step
         """A server has these already of a run that is continued; they are the same, for its resume is exact."""
+
+    @contextlib.contextmanager
+    def unharmed(self) -> Iterator[None]:
+        """Let the block talk to W&B, unless that has failed before."""
+        try:
+            yield
+        except Exception as error:
+            if not self.broken:
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                upload = shlex.join(["wandb", "sync", self.experiment.settings.sync_dir])
+                self.tell(f"W&B has failed and is left alone ({reason}); the run goes on. Upload later: {upload}")
+            self.broken = True
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:  # type: ignore[override]
         """Write a row; a list, one value for each latent unit, becomes a histogram."""
         row, self.next_row = self.next_row, self.next_row + 1
-        if row >= self.rows_there:
+        if self.broken or row < self.rows_there:
+            return
+        with self.unharmed():
             values = {name: _shown(value) for name, value in metrics.items()}
             self.experiment.log({**values, STEP: step}, step=row, commit=True)
 
@@ -53,7 +74,8 @@ class WandbCurves(WandbLogger):
     def log_image(self, key: str, images: list[Any], step: int | None = None, **_: Any) -> None:
         import wandb
 
-        self.experiment.log({key: [wandb.Image(image) for image in images]})
+        with self.unharmed():
+            self.experiment.log({key: [wandb.Image(image) for image in images]})
 
     def replay(self, run_directory: Path) -> None:
         """Write the lines that a continued run has already."""
@@ -64,11 +86,37 @@ class WandbCurves(WandbLogger):
         """Put the results into the summary; add the checkpoint as an artefact where one is given."""
         import wandb
 
-        self.experiment.summary.update({name: value for name, value in results.items() if value is not None})
-        if checkpoint:
-            artifact = wandb.Artifact(f"model-{self.experiment.id}", type="model")
-            artifact.add_file(str(checkpoint))
-            self.experiment.log_artifact(artifact)
+        found = {name: value for name, value in results.items() if value is not None and name not in DESCRIBED}
+        with self.unharmed():
+            self.experiment.summary.update(found)
+            if checkpoint:
+                artifact = wandb.Artifact(f"model-{self.experiment.id}", type="model")
+                artifact.add_file(str(checkpoint))
+                self.experiment.log_artifact(artifact)
+
+    def finish(self, exit_code: int, stopped: bool) -> None:
+        """Mark the run finished, failed, or stopped by a signal."""
+        with self.unharmed():
+            if stopped:
+                self.experiment.mark_preempting()
+            self.experiment.finish(exit_code=exit_code)
+        if self.broken:
+            _answers.cache_clear()  # the next run of this process asks anew
+            _give_up()
+
+
+def _give_up() -> None:
+    """Leave W&B's service to itself, which would otherwise hold up the end of this process, and the next run."""
+
+    def tear_down() -> None:
+        import wandb
+
+        with contextlib.suppress(Exception):
+            wandb.teardown()
+
+    thread = threading.Thread(target=tear_down, daemon=True)
+    thread.start()
+    thread.join(GIVE_UP_TIMEOUT_S)
 
 
 def _shown(value: Any) -> Any:
@@ -81,7 +129,11 @@ def _shown(value: Any) -> Any:
 
 @contextlib.contextmanager
 def wandb_window(
-    settings: WandbSettings, identity: RunIdentity, config: dict[str, Any], continues: bool
+    settings: WandbSettings,
+    identity: RunIdentity,
+    config: dict[str, Any],
+    continues: bool,
+    tell: Callable[[str], None],
 ) -> Iterator[WandbCurves | None]:
     """Open the W&B run of a run; its id is the fingerprint. When the block ends it is told how.
 
@@ -91,29 +143,32 @@ def wandb_window(
     if settings.mode == "disabled":
         yield None
         return
+    # W&B's reports about itself go to the same server and would hold up the end of the process when that is silent.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     import wandb
 
     reason = "wandb.mode=offline" if settings.mode == "offline" else why_offline() if settings.mode == "auto" else None
     try:
         run = _start(settings, identity, config, continues, online=reason is None)
     except wandb.errors.Error as error:
-        wandb.teardown()  # else its service keeps the id for the run that failed
+        _give_up()  # else its service keeps the id for the run that failed
         if settings.mode == "online":
             raise UserError(f"wandb.mode=online: {error}; auto would fall back to offline") from error
         reason = f"its server did not take the run: {error}"
         run = _start(settings, identity, config, continues, online=False)
-    window = WandbCurves(run, f"W&B: {run.url}" if reason is None else _offline_line(reason, identity.directory))
-    exit_code = 1
+    run.define_metric("*", step_metric=STEP)  # what stands under the curves: a row is no step
+    how_to_look = f"W&B: {run.url}" if reason is None else _offline_line(reason, identity.directory)
+    window = WandbCurves(run, how_to_look, tell)
+    exit_code, stopped = 1, False
     try:
         window.replay(identity.directory)
         yield window
         exit_code = 0
-    except Interrupted as stopped:
-        run.mark_preempting()
-        exit_code = stopped.exit_code
+    except Interrupted as signal:
+        exit_code, stopped = signal.exit_code, True
         raise
     finally:
-        run.finish(exit_code=exit_code)
+        window.finish(exit_code, stopped)
 
 
 def _start(
@@ -122,6 +177,7 @@ def _start(
     import wandb
 
     _set_earlier_records_aside(identity.directory)
+    wandb.setup(wandb.Settings(silent=True))
     return wandb.init(
         project=settings.project,
         entity=settings.entity,
@@ -142,7 +198,7 @@ def _start(
             disable_code=True,
             init_timeout=START_TIMEOUT_S,
             finish_timeout=FINISH_TIMEOUT_S,
-            finish_timeout_raises=False,
+            finish_timeout_raises=True,
         ),
     )
 
