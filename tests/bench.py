@@ -28,10 +28,11 @@ from vae_lightning.data import ImageDataModule
 from vae_lightning.module import VAE
 from vae_lightning.optimizers import optimizer_of
 from vae_lightning.runs.curves import JsonLinesLogger
-from vae_lightning.runs.directory import open_directory
+from vae_lightning.runs.directory import make_folders
 from vae_lightning.runs.identity import identify
 from vae_lightning.runs.trainer import quieten_lightning
-from vae_lightning.runs.wandb_window import WandbSettings, wandb_logger
+from vae_lightning.runs.wandb_settings import WandbSettings
+from vae_lightning.runs.wandb_window import wandb_window
 
 PAIRS = {"mlp": 9, "conv": 24}  # measured, after one to warm up
 BATCHES = {"mlp": 600, "conv": 25}  # in each stretch
@@ -84,6 +85,7 @@ class Shares(Callback):
         self.training: list[float] = []
         self.validation: list[float] = []
         self.monitor: list[float] = []
+        self.saving: list[float] = []
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         self.started = time.perf_counter()
@@ -108,14 +110,29 @@ class TimedMonitor(UnitMonitor):
         self.shares.monitor.append(time.perf_counter() - started)
 
 
+class TimedSaving(Saving):
+    """The checkpoint of an epoch, flushed to the disk, with a clock."""
+
+    def __init__(self, run_directory: Path, shares: Shares) -> None:
+        self.shares = shares
+        self.signals = Interruption()
+        super().__init__(run_directory, None, self.signals)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+        started = time.perf_counter()
+        super().on_train_epoch_end(trainer, pl_module)
+        self.shares.saving.append(time.perf_counter() - started)
+
+
 def epoch_shares(folder: Path, n_epochs: int = 4) -> Shares:
     overrides = ["model=mlp", "latent_dim=50", f"trainer.max_epochs={n_epochs}", f"runs_dir={folder / 'shares'}"]
     config = composed(overrides)
     identity = identify(config)
-    open_directory(identity.directory, config)
+    make_folders(identity.directory)
     data = build_data(config)
     shares = Shares()
-    trainer = build_trainer(config, identity.directory, [TimedMonitor(shares), shares])
+    saving = TimedSaving(identity.directory, shares)
+    trainer = build_trainer(config, identity.directory, [TimedMonitor(shares), shares, saving.signals, saving])
     trainer.loggers = [JsonLinesLogger(identity.directory)]
     trainer.fit(build_model(config, data.image_shape), datamodule=data)
     return shares
@@ -131,18 +148,20 @@ def epoch_pairs(folder: Path, model: str, latent_dim: int) -> Pairs:
     ]
     config = composed(overrides)
     identity = identify(config)
-    open_directory(identity.directory, config)
+    make_folders(identity.directory)
     data = build_data(config)
     vae, rival = (build_model(config, data.image_shape) for _ in range(2))
-    window = wandb_logger(WandbSettings(**config["wandb"]), identity, config)
-    loggers = [JsonLinesLogger(identity.directory), *([window] if window else [])]
     pairs = Pairs(rival)
     progress = EpochProgress(Console(file=io.StringIO(), force_terminal=True))
-    trainer = build_trainer(config, identity.directory, [UnitMonitor(), progress, pairs])
-    trainer.loggers = loggers
+    signals = Interruption()
+    saving = Saving(identity.directory, None, signals)
+    trainer = build_trainer(config, identity.directory, [UnitMonitor(), progress, pairs, signals, saving])
     trainer.limit_train_batches = BATCHES[model]
     trainer.limit_val_batches = 1
-    trainer.fit(vae, datamodule=data)
+    with wandb_window(WandbSettings(**config["wandb"]), identity, config, False, print) as window:
+        assert window
+        trainer.loggers = [JsonLinesLogger(identity.directory), window]
+        trainer.fit(vae, datamodule=data)
     return pairs
 
 
@@ -189,9 +208,13 @@ def main() -> None:
 
         shares = epoch_shares(folder)
         epoch = statistics.median(shares.training[1:])
-        for what, spent in (("pass over 10,000 test images", shares.validation), ("unit monitor", shares.monitor)):
+        rows = (
+            ("pass over 10,000 test images", shares.validation, ""),
+            ("unit monitor", shares.monitor, "at most 5 %"),
+            ("checkpoint on the disk", shares.saving, "at most 2 %"),
+        )
+        for what, spent, goal in rows:
             share = statistics.median(spent[1:]) / epoch
-            goal = "at most 5 %" if spent is shares.monitor else ""
             table.add_row(f"{what} after an epoch, mlp", "", f"{share:.2%} of it", "", goal)
 
         for option in (["--help"], ["--cfg", "job"]):
