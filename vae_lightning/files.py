@@ -20,8 +20,10 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
             os.fsync(stream.fileno())
         temporary.replace(path)
         _flush_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a write to an open file does not say which
         raise
 
 

@@ -45,8 +45,12 @@ class JsonLinesLogger(Logger):
         """Append one line. A value that is not finite is written as null, which every JSON reader accepts."""
         values = {name: _plain(value) for name, value in metrics.items() if name != "epoch"}
         epoch = int(metrics.get("epoch", 0))
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"step": step, "epoch": epoch, **values}) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"step": step, "epoch": epoch, **values}) + "\n")
+        except OSError as error:
+            error.filename = str(self.path)  # a write to an open file does not say which
+            raise
 
 
 def _plain(value: Any) -> Any:
