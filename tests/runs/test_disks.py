@@ -100,11 +100,10 @@ def test_curves_that_find_no_room_are_named(tmp_path: Path) -> None:
     logger = JsonLinesLogger(tmp_path)
     logger.log_metrics({"a": 1.0}, 0)
     limited(100)
-    for step in (1, 2):
-        logger.log_metrics({"a": 1.0}, step)
+    logger.log_metrics({"a": 1.0}, 1)
     with pytest.raises(OSError, match=r"File too large: '.*metrics.jsonl'"):
-        logger.log_metrics({"a": 1.0}, 3)
-    assert [line["step"] for line in read_curves(tmp_path)] == [0, 1, 2]
+        logger.log_metrics({"a": 1.0}, 2)
+    assert [line["step"] for line in read_curves(tmp_path)] == [0, 1]  # what is torn is left out
     with pytest.raises(OSError, match=r"File too large: '.*results.json'"):
         write_results(tmp_path, {"a": "b" * 100})
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
