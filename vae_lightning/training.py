@@ -1,21 +1,16 @@
 """Config -> finished run: check, build, train, test, draw, and write the results last."""
 
-import shlex
 import signal
-import sys
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import lightning
-import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
-from vae_lightning import __version__
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import EpochProgress, Interruption, RunFigures, Saving, UnitMonitor
 from vae_lightning.combinations import check_pixels, has_weighted_kl
@@ -24,14 +19,15 @@ from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.examination import AFTER_TRAINING, Examination, forecast_of
 from vae_lightning.module import VAE
+from vae_lightning.report.description import description
 from vae_lightning.report.forecasts import forecast_results
-from vae_lightning.report.start import kl_of, start_summary
+from vae_lightning.report.start import start_summary
 from vae_lightning.report.tables import results_summary
 from vae_lightning.runs import directory
 from vae_lightning.runs.claim import check_unchanged, claimed
 from vae_lightning.runs.curves import JsonLinesLogger, continue_curves
 from vae_lightning.runs.extension import Start, start_in_shorter_run, start_of
-from vae_lightning.runs.identity import RunIdentity, critical_quantity, identify, settings, unusual_choices
+from vae_lightning.runs.identity import RunIdentity, identify
 from vae_lightning.runs.length import last_moment, steps_per_epoch
 from vae_lightning.runs.trainer import quieten_lightning
 from vae_lightning.runs.wandb_settings import WandbSettings
@@ -151,7 +147,7 @@ def _results(config: Config, identity: RunIdentity, parts: _Parts) -> dict[str, 
     trainer.test(examination, datamodule=data, verbose=False)
     assert examination.findings is not None  # noqa: S101 (the test pass has just been)
     return {
-        **_description(config, identity, model, kl_weight),
+        **description(config, identity, model, kl_weight),
         "epochs": epochs,
         "steps": steps,
         "seconds": round(timer.time_elapsed("train"), 3),
@@ -170,28 +166,3 @@ def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, star
         good = directory.newest_checkpoint(folder)
         where = f"The last good checkpoint is {good}." if good else "There was no checkpoint before it."
         raise UserError(f"{error}\n{where}") from error
-
-
-def _description(config: Config, identity: RunIdentity, model: VAE, kl_weight: float) -> dict[str, Any]:
-    variance = model.likelihood.variance  # as it ended, where it is learned
-    return {
-        "run": identity.directory.name,
-        "study": config["study"]["name"],
-        "title": identity.title,
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "fingerprint": identity.fingerprint,
-        "kl_weight": config["kl_weight"],
-        "kl_weight_at_the_end": kl_weight,
-        "decoder_variance": variance,
-        "kl_weight_times_variance": critical_quantity(config, kl_weight, variance),
-        "kl_computation": kl_of(model),
-        "choices": unusual_choices(config),
-        "settings": settings(config),
-        "latent_dim": config["latent_dim"],
-        "seed": config["seed"],
-        "versions": {
-            "vae-lightning": __version__,
-            "torch": torch.__version__,
-            "lightning": lightning.__version__,
-        },
-    }

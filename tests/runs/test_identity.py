@@ -17,12 +17,39 @@ def identity(config: Config) -> RunIdentity:
     "override",
     ["kl_weight=1", "kl_weight=1e0", "data_dir=elsewhere", "data.evaluation_batch_size=7", "wandb.project=other",
      "trainer.log_every_n_steps=1", "trainer.devices=4", "optimizer.fused=false",
-     "trainer=gpu", "trainer.num_nodes=2"],
+     "trainer=gpu", "trainer.num_nodes=2", "trainer.strategy=ddp", "trainer.deterministic=true", "runs_dir=.",
+     "rerun=true", "resume_from=elsewhere", "save_every_n_steps=7", "wandb.mode=online", "wandb.group=g",
+     "wandb.tags=[a,b]", "wandb.log_checkpoint=true", "study.question=Why?"],
 )  # fmt: skip
 def test_what_does_not_decide_the_result_does_not_change_the_run(
     override: str, configure: Callable[..., Config]
 ) -> None:
-    assert identity(configure("kl_weight=1.0")).directory == identity(configure("kl_weight=1.0", override)).directory
+    plain, other = identity(configure("kl_weight=1.0")), identity(configure("kl_weight=1.0", override))
+    assert other.fingerprint == plain.fingerprint
+    assert other.directory.name == plain.directory.name
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("kl_weight=0", "kl_weight=-0.0"),
+        ("kl_weight=1e-3", "kl_weight=0.001"),
+        ("optimizer.lr=1e-3", "optimizer.lr=0.0010"),
+        ("+optimizer.maximize=false", "+optimizer.maximize=False"),
+        ("model.encoder.hidden_sizes=[400,400]", "model.encoder.hidden_sizes=[400, 400]"),
+    ],
+)
+def test_two_spellings_are_one_run(one: str, other: str, configure: Callable[..., Config]) -> None:
+    assert identity(configure(one)) == identity(configure(other))
+
+
+def test_lengths_in_epochs_have_one_spelling(configure: Callable[..., Config]) -> None:
+    spellings = ["5 epochs", "5epochs", "5.0 epochs"]
+    assert len({identity(configure("beta_schedule=linear", f"beta_schedule.length={each}")) for each in spellings}) == 1
+
+
+def test_seeds_beyond_the_precision_of_a_float_are_different_runs(configure: Callable[..., Config]) -> None:
+    assert identity(configure(f"seed={2**53}")).fingerprint != identity(configure(f"seed={2**53 + 1}")).fingerprint
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from vae_lightning import training
 from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.config import checked
 from vae_lightning.errors import Interrupted, UserError
-from vae_lightning.runs import wandb_window
+from vae_lightning.runs import wandb_curves, wandb_probe, wandb_window
 from vae_lightning.runs.curves import JsonLinesLogger, read_curves
 from vae_lightning.runs.identity import identify
 
@@ -34,7 +34,7 @@ def _no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
-    wandb_window._answers.cache_clear()
+    wandb_probe.answers.cache_clear()
 
 
 @pytest.fixture
@@ -57,25 +57,25 @@ def blackhole() -> Iterator[str]:
 
 
 def test_without_an_account_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wandb_window, "_answers", lambda _: pytest.fail("asked"))
-    assert wandb_window.why_offline() == "no account here; wandb login makes one known"
+    monkeypatch.setattr(wandb_probe, "answers", lambda _: pytest.fail("asked"))
+    assert wandb_probe.why_offline() == "no account here; wandb login makes one known"
 
 
 def test_with_an_account_the_server_is_asked(monkeypatch: pytest.MonkeyPatch, answering: str, blackhole: str) -> None:
-    monkeypatch.setattr(wandb_window, "PROBE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(wandb_probe, "PROBE_TIMEOUT_S", 0.5)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", answering)
-    assert wandb_window.why_offline() is None
+    assert wandb_probe.why_offline() is None
     for silent in (blackhole, NO_ANSWER):
         monkeypatch.setenv("WANDB_BASE_URL", silent)
-        assert wandb_window.why_offline() == f"no answer from {silent} in 0.5 s"
+        assert wandb_probe.why_offline() == f"no answer from {silent} in 0.5 s"
 
 
 def test_an_account_in_netrc_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answering: str) -> None:
     monkeypatch.setenv("WANDB_BASE_URL", answering)
-    assert wandb_window.why_offline() is not None
+    assert wandb_probe.why_offline() is not None
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login user password " + "0" * 40)
-    assert wandb_window.why_offline() is None
+    assert wandb_probe.why_offline() is None
 
 
 def test_a_process_asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_a_process_asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "head", lambda url, **_: asked.append(url))
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     for _ in range(3):
-        assert wandb_window.why_offline() is None
+        assert wandb_probe.why_offline() is None
     assert len(asked) == 1
 
 
@@ -285,7 +285,7 @@ def test_rows_that_a_server_has_already_are_not_sent_again(tmp_path: Path) -> No
     logger = JsonLinesLogger(tmp_path)
     for step in range(3):
         logger.log_metrics({"a": step}, step)
-    window = wandb_window.WandbCurves(Run(), "", pytest.fail)  # type: ignore[arg-type]
+    window = wandb_curves.WandbCurves(Run(), "", pytest.fail)  # type: ignore[arg-type]
     window.replay(tmp_path)
     for step in range(3, 8):
         window.log_metrics({"a": step}, step)

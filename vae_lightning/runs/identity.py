@@ -60,7 +60,7 @@ def identify(config: Config) -> RunIdentity:
     text = json.dumps(canonical(_deciding(config)), sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:8]
     model, latent_dim, seed = config["model"]["name"], config["latent_dim"], config["seed"]
-    kl_weight = float(config["kl_weight"])
+    kl_weight = float(config["kl_weight"]) + 0.0  # minus zero is zero
     choices = unusual_choices(config)
     critical = critical_quantity(config, kl_weight, config["likelihood"].get("variance"))
     readable = "-".join(
@@ -137,5 +137,6 @@ def canonical(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [canonical(item) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return repr(float(value))
+        number = float(value) + 0.0
+        return repr(number) if number == value else repr(value)  # an integer too large for a float is itself
     return value

@@ -31,6 +31,7 @@ def make_trainer(
     max_epochs: Positive,
     gradient_clip_val: Annotated[float, Field(gt=0)] | None,
     log_every_n_steps: Positive,
+    deterministic: bool,
 ) -> Trainer:
     """Return a Trainer that writes into ``run_directory``. With ``smoke`` it sees a few batches only.
 
@@ -50,6 +51,7 @@ def make_trainer(
             max_epochs=1 if smoke else max_epochs,
             gradient_clip_val=gradient_clip_val,
             log_every_n_steps=log_every_n_steps,
+            deterministic=deterministic,
             limit_train_batches=SMOKE_BATCHES if smoke else None,
             limit_val_batches=1 if smoke else None,
             limit_test_batches=1 if smoke else None,

@@ -12,6 +12,6 @@ class WandbSettings(BaseModel):
     mode: Literal["auto", "online", "offline", "disabled"]
     project: Annotated[str, Field(min_length=1)]
     entity: str | None
-    group: str | None
-    tags: list[str]
+    group: Annotated[str, Field(min_length=1, max_length=128)] | None
+    tags: list[Annotated[str, Field(min_length=1, max_length=64)]]
     log_checkpoint: bool
