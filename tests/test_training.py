@@ -162,6 +162,7 @@ def test_control_vae_holds_its_kl_target_on_real_mnist(configure: Callable[..., 
     assert 0 < last["train/kl_weight"] < 50
 
 
+@pytest.mark.slow
 def test_geco_reaches_its_distortion_target_on_real_mnist(configure: Callable[..., Config]) -> None:
     config = configure("beta_schedule=geco", "trainer.max_epochs=4")
     train(config)

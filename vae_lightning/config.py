@@ -5,12 +5,14 @@ with their annotations (pydantic's ``Field`` gives the ranges); what :mod:`vae_l
 are the positional ones. So an option is declared once, where it is used, and a user's own class is checked alike.
 """
 
+import importlib
 import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Annotated, Any, get_type_hints
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from vae_lightning.errors import UserError
@@ -86,18 +88,11 @@ class TopLevel(BaseModel):
     trainer: Node
 
 
-ALLOWED = (
-    "vae_lightning.beta_schedules",
-    "vae_lightning.data",
-    "vae_lightning.distributions",
-    "vae_lightning.networks",
-    "vae_lightning.objectives",
-    "vae_lightning.optimizers",
-    "vae_lightning.runs.trainer",
-    "torch.nn",
-    "torch.optim",
+OWN_ROOMS = tuple(
+    f"vae_lightning.{room}"
+    for room in ("beta_schedules", "data", "distributions", "networks", "objectives", "optimizers", "runs.trainer")
 )
-"""Where the classes and functions may come from that a config names which was found in a directory."""
+"""Whose ``__all__`` a config that was found in a directory may name; and torch's modules and optimisers."""
 
 
 def check_origins(config: Node, also: Sequence[str] = ()) -> None:
@@ -107,37 +102,37 @@ def check_origins(config: Node, also: Sequence[str] = ()) -> None:
     user's own.
 
     Raises:
-        UserError: a ``_target_`` lies outside the allowed packages and those of ``also``, under whatever name.
+        UserError: a ``_target_`` is none of these and lies in no package of ``also``; or there is something in it
+            that a resolved config does not have, which could hide one.
     """
-    allowed = (*ALLOWED, *also)
-    for path, target in _targets(config, ""):
-        if not _lies_in(target, allowed) or not _lies_in(_origin(target), allowed):
+    for path, value in _walk(config, ""):
+        if isinstance(value, str) and "${" in value:
+            raise UserError(f"{path}={value}: refused; a saved config is resolved and has no interpolations")
+        if not isinstance(value, dict | list | str | int | float | None):
+            raise UserError(f"{path}: refused; a saved config has no {type(value).__name__}")
+        if path.rpartition(".")[2] == "_target_" and not _may_be_built(str(value), also):
             raise UserError(
-                f"{path}={target}: refused; a saved config may name what lies in {', '.join(allowed)}. "
-                "Nothing of it was run. If you trust it: --allow PACKAGE."
+                f"{path}={value}: refused; a saved config may name what {', '.join(OWN_ROOMS)} offer, and modules and "
+                "optimisers of torch. Nothing of it was run. If you trust it: --allow PACKAGE."
             )
 
 
-def _origin(target: str) -> str:
-    """Return where an object was made: a module has other names in it too, those of what it imports."""
-    try:
-        named = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError):
-        return target  # it does not exist, which is for checked() to say
-    return f"{getattr(named, '__module__', '')}.{getattr(named, '__qualname__', '')}"
+def _walk(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    yield path, node
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield f"{path}.{key}".lstrip(".") + " (a key)", str(key)
+        yield from _walk(value, f"{path}.{key}".lstrip("."))
 
 
-def _targets(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in items:
-        here = f"{path}.{key}".lstrip(".")
-        if key == "_target_":
-            yield here, str(value)
-        yield from _targets(value, here)
-
-
-def _lies_in(name: str, packages: Sequence[str]) -> bool:
-    return any(name.startswith(f"{package}.") for package in packages)
+def _may_be_built(target: str, also: Sequence[str]) -> bool:
+    if any(target.startswith(f"{package}.") for package in also):
+        return True
+    module, _, name = target.rpartition(".")
+    if module in OWN_ROOMS:
+        return name in importlib.import_module(module).__all__
+    kind = {"torch.nn": torch.nn.Module, "torch.optim": torch.optim.Optimizer}.get(module)
+    found = vars(importlib.import_module(module)).get(name) if kind else None
+    return kind is not None and inspect.isclass(found) and issubclass(found, kind)
 
 
 def checked(config: Node, parts: Collection[str] | None = None) -> Node:

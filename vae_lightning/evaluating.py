@@ -23,7 +23,7 @@ from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
 from vae_lightning.runs.claim import check_fingerprint
 from vae_lightning.runs.length import last_moment
-from vae_lightning.runs.trainer import quieten_lightning
+from vae_lightning.runs.trainer import precision_plugins, quieten_lightning
 
 RESIDUAL_SAMPLES = 8
 IMAGES_AT_ONCE = 100
@@ -60,10 +60,11 @@ def evaluate(
     model_forecast = forecast_of(model, data)
     figures = RunFigures(run_directory, model_forecast)
     console.print(f"examining {checkpoint_path} on {len(data.splits['test'].pixels):,} test images", soft_wrap=True)
+    accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     trainer = Trainer(
-        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        accelerator=accelerator,
         devices=1,
-        precision=config["trainer"]["precision"],
+        plugins=precision_plugins(accelerator, config["trainer"]["precision"]),
         logger=False,
         callbacks=[figures, RichProgressBar()],
         limit_test_batches=None,

@@ -1,7 +1,9 @@
 """Config -> finished run: check, build, train, test, draw, and write the results last."""
 
+import errno
 import signal
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,6 +37,7 @@ from vae_lightning.runs.wandb_window import wandb_window
 from vae_lightning.theory import Forecast
 
 Config = dict[str, Any]
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
 
 class _Parts(NamedTuple):
@@ -86,16 +89,25 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console, fir
     parts = _build(config, identity, console)
     tell = partial(console.print, soft_wrap=True, highlight=False)
 
-    elsewhere = start_in_shorter_run(config, parts.model, steps_per_epoch(config, parts.data), tell)
+    begun = not config["rerun"] and directory.newest_checkpoint(identity.directory)
+    elsewhere = None if begun else start_in_shorter_run(config, parts.model, steps_per_epoch(config, parts.data), tell)
     # Nothing is written before all that can be refused has been built.
     with claimed(identity.directory, config, tell) if first_process else nullcontext():
         # Another process may have finished it while this one was building.
         if first_process and not config["rerun"] and (results := _results_of(identity, config)):
             return results
         own = None if config["rerun"] else start_of(identity.directory, tell, set_aside=first_process)
-        results = _run(config, identity, parts, own or elsewhere, console)
-        if first_process:
-            directory.write_results(identity.directory, results)
+        try:
+            results = _run(config, identity, parts, own or elsewhere, console)
+            if first_process:
+                directory.write_results(identity.directory, results)
+        except OSError as error:
+            if error.errno not in DISK_ERRORS:
+                raise
+            raise UserError(
+                f"{identity.directory}: {error}. Once that is mended, the same command continues.\n"
+                f"{_last_good(identity.directory)}"
+            ) from error
     return results
 
 
@@ -122,7 +134,8 @@ def _run(config: Config, identity: RunIdentity, parts: _Parts, start: Start | No
         continue_curves(identity.directory, start.curve_lines if start else 0, start.run_directory if start else None)
     else:
         settings_of_wandb.mode = "disabled"  # one window for all ranks
-    with wandb_window(settings_of_wandb, identity, config, start is not None, tell) as window:
+    continues = start is not None and not config["rerun"]
+    with wandb_window(settings_of_wandb, identity, config, continues, tell) as window:
         trainer.loggers = [JsonLinesLogger(identity.directory), *([window] if window else [])]
         console.print(start_summary(config, identity, data, model, trainer, parts.forecast))
         if window:
@@ -144,7 +157,8 @@ def _results(config: Config, identity: RunIdentity, parts: _Parts) -> dict[str, 
     kl_weight = model.kl_weight_at(last_moment(config, data))
     foreseen = model_forecast if has_weighted_kl(model.objective, model.posterior) else None
     examination = Examination(model, data, kl_weight, AFTER_TRAINING)
-    trainer.test(examination, datamodule=data, verbose=False)
+    with _signals_told(trainer):
+        trainer.test(examination, datamodule=data, verbose=False)
     assert examination.findings is not None  # noqa: S101 (the test pass has just been)
     return {
         **description(config, identity, model, kl_weight),
@@ -159,10 +173,23 @@ def _results(config: Config, identity: RunIdentity, parts: _Parts) -> dict[str, 
 
 def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, start: Start | None) -> None:
     try:
-        trainer.fit(model, datamodule=data, ckpt_path=start.checkpoint if start else None, weights_only=True)
-    except SystemExit as stopped:  # what Lightning makes of a second Ctrl-C, or of a SIGTERM before the first step
-        raise (Interrupted(signal.SIGTERM) if trainer.received_sigterm else KeyboardInterrupt) from stopped
+        with _signals_told(trainer):
+            trainer.fit(model, datamodule=data, ckpt_path=start.checkpoint if start else None, weights_only=True)
     except UserError as error:
-        good = directory.newest_checkpoint(folder)
-        where = f"The last good checkpoint is {good}." if good else "There was no checkpoint before it."
-        raise UserError(f"{error}\n{where}") from error
+        raise UserError(f"{error}\n{_last_good(folder)}") from error
+
+
+@contextmanager
+def _signals_told(trainer: Trainer) -> Iterator[None]:
+    """Say what it was where Lightning, left to itself with a signal, makes a SystemExit of it or passes over it."""
+    try:
+        yield
+    except SystemExit as stopped:
+        raise (Interrupted(signal.SIGTERM) if trainer.received_sigterm else KeyboardInterrupt) from stopped
+    if trainer.received_sigterm:
+        raise Interrupted(signal.SIGTERM)
+
+
+def _last_good(folder: Path) -> str:
+    good = directory.newest_checkpoint(folder)
+    return f"The last good checkpoint is {good}." if good else "There was no checkpoint before it."

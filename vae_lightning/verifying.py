@@ -18,12 +18,22 @@ from vae_lightning.errors import UserError
 from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
 from vae_lightning.runs.comparison import run_differences
-from vae_lightning.runs.curves import FILE_NAME
+from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.identity import identify
 
 POLL_S = 0.02
 BEFORE_IT_TRAINS = 5
 """Every so manieth kill falls into the time in which a process starts."""
+LONGEST_WAIT_S = 0.5
+
+
+class Moment(NamedTuple):
+    """When to kill a process."""
+
+    step: int
+    """Once its run has come as far as this; 0: from its start on."""
+    delay: float
+    """Seconds after that."""
 
 
 class Attempt(NamedTuple):
@@ -31,7 +41,7 @@ class Attempt(NamedTuple):
 
     seconds: float
     seconds_to_first_step: float
-    """Until anything of its own was written; all its seconds where nothing was."""
+    """Until it was seen to go on; all its seconds where it was not."""
     exit_code: int
     output: str
 
@@ -55,21 +65,22 @@ def verify_resume(
         console.print(f"{identity.title}\nundisturbed …")
         undisturbed = _attempt(_command(overrides, Path(name) / "alone"), alone, None)
         _check(undisturbed)
-        trained = undisturbed.seconds - undisturbed.seconds_to_first_step
-        console.print(f"undisturbed: {undisturbed.seconds:.1f} s, of which {trained:.1f} s from the first step on")
+        steps = (directory.read_results(alone) or {})["steps"]
+        console.print(f"undisturbed: {steps} steps, {undisturbed.seconds:.1f} s")
         command = _command(overrides, Path(name) / "killed")
         for index in range(1, kills + 1):
-            at_start = index % BEFORE_IT_TRAINS == 0
-            # Together less than half of what the training takes, so that the run outlives them.
-            delay = chance.uniform(0, undisturbed.seconds_to_first_step if at_start else 0.8 * trained / kills)
-            attempt = _attempt(command, killed, (number, delay, at_start))
+            if index % BEFORE_IT_TRAINS == 0:
+                moment = Moment(0, chance.uniform(0, undisturbed.seconds_to_first_step))
+            else:  # each in its share of the run, so that all of them fall into it, however fast the machine is now
+                moment = Moment(int(steps * (index - chance.random()) / (kills + 1)), chance.uniform(0, LONGEST_WAIT_S))
+            attempt = _continued(command, killed, (number, moment))
             if attempt.exit_code not in (-number, 128 + number):
                 _check(attempt)
                 raise UserError(f"the run was over before kill {index} of {kills}; ask for fewer, or for a longer run")
             newest = directory.newest_checkpoint(killed)
             step = load_checkpoint(newest)["global_step"] if newest else 0
             console.print(f"{number.name} {index} of {kills} after {attempt.seconds:.1f} s; saved up to step {step}")
-        _check(_attempt(command, killed, None))
+        _check(_continued(command, killed, None))
         return run_differences(killed, alone)
 
 
@@ -77,23 +88,23 @@ def _command(overrides: Sequence[str], runs_dir: Path) -> list[str]:
     return [str(Path(sys.executable).with_name("vae-train")), *overrides, f"runs_dir={runs_dir}"]
 
 
-def _attempt(command: list[str], folder: Path, kill: tuple[signal.Signals, float, bool] | None) -> Attempt:
-    """Start a command and wait for its end; with ``kill`` a signal ends it, so long after its start or first step."""
-    before = _trace(folder)
-    started = time.monotonic()
+def _attempt(command: list[str], folder: Path, kill: tuple[signal.Signals, Moment] | None) -> Attempt:
+    """Start a command and wait for its end; with ``kill`` a signal ends it at that moment."""
+    started, began, reached = time.monotonic(), _steps(folder), None
+    to_first_step = None
     with tempfile.TemporaryFile("w+") as output:
         # A group of its own, so that the processes of other ranks are killed with the first, as a machine would.
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
         try:
-            to_first_step = None
             while process.poll() is None:
-                now = time.monotonic() - started
-                if to_first_step is None and _trace(folder) != before:
+                now, steps = time.monotonic() - started, _steps(folder)
+                if to_first_step is None and steps > began:
                     to_first_step = now
                 if kill:
-                    number, delay, at_start = kill
-                    since = now if at_start else now - to_first_step if to_first_step is not None else -1.0
-                    if since >= delay:
+                    number, moment = kill
+                    if reached is None and (steps if moment.step else now) >= moment.step:
+                        reached = now
+                    if reached is not None and now - reached >= moment.delay:
                         os.killpg(process.pid, number)
                         process.wait()
                         break
@@ -107,10 +118,20 @@ def _attempt(command: list[str], folder: Path, kill: tuple[signal.Signals, float
         return Attempt(seconds, to_first_step or seconds, process.returncode, output.read())
 
 
-def _trace(folder: Path) -> object:
-    """Return something that changes when a run writes its curves or a checkpoint."""
-    curves = folder / FILE_NAME
-    return curves.stat().st_size if curves.exists() else None, directory.newest_checkpoint(folder)
+def _continued(command: list[str], folder: Path, kill: tuple[signal.Signals, Moment] | None) -> Attempt:
+    """Make an attempt and see to it that it goes on from the checkpoint that is there, if it comes so far."""
+    newest = directory.newest_checkpoint(folder)
+    attempt = _attempt(command, folder, kill)
+    if newest and "epoch " in attempt.output and "continuing after step" not in attempt.output:
+        raise UserError(f"the run started afresh instead of continuing from {newest.name}:\n{attempt.output}")
+    return attempt
+
+
+def _steps(folder: Path) -> int:
+    """Return how far a run has come, by its checkpoints and its curves."""
+    newest = directory.newest_checkpoint(folder)
+    saved = int(newest.stem.removeprefix("step")) if newest else 0
+    return max([saved, *(int(line["step"]) for line in read_curves(folder)[-1:])])
 
 
 def _check(attempt: Attempt) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,12 +10,11 @@ import pytest
 
 from vae_lightning import training
 from vae_lightning.callbacks import UnitMonitor
+from vae_lightning.callbacks.interruption import REPEAT_S, SIGNALS
 from vae_lightning.errors import Interrupted
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import checkpoints
 from vae_lightning.runs.identity import identify
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Sends(UnitMonitor):
@@ -55,14 +55,19 @@ def test_a_second_ctrl_c_acts_at_once(tiny: Callable[..., dict[str, Any]], monke
     class Impatient(UnitMonitor):
         def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
             os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)  # one that a launcher passed on: still the first
+            self.was_patient = True
+            time.sleep(REPEAT_S + 0.1)
             os.kill(os.getpid(), signal.SIGINT)
             pytest.fail("went on")
 
     before = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(training, "UnitMonitor", Impatient)
+    impatient = Impatient()
+    monkeypatch.setattr(training, "UnitMonitor", lambda: impatient)
     config = tiny()
     with pytest.raises(KeyboardInterrupt):
         training.train(config)
+    assert impatient.was_patient
     assert checkpoints(identify(config).directory) == []
     signal.signal(signal.SIGINT, before)  # Lightning ignores it while it tidies up
 
@@ -71,3 +76,32 @@ def test_a_training_that_ends_by_itself_hands_the_signals_back(tiny: Callable[..
     before = [signal.getsignal(each) for each in SIGNALS]
     training.train(tiny("trainer.max_epochs=1"))
     assert [signal.getsignal(each) for each in SIGNALS] == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("images_at_once", [50, 1000], ids=["several batches", "one batch"])
+def test_a_signal_after_the_training_is_told_too(
+    number: signal.Signals, images_at_once: int, tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = [signal.getsignal(each) for each in SIGNALS]
+    config = tiny("trainer.max_epochs=1", f"data.evaluation_batch_size={images_at_once}")
+    with monkeypatch.context() as patch:
+        patch.setattr(UnitMonitor, "on_test_batch_start", lambda *_: os.kill(os.getpid(), number), raising=False)
+        with pytest.raises(Interrupted if number == signal.SIGTERM else KeyboardInterrupt):
+            training.train(config)
+    for each, handler in zip(SIGNALS, before, strict=True):
+        signal.signal(each, handler)
+    assert not (identify(config).directory / "results.json").exists()
+    assert training.train(config)["steps"] == 15
+
+
+def test_a_signal_that_is_ignored_stays_so(
+    tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a job that a script has started in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        monkeypatch.setattr(training, "UnitMonitor", lambda: Sends(signal.SIGINT, 3))
+        assert training.train(tiny("trainer.max_epochs=1"))["steps"] == 15
+    finally:
+        signal.signal(signal.SIGINT, before)

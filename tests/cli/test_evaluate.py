@@ -11,6 +11,8 @@ import torch
 import yaml
 
 from vae_lightning.cli.evaluate import evaluate
+from vae_lightning.composing import config_folder
+from vae_lightning.config import check_origins
 from vae_lightning.errors import UserError
 from vae_lightning.runs.identity import identify
 from vae_lightning.training import train
@@ -143,6 +145,14 @@ def test_an_edited_config_is_refused_with_the_difference(run: Path, monkeypatch:
         called(monkeypatch, run)
 
 
+def edited(run: Path, source: Any) -> None:
+    """Put a data source into a run's config, and the fingerprint that it then has: an attacker can count too."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["source"] = source
+    config["run"] = identify(config).derived()
+    (run / "config.yaml").write_text(yaml.dump(config))
+
+
 @pytest.mark.parametrize(
     "target",
     [
@@ -151,30 +161,69 @@ def test_an_edited_config_is_refused_with_the_difference(run: Path, monkeypatch:
         "torch.hub.load",
         "torch.load",
         "torch.nn.functional.torch.hub.load",  # an allowed module knows the whole of torch by name
+        "torch.nn.attention._fa4.register_flash_attention_fa4",  # imports what it is told to
+        "torch.nn.modules.module.register_module_forward_hook",
+        "torch.nn.parallel.DistributedDataParallel.__init_subclass__",
+        "torch.nn.factory_kwargs",
         "vae_lightning.data.module.torch.load",
+        "vae_lightning.data.fetch._download",
         "vae_lightning.training.train",
         "vae_lightning.data_of_mine.Source",
         "spoils.Everything",
-        "${oc.decode:os.system}",
     ],
 )
 def test_a_config_that_names_foreign_code_is_refused_and_nothing_of_it_is_imported(
     target: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "spoils.py").write_text(
-        f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\nclass Everything: pass\n"
-    )
+    ran = tmp_path / "ran"
+    (tmp_path / "spoils.py").write_text(f"import pathlib\npathlib.Path({str(ran)!r}).touch()\nclass Everything: pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    config["data"]["source"] = {"_target_": target}
-    (run / "config.yaml").write_text(yaml.safe_dump(config))
-    with pytest.raises(UserError, match=r"data.source._target_=.*: refused; a saved config may name what lies in"):
+    edited(run, {"_target_": target})
+    with pytest.raises(UserError, match=r"data.source._target_=.*: refused; a saved config may name what"):
         called(monkeypatch, run)
-    assert not (tmp_path / "ran").exists()
+    assert not ran.exists()
     if target.startswith("spoils"):
-        with pytest.raises(UserError, match="was edited"):
+        with pytest.raises(UserError, match=r"not the config of a run|data"):
             called(monkeypatch, run, "--allow", "spoils")
-        assert (tmp_path / "ran").exists()
+        assert ran.exists()
+
+
+NODE = {"_target_": "os.mkdir", "path": "HERE"}
+HIDDEN = {
+    "in a list": {"_target_": "vae_lightning.data.digits", "more": [{"deep": NODE}]},
+    "in an interpolation": {
+        "_target_": "vae_lightning.data.idx_images",
+        "data_dir": "${oc.create:{_target_: os.mkdir, path: HERE}}",
+    },
+    "in the name of a target": {"_target_": "${oc.decode:os.mkdir}"},
+    "in a key": {"_target_": "vae_lightning.data.digits", "${oc.env:HOME}": 1},
+}
+
+
+@pytest.mark.parametrize("source", HIDDEN.values(), ids=HIDDEN.keys())
+def test_a_config_that_hides_foreign_code_is_refused(
+    source: Any, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited(run, source)
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("HERE", str(tmp_path / "made")))
+    with pytest.raises(UserError, match=r"data.source.*: refused; a saved config"):
+        called(monkeypatch, run)
+    assert not (tmp_path / "made").exists()
+
+
+def test_what_yaml_makes_of_pairs_is_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tuples, which the config library would take for lists and build what is in them."""
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config + "more: !!pairs [a: {_target_: os.mkdir, path: x}]\n")
+    with pytest.raises(UserError, match=r"more.0: refused; a saved config has no tuple"):
+        called(monkeypatch, run)
+
+
+def test_every_config_of_ours_may_be_found_in_a_directory(configure: Callable[..., Config]) -> None:
+    for path in config_folder().glob("*/*.yaml"):
+        group = path.parent.name
+        if group != "experiment":
+            check_origins(configure(f"{group}={path.stem}"))
 
 
 @pytest.mark.parametrize(

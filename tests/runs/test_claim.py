@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from vae_lightning import __version__
 from vae_lightning.config import checked
 from vae_lightning.errors import UserError
 from vae_lightning.runs.claim import check_fingerprint, check_unchanged, claimed
@@ -78,7 +79,7 @@ EDITS = {
     ),
     "another version of this package": (
         lambda saved: saved | {"run": saved["run"] | {"version": "0.0.9"}},
-        "  version: 0.0.9 there, 0.1.0 here",
+        f"  version: 0.0.9 there, {__version__} here",
     ),
 }
 
@@ -116,12 +117,57 @@ def test_what_decides_nothing_may_change(config: Config) -> None:
 
 def test_a_config_is_held_against_the_fingerprint_that_it_carries(config: Config, tmp_path: Path) -> None:
     check_fingerprint(tmp_path, config)
+    with pytest.raises(UserError, match=r"has no fingerprint; a version before 0.2 wrote it"):
+        check_fingerprint(tmp_path, {**config, "run": None})
     edited = {**config, "seed": 5}
     with pytest.raises(UserError, match=rf"was edited; it carries the fingerprint {config['run']['fingerprint']}, and"):
         check_fingerprint(tmp_path, edited)
     write_results(tmp_path, {"settings": {"seed": 0}})
     with pytest.raises(UserError, match=r"\n  seed: 5 there, 0 here\n"):
         check_fingerprint(tmp_path, edited)
+
+
+def test_curves_with_other_steps_are_not_gone_on_with(config: Config) -> None:
+    with claimed(folder_of(config), config, refuse_to_tell):
+        (folder_of(config) / "checkpoints" / "step000000005.ckpt").touch()
+    other = {**config, "trainer": {**config["trainer"], "log_every_n_steps": 7}}
+    check_unchanged(folder_of(config), other)  # a finished run is shown
+    with (
+        pytest.raises(UserError, match=r"\n  trainer.log_every_n_steps: 50 there, 7 here\n"),
+        claimed(folder_of(config), other, refuse_to_tell),
+    ):
+        pytest.fail("taken")
+
+
+def test_what_killed_processes_were_writing_is_removed(config: Config) -> None:
+    left = [".config.yaml.123", "checkpoints/.step000000005.ckpt.77", ".metrics.jsonl.9"]
+    kept = ["checkpoints/before-my-experiment.ckpt", "checkpoints/step000000005.ckpt.damaged", "notes.txt"]
+    with claimed(folder_of(config), config, refuse_to_tell):
+        for name in (*left, *kept):
+            (folder_of(config) / name).touch()
+    with claimed(folder_of(config), config, refuse_to_tell):
+        assert [name for name in (*left, *kept) if (folder_of(config) / name).exists()] == kept
+
+
+@pytest.mark.parametrize("damage", [{"trainer": None}, {"run": "x"}, {"trainer": "cpu"}])
+def test_a_damaged_config_is_told_by_its_differences(damage: Config, config: Config) -> None:
+    with claimed(folder_of(config), config, refuse_to_tell):
+        pass
+    (folder_of(config) / "config.yaml").write_text(yaml.safe_dump({**config, **damage}))
+    with (
+        pytest.raises(UserError, match=r"missing there|None there"),
+        claimed(folder_of(config), config, refuse_to_tell),
+    ):
+        pytest.fail("taken")
+
+
+def test_a_second_rerun_in_the_same_second_finds_a_name(config: Config) -> None:
+    again = {**config, "rerun": True}
+    kept: list[str] = []
+    for _ in range(4):
+        with claimed(folder_of(config), again, kept.append):
+            pass
+    assert len(set(kept)) == 3
 
 
 def test_where_nothing_can_be_written_the_folder_is_named(config: Config, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.errors import UserError
 from vae_lightning.runs.comparison import run_differences
 from vae_lightning.runs.directory import checkpoints
@@ -84,3 +85,31 @@ def test_another_beginning_is_refused_before_anything_is_written(
     with pytest.raises(UserError, match=told):
         train(extended)
     assert not folder_of(extended).exists()
+
+
+def test_the_rate_of_the_next_step_counts_too(tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped at step 8, where the second of two stages begins in 30 steps; in 45 it begins at step 12."""
+    choices = ["lr_schedule=staircase", "lr_schedule.n_stages=2", "save_every_n_steps=8"]
+
+    def power_cut(_: Any, trainer: Any, *__: Any) -> None:
+        if trainer.global_step == 9:
+            raise ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(UnitMonitor, "on_train_batch_end", power_cut, raising=False)
+        with pytest.raises(ConnectionError):
+            train(tiny(*choices))
+    short = folder_of(tiny(*choices))
+    assert [path.name for path in checkpoints(short)] == ["step000000008.ckpt"]
+    with pytest.raises(UserError, match=r"lr_schedule depends on how long a run is. At step 8 it was"):
+        train(tiny(*choices, "trainer.max_epochs=3", f"resume_from={short}"))
+
+
+def test_the_shorter_run_is_needed_for_the_beginning_only(tiny: Callable[..., Config]) -> None:
+    train(tiny("trainer.max_epochs=1"))
+    short = folder_of(tiny("trainer.max_epochs=1"))
+    extended = tiny(f"resume_from={short}")
+    train(extended)
+    shutil.rmtree(short)
+    (folder_of(extended) / "results.json").unlink()
+    assert train(extended)["steps"] == 30

@@ -1,7 +1,8 @@
-"""Ctrl-C and SIGTERM at a known place: between two batches."""
+"""Ctrl-C, SIGTERM and SIGUSR1 at a known place: between two batches."""
 
 import signal
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -9,7 +10,10 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import distributed
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+"""SIGUSR1 is what SLURM is often told to send before the end (``--signal=USR1@90``)."""
+REPEAT_S = 0.5
+"""Within it a second signal is the first one again, as launchers pass on what their children got as well."""
 
 
 class Interruption(Callback):
@@ -23,18 +27,23 @@ class Interruption(Callback):
     def __init__(self) -> None:
         self.asked = 0
         """The signal's number; 0 as long as none has come."""
+        self.asked_at = 0.0
         self.previous: dict[int, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         self.ranks: Any = distributed.new_group(backend="gloo") if trainer.world_size > 1 else None
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
             # After Lightning has set its own for SIGTERM, which goes on to the end of the epoch.
-            self.previous = {number: signal.signal(number, self._ask) for number in SIGNALS}
+            handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
+            self.previous = {number: signal.signal(number, self._ask) for number in handled}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        self.asked = number
-        for each in SIGNALS:
-            signal.signal(each, signal.default_int_handler if each == signal.SIGINT else signal.SIG_DFL)
+        if self.asked and time.monotonic() - self.asked_at > REPEAT_S:
+            self._hand_back()
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+            signal.raise_signal(number)
+        elif not self.asked:
+            self.asked, self.asked_at = number, time.monotonic()
 
     def asked_on_any_rank(self) -> int:
         """Return the number of a signal that has come to this process or to another rank, or 0. All ranks must ask."""

@@ -36,6 +36,8 @@ def verify() -> None:
         raise UserError(f"--kills {options.kills}: at least 1")
     overrides = ["wandb.mode=disabled", *options.overrides]
     config = composed(overrides)
+    if config["rerun"] or config["resume_from"]:
+        raise UserError("rerun, resume_from: would begin elsewhere than at the checkpoint that this is about")
 
     from rich.console import Console
 

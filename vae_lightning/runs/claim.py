@@ -29,7 +29,8 @@ def claimed(folder: Path, config: Config, tell: Callable[[str], None]) -> Iterat
         if starts_over:
             tell(f"rerun: the earlier run is kept as {directory.set_aside(folder)}")
         else:
-            check_unchanged(folder, config)
+            check_unchanged(folder, config, with_curves=directory.newest_checkpoint(folder) is not None)
+            directory.remove_leftovers(folder)
             directory.write_config(folder, config)
             yield
     if starts_over:
@@ -57,15 +58,18 @@ def _locked(folder: Path, config: Config) -> Iterator[None]:
         lock.release()
 
 
-def check_unchanged(folder: Path, config: Config) -> None:
+def check_unchanged(folder: Path, config: Config, with_curves: bool = False) -> None:
     """Check that the config saved in a run directory is the one that the directory's fingerprint is of.
+
+    ``with_curves`` as well that the curves that are there can be gone on with.
 
     Raises:
         UserError: it was edited by hand, or another version of this package wrote it; with each difference.
     """
     if not (folder / directory.CONFIG).exists():
         return
-    if found := differences(facts(directory.read_config(folder)), facts(config)):
+    saved = directory.read_config(folder)
+    if found := differences(facts(saved, with_curves), facts(config, with_curves)):
         raise UserError(
             f"{folder / directory.CONFIG}: is not what this run is by its fingerprint:\n"
             + "\n".join(f"  {line}" for line in found)
@@ -78,6 +82,8 @@ def check_fingerprint(folder: Path, saved: Config) -> None:
     then, now = (saved.get("run") or {}).get("fingerprint"), identify(saved).fingerprint
     if then == now:
         return
+    if then is None:
+        raise UserError(f"{folder / directory.CONFIG}: has no fingerprint; a version before 0.2 wrote it")
     results = directory.read_results(folder)
     as_trained = {**facts(saved), **results["settings"]} if results else facts(saved)
     raise UserError(
@@ -96,6 +102,11 @@ def differences(there: dict[str, Any], here: dict[str, Any]) -> list[str]:
     ]
 
 
-def facts(config: Config) -> dict[str, Any]:
-    """Return what decides the result of a run, by full names: its settings, and the version of this package."""
-    return {"version": (config.get("run") or {}).get("version"), **settings(config)}
+def facts(config: Config, with_curves: bool = False) -> dict[str, Any]:
+    """Return what decides the result of a run, by full names: its settings, and the version of this package.
+
+    ``with_curves`` also what decides which steps the curves have.
+    """
+    run, trainer = (part if isinstance(part := config.get(key), dict) else {} for key in ("run", "trainer"))
+    curves = {"trainer.log_every_n_steps": trainer.get("log_every_n_steps")} if with_curves else {}
+    return {"version": run.get("version"), **settings(config), **curves}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vae_lightning.runs.checkpoints import load_checkpoint
 from vae_lightning.runs.curves import FILE_NAME
@@ -41,10 +42,14 @@ def differences(first: Any, second: Any, path: str) -> Iterator[str]:
         for index, (one, other) in enumerate(zip(first, second, strict=True)):
             yield from differences(one, other, f"{path}/{index}")
     elif isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
-        if first.dtype != second.dtype or not torch.equal(first, second):
+        if first.dtype != second.dtype or first.shape != second.shape or not torch.equal(_bytes(first), _bytes(second)):
             yield f"{path}: other values"
-    elif first != second:
+    elif repr(first) != repr(second):  # as bits: minus zero is not zero, and not-a-number is itself
         yield f"{path}: {first} and {second}"
+
+
+def _bytes(tensor: Tensor) -> Tensor:
+    return tensor.reshape(-1).view(torch.uint8)
 
 
 def _first_other_line(first: Path, second: Path) -> str:

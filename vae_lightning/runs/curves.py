@@ -62,11 +62,21 @@ def _plain(value: Any) -> Any:
     return int(number) if number.is_integer() and isinstance(value, int) else number
 
 
-def read_curves(run_directory: Path) -> list[dict[str, Any]]:
-    """Return the logged lines in order; an unfinished last line (a killed run) is left out."""
+def read_curves(run_directory: Path, n_lines: int | None = None) -> list[dict[str, Any]]:
+    """Return the logged lines in order, or the first ``n_lines``; an unfinished last line (a killed run) is left out.
+
+    Raises:
+        UserError: a line cannot be read.
+    """
     path = run_directory / FILE_NAME
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
-    return [json.loads(line) for line in lines]
+    lines = path.read_bytes().split(b"\n")[:-1][:n_lines] if path.exists() else []
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(json.loads(line))
+        except ValueError as error:
+            raise UserError(f"{path}: line {number} cannot be read ({error}); rerun=true trains afresh") from error
+    return found
 
 
 def durable_lines(run_directory: Path) -> int:
@@ -87,10 +97,10 @@ def continue_curves(run_directory: Path, n_lines: int, source: Path | None = Non
     Raises:
         UserError: the curves have fewer lines than that.
     """
-    lines = read_curves(source or run_directory)
+    lines = read_curves(source or run_directory, n_lines)  # a power cut may have spoiled those after it
     if len(lines) < n_lines:
         raise UserError(
             f"{(source or run_directory) / FILE_NAME}: has {len(lines)} whole lines, where the checkpoint was written "
             f"after {n_lines}; rerun=true trains afresh and keeps what is there aside"
         )
-    write_atomically(run_directory / FILE_NAME, "".join(json.dumps(line) + "\n" for line in lines[:n_lines]).encode())
+    write_atomically(run_directory / FILE_NAME, "".join(json.dumps(line) + "\n" for line in lines).encode())

@@ -1,5 +1,6 @@
 """What lies in a run directory, and how it gets there: the config, the checkpoints, the results written last."""
 
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -40,6 +41,13 @@ def cannot_write(directory: Path, config: dict[str, Any], error: OSError) -> Use
     )
 
 
+def remove_leftovers(directory: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote. For the one that owns the run."""
+    for name in (f".{CONFIG}.*", ".metrics.jsonl.*", f"{CHECKPOINTS}/.*.ckpt.*"):
+        for path in directory.glob(name):
+            path.unlink(missing_ok=True)
+
+
 def begun(directory: Path) -> bool:
     """Say whether there is a run in a directory, begun or finished."""
     return (directory / CONFIG).exists() or (directory / RESULTS).exists()
@@ -47,14 +55,16 @@ def begun(directory: Path) -> bool:
 
 def set_aside(directory: Path) -> Path:
     """Move an earlier run out of the way, keeping it; return where it is now."""
-    kept = directory.with_name(f"{directory.name}.{time.strftime('%Y%m%d-%H%M%S')}")
+    now = f"{directory.name}.{time.strftime('%Y%m%d-%H%M%S')}"
+    names = itertools.chain([now], (f"{now}.{number}" for number in itertools.count(2)))
+    kept = next(path for path in map(directory.with_name, names) if not path.exists())
     directory.rename(kept)
     return kept
 
 
 def checkpoints(directory: Path) -> list[Path]:
     """Return the checkpoints of a run, the oldest first."""
-    return sorted((directory / CHECKPOINTS).glob("*.ckpt"))
+    return sorted((directory / CHECKPOINTS).glob("step[0-9]*.ckpt"))
 
 
 def newest_checkpoint(directory: Path) -> Path | None:

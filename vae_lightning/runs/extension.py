@@ -56,7 +56,9 @@ def start_in_shorter_run(config: Config, model: VAE, steps_per_epoch: int, tell:
     if not (folder / CONFIG).is_file():
         raise UserError(f"{key}: not a run directory (it has no {CONFIG})")
     saved = read_config(folder)
-    if others := [line for line in differences(facts(saved), facts(config)) if not line.startswith(f"{LENGTH}:")]:
+    if others := [
+        line for line in differences(facts(saved, True), facts(config, True)) if not line.startswith(f"{LENGTH}:")
+    ]:
         raise UserError(f"{key}: differs in more than its length\n" + "\n".join(f"  {line}" for line in others))
     epochs, longer = saved["trainer"]["max_epochs"], config["trainer"]["max_epochs"]
     if epochs >= longer:
@@ -65,7 +67,8 @@ def start_in_shorter_run(config: Config, model: VAE, steps_per_epoch: int, tell:
     if start is None:
         raise UserError(f"{key}: has no checkpoint to go on from")
     for name, schedule in _schedules(model).items():
-        for step in range(start.steps):
+        # The learning rate of the next step is in the checkpoint already.
+        for step in range(start.steps + 1):
             then, now = (schedule(Moment(step, n * steps_per_epoch, steps_per_epoch)) for n in (epochs, longer))
             if then != now:
                 raise UserError(

@@ -76,7 +76,7 @@ def identify(config: Config) -> RunIdentity:
 
 def _deciding(config: Config) -> Config:
     """Return the part of a config that decides the result, as far as it is there."""
-    trainer = config.get("trainer", {})
+    trainer = config.get("trainer") or {}
     return {key: config[key] for key in DECIDES_THE_RESULT if key in config} | {
         "trainer": {key: trainer[key] for key in TRAINER_KEYS_THAT_DECIDE if key in trainer}
     }

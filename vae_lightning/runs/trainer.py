@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins import MixedPrecision
@@ -13,6 +14,8 @@ from pydantic import Field
 
 from vae_lightning.errors import UserError
 from vae_lightning.runs.checkpoints import AtomicCheckpointIO
+
+__all__ = ["make_trainer"]
 
 Positive = Annotated[int, Field(ge=1)]
 SMOKE_BATCHES = 4
@@ -38,16 +41,16 @@ def make_trainer(
     Raises:
         UserError: the devices asked for are not there.
     """
-    plugins: list[Any] = [AtomicCheckpointIO()]
-    if accelerator == "cpu" and precision == "16-mixed":  # Lightning would take bf16 there and say so in a warning
-        plugins.append(MixedPrecision(precision, accelerator))
+    plugins: list[Any] = [AtomicCheckpointIO(), *precision_plugins(accelerator, precision)]
+    if SLURMEnvironment.detect():
+        # Lightning's own answer to SLURM's signals saves elsewhere, from inside the handler; ours is Interruption.
+        plugins.append(SLURMEnvironment(auto_requeue=False))
     try:
         return Trainer(
             accelerator=accelerator,
             devices=devices,
             num_nodes=num_nodes,
             strategy=strategy,
-            precision=precision if len(plugins) == 1 else None,
             max_epochs=1 if smoke else max_epochs,
             gradient_clip_val=gradient_clip_val,
             log_every_n_steps=log_every_n_steps,
@@ -66,6 +69,11 @@ def make_trainer(
         )
     except (MisconfigurationException, ValueError) as error:
         raise UserError(f"trainer.accelerator={accelerator}, trainer.devices={devices}: {error}") from error
+
+
+def precision_plugins(accelerator: str, precision: Literal["32-true", "bf16-mixed", "16-mixed"]) -> list[Any]:
+    """Return what makes a Trainer compute in a precision: on a CPU too in the one asked for, never in another."""
+    return [] if precision == "32-true" else [MixedPrecision(precision, accelerator)]
 
 
 def quieten_lightning() -> None:

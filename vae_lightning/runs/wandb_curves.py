@@ -52,7 +52,7 @@ class WandbCurves(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:  # type: ignore[override]
-        """Write a row; a list, one value for each latent unit, becomes a histogram."""
+        """Write a row, or none where the server has it; a list, one value for each latent unit, becomes a histogram."""
         row, self.next_row = self.next_row, self.next_row + 1
         if self.broken or row < self.rows_there:
             return
@@ -64,8 +64,11 @@ class WandbCurves(WandbLogger):
     def log_image(self, key: str, images: list[Any], step: int | None = None, **_: Any) -> None:
         import wandb
 
+        row, self.next_row = self.next_row, self.next_row + 1
+        if self.broken or row < self.rows_there:
+            return
         with self.unharmed():
-            self.experiment.log({key: [wandb.Image(image) for image in images]})
+            self.experiment.log({key: [wandb.Image(image) for image in images]}, step=row, commit=True)
 
     def replay(self, run_directory: Path) -> None:
         """Write the lines that a continued run has already."""

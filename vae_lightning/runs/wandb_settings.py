@@ -10,7 +10,7 @@ class WandbSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     mode: Literal["auto", "online", "offline", "disabled"]
-    project: Annotated[str, Field(min_length=1)]
+    project: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\\#?%:]+$")]
     entity: str | None
     group: Annotated[str, Field(min_length=1, max_length=128)] | None
     tags: list[Annotated[str, Field(min_length=1, max_length=64)]]

@@ -41,20 +41,14 @@ def wandb_window(
         return
     # W&B's reports about itself go to the same server and would hold up the end of the process when that is silent.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    import wandb
-
-    reason = "wandb.mode=offline" if settings.mode == "offline" else why_offline() if settings.mode == "auto" else None
     try:
-        run = _start(settings, identity, config, continues, online=reason is None)
-    except wandb.errors.Error as error:
-        give_up()  # else its service keeps the id for the run that failed
-        if settings.mode == "online":
-            raise UserError(f"wandb.mode=online: {error}; auto would fall back to offline") from error
-        reason = f"its server did not take the run: {error}"
-        run = _start(settings, identity, config, continues, online=False)
-    run.define_metric("*", step_metric=STEP)  # what stands under the curves: a row is no step
-    how_to_look = f"W&B: {run.url}" if reason is None else _offline_line(reason, identity.directory)
-    window = WandbCurves(run, how_to_look, tell)
+        window = _opened(settings, identity, config, continues, tell)
+    except UserError:
+        raise
+    except Exception as error:  # whatever it is, a run does not fail because of its window
+        tell(f"W&B cannot start here ({_first_line(error)}); the run goes on without it")
+        yield None
+        return
     exit_code, stopped = 1, False
     try:
         window.replay(identity.directory)
@@ -65,6 +59,32 @@ def wandb_window(
         raise
     finally:
         window.finish(exit_code, stopped)
+
+
+def _opened(
+    settings: WandbSettings,
+    identity: RunIdentity,
+    config: dict[str, Any],
+    continues: bool,
+    tell: Callable[[str], None],
+) -> WandbCurves:
+    reason = "wandb.mode=offline" if settings.mode == "offline" else why_offline() if settings.mode == "auto" else None
+    try:
+        run = _start(settings, identity, config, continues, online=reason is None)
+    except Exception as error:
+        give_up()  # else its service keeps the id for the run that failed
+        if settings.mode == "online":
+            raise UserError(f"wandb.mode=online: {error}; auto would fall back to offline") from error
+        if settings.mode == "offline":
+            raise
+        reason = f"its server did not take the run: {_first_line(error)}"
+        run = _start(settings, identity, config, continues, online=False)
+    run.define_metric("*", step_metric=STEP)  # what stands under the curves: a row is no step
+    return WandbCurves(run, f"W&B: {run.url}" if reason is None else _offline_line(reason, run), tell)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _start(
@@ -100,20 +120,12 @@ def _start(
 
 
 def _set_earlier_records_aside(run_directory: Path) -> None:
-    for folder in offline_records(run_directory):
+    for folder in (run_directory / FOLDER).glob("offline-run-*"):
         aside = run_directory / FOLDER / REPLACED
         aside.mkdir(exist_ok=True)
         folder.rename(aside / folder.name)
 
 
-def offline_records(run_directory: Path) -> list[Path]:
-    return sorted((run_directory / FOLDER).glob("offline-run-*"))
-
-
-def _offline_line(reason: str, run_directory: Path) -> str:
-    look, upload = (
-        shlex.join(["wandb", command, str(folder)])
-        for folder in offline_records(run_directory)[-1:]
-        for command in ("leet", "sync")
-    )
+def _offline_line(reason: str, run: "wandb.Run") -> str:
+    look, upload = (shlex.join(["wandb", command, run.settings.sync_dir]) for command in ("leet", "sync"))
     return f"W&B is offline ({reason}). Look now: {look}  Upload later: {upload}"
