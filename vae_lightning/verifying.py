@@ -27,9 +27,10 @@ BEFORE_IT_TRAINS = 5
 LONGEST_WAIT_S = 0.5
 
 
-class Moment(NamedTuple):
-    """When to kill a process."""
+class Kill(NamedTuple):
+    """How and when to kill a process."""
 
+    number: signal.Signals
     step: int
     """Once its run has come as far as this; 0: from its start on."""
     delay: float
@@ -70,16 +71,17 @@ def verify_resume(
         command = _command(overrides, Path(name) / "killed")
         for index in range(1, kills + 1):
             if index % BEFORE_IT_TRAINS == 0:
-                moment = Moment(0, chance.uniform(0, undisturbed.seconds_to_first_step))
+                kill = Kill(number, 0, chance.uniform(0, undisturbed.seconds_to_first_step))
             else:  # each in its share of the run, so that all of them fall into it, however fast the machine is now
-                moment = Moment(int(steps * (index - chance.random()) / (kills + 1)), chance.uniform(0, LONGEST_WAIT_S))
-            attempt = _continued(command, killed, (number, moment))
+                step = int(steps * (index - chance.random()) / (kills + 1))
+                kill = Kill(number, step, chance.uniform(0, LONGEST_WAIT_S))
+            attempt = _continued(command, killed, kill)
             if attempt.exit_code not in (-number, 128 + number):
                 _check(attempt)
                 raise UserError(f"the run was over before kill {index} of {kills}; ask for fewer, or for a longer run")
             newest = directory.newest_checkpoint(killed)
-            step = load_checkpoint(newest)["global_step"] if newest else 0
-            console.print(f"{number.name} {index} of {kills} after {attempt.seconds:.1f} s; saved up to step {step}")
+            saved = load_checkpoint(newest)["global_step"] if newest else 0
+            console.print(f"{number.name} {index} of {kills} after {attempt.seconds:.1f} s; saved up to step {saved}")
         _check(_continued(command, killed, None))
         return run_differences(killed, alone)
 
@@ -88,7 +90,7 @@ def _command(overrides: Sequence[str], runs_dir: Path) -> list[str]:
     return [str(Path(sys.executable).with_name("vae-train")), *overrides, f"runs_dir={runs_dir}"]
 
 
-def _attempt(command: list[str], folder: Path, kill: tuple[signal.Signals, Moment] | None) -> Attempt:
+def _attempt(command: list[str], folder: Path, kill: Kill | None) -> Attempt:
     """Start a command and wait for its end; with ``kill`` a signal ends it at that moment."""
     started, began, reached = time.monotonic(), _steps(folder), None
     to_first_step = None
@@ -101,11 +103,10 @@ def _attempt(command: list[str], folder: Path, kill: tuple[signal.Signals, Momen
                 if to_first_step is None and steps > began:
                     to_first_step = now
                 if kill:
-                    number, moment = kill
-                    if reached is None and (steps if moment.step else now) >= moment.step:
+                    if reached is None and (steps if kill.step else now) >= kill.step:
                         reached = now
-                    if reached is not None and now - reached >= moment.delay:
-                        os.killpg(process.pid, number)
+                    if reached is not None and now - reached >= kill.delay:
+                        os.killpg(process.pid, kill.number)
                         process.wait()
                         break
                 time.sleep(POLL_S)
@@ -118,7 +119,7 @@ def _attempt(command: list[str], folder: Path, kill: tuple[signal.Signals, Momen
         return Attempt(seconds, to_first_step or seconds, process.returncode, output.read())
 
 
-def _continued(command: list[str], folder: Path, kill: tuple[signal.Signals, Moment] | None) -> Attempt:
+def _continued(command: list[str], folder: Path, kill: Kill | None) -> Attempt:
     """Make an attempt and see to it that it goes on from the checkpoint that is there, if it comes so far."""
     newest = directory.newest_checkpoint(folder)
     attempt = _attempt(command, folder, kill)

@@ -105,3 +105,21 @@ def test_a_signal_that_is_ignored_stays_so(
         assert training.train(tiny("trainer.max_epochs=1"))["steps"] == 15
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_slurms_warning_is_answered_like_any_other(
+    tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``#SBATCH --signal=USR1@90``: Lightning's own answer would save beside our checkpoints and requeue."""
+    job = {"NTASKS": "1", "JOB_ID": "7", "PROCID": "0", "LOCALID": "0", "NODEID": "0", "JOB_NAME": "a", "NODELIST": "a"}
+    for name, value in job.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setattr(training, "UnitMonitor", lambda: Sends(signal.SIGUSR1, 5))
+    config = tiny("trainer.max_epochs=1")
+    with pytest.raises(Interrupted) as stopped:
+        training.train(config)
+    assert stopped.value.exit_code == 128 + signal.SIGUSR1
+    folder = identify(config).directory
+    assert [path.name for path in folder.rglob("*.ckpt")] == ["step000000006.ckpt"]
+    monkeypatch.undo()
+    assert training.train(config)["steps"] == 15

@@ -54,8 +54,8 @@ def wandb_window(
         window.replay(identity.directory)
         yield window
         exit_code = 0
-    except Interrupted as signal:
-        exit_code, stopped = signal.exit_code, True
+    except Interrupted as stop:
+        exit_code, stopped = stop.exit_code, True
         raise
     finally:
         window.finish(exit_code, stopped)
