@@ -15,6 +15,7 @@ import torch
 from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.errors import UserError
 from vae_lightning.runs.checkpoints import load_checkpoint
+from vae_lightning.runs.claim import claimed
 from vae_lightning.runs.comparison import differences, run_differences
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import checkpoints
@@ -211,6 +212,17 @@ def test_whichever_bit_is_flipped_it_is_seen_or_changes_nothing(saved_often: Con
         else:
             assert list(differences(found, content, "")) == []
     assert seen > 200
+
+
+def test_a_run_that_is_being_trained_is_left_alone(saved_often: Config) -> None:
+    folder = interrupted_at_the_end(saved_often)
+    with claimed(folder, {**saved_often, "run": identify(saved_often).derived()}, print):
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for again in (saved_often, {**saved_often, "rerun": True}):
+            with pytest.raises(UserError, match=r"another process is training this run; this one leaves it alone"):
+                train(again)
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert train(saved_often)["steps"] == 30
 
 
 def test_rerun_starts_afresh_also_when_a_run_is_half_done(saved_often: Config, tmp_path: Path) -> None:

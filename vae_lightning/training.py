@@ -26,9 +26,9 @@ from vae_lightning.report.forecasts import forecast_results
 from vae_lightning.report.start import start_summary
 from vae_lightning.report.tables import results_summary
 from vae_lightning.runs import directory
+from vae_lightning.runs.beginning import Start, start_in_shorter_run, start_of
 from vae_lightning.runs.claim import check_unchanged, claimed
 from vae_lightning.runs.curves import JsonLinesLogger, continue_curves
-from vae_lightning.runs.extension import Start, start_in_shorter_run, start_of
 from vae_lightning.runs.identity import RunIdentity, identify
 from vae_lightning.runs.length import last_moment, steps_per_epoch
 from vae_lightning.runs.trainer import quieten_lightning
