@@ -145,18 +145,28 @@ def test_a_sweep_ends_in_a_table_also_when_a_job_fails(tmp_path: Path) -> None:
     assert "ELBO" not in again.stdout.split("finished already")[0]
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    command = [BIN / "vae-train", *TINY, "trainer.max_epochs=100000", f"runs_dir={tmp_path}"]
+@pytest.mark.parametrize(
+    ("number", "sweep", "told"),
+    [
+        (signal.SIGINT, [], "SIGINT: all is saved; the same command (without rerun=true) goes on from there"),
+        (signal.SIGTERM, ["-m", "kl_weight=1,2"], "SIGTERM: all is saved"),
+    ],
+)
+def test_a_signal_ends_a_run_or_a_whole_sweep_and_says_how_to_go_on(
+    number: signal.Signals, sweep: list[str], told: str, tmp_path: Path
+) -> None:
+    command = [BIN / "vae-train", *sweep, *TINY, "trainer.max_epochs=100000", f"runs_dir={tmp_path}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("epoch"):
                 break
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "SIGINT: all is saved; the same command (without rerun=true) goes on from there" in told
-    assert "Traceback" not in told
+        process.send_signal(number)
+        _, found = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert told in found
+    assert "Traceback" not in found
+    assert len(list(tmp_path.glob("default/*"))) == 1  # the next job of the sweep was not begun
 
 
 ON_TWO_RANKS = {

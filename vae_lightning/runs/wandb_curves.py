@@ -40,7 +40,7 @@ class WandbCurves(WandbLogger):
 
     @contextlib.contextmanager
     def unharmed(self) -> Iterator[None]:
-        """Let the block talk to W&B, unless that has failed before."""
+        """Let the block talk to W&B; what goes wrong there ends the window, and is told once."""
         try:
             yield
         except Exception as error:
