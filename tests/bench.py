@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vae_lightning.assemble import build_data, build_model, build_trainer
-from vae_lightning.callbacks import EpochProgress, UnitMonitor
+from vae_lightning.callbacks import EpochProgress, Interruption, Saving, UnitMonitor
 from vae_lightning.composing import composed
 from vae_lightning.data import ImageDataModule
 from vae_lightning.module import VAE
