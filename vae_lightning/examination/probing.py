@@ -13,6 +13,7 @@ from vae_lightning.data.preparation import TRAINING_PART, binarized
 from vae_lightning.data.splits import Pixels
 from vae_lightning.diagnostics import Sensitivity, completeness, continuity, decoder_sensitivity, linear_probe
 from vae_lightning.diagnostics.probe import N_TRAINING
+from vae_lightning.diagnostics.sensitivity import Decode
 from vae_lightning.distributions import BernoulliLikelihood
 from vae_lightning.module import VAE
 from vae_lightning.randomness import Stream, generator_for, seed_for
@@ -20,6 +21,8 @@ from vae_lightning.theory import Forecast, forecast, pixel_moments
 
 N_CODES = 1000
 """Codes from the prior on which the decoder is measured, and images with which its own are compared."""
+CODES_AT_ONCE = 100
+"""Codes are decoded in pieces: what a convolution holds for a thousand of them is most of a run's memory."""
 N_WALKS = 100
 N_REFERENCES = 10_000
 """Training images among which the nearest is looked for."""
@@ -30,6 +33,10 @@ def _prior_codes(model: VAE, stream: Stream, *position: int) -> Float[Tensor, "c
     return torch.randn((N_CODES, model.latent_dim), generator=generator, device=model.device)
 
 
+def _in_pieces(network: Decode) -> Decode:
+    return lambda codes: torch.cat([network(piece) for piece in codes.split(CODES_AT_ONCE)])
+
+
 def measured_sensitivity(
     model: VAE, data: ImageDataModule, pixel_variance: Float[Tensor, " pixels"] | None
 ) -> Sensitivity:
@@ -37,18 +44,18 @@ def measured_sensitivity(
     codes, redrawn = (_prior_codes(model, Stream.SENSITIVITY_CODES, index) for index in range(2))
     test = as_floats(data.splits["test"].pixels).flatten(1)
     data_variance = float(test.double().var(0, correction=0).sum())
-    return decoder_sensitivity(model.decode, codes, redrawn, pixel_variance, data_variance)
+    return decoder_sensitivity(_in_pieces(model.decode), codes, redrawn, pixel_variance, data_variance)
 
 
 def evenness_between_images(model: VAE, means: Float[Tensor, "images latent"]) -> float | None:
     """Measure the continuity along walks from one test image's code to another's."""
     n_walks = min(N_WALKS, len(means) // 2)
-    return continuity(model.decode, means[:n_walks], means[n_walks : 2 * n_walks])
+    return continuity(_in_pieces(model.decode), means[:n_walks], means[n_walks : 2 * n_walks])
 
 
 def share_near_the_data(model: VAE, data: ImageDataModule) -> float:
     """Measure the completeness of decoded prior samples."""
-    values = model.decoder(_prior_codes(model, Stream.PRIOR_SAMPLES))
+    values = _in_pieces(model.decoder)(_prior_codes(model, Stream.PRIOR_SAMPLES))
     decoded = model.likelihood.mean(values)
     if data.binarize != "none" and isinstance(model.likelihood, BernoulliLikelihood):  # means are not binary, draws are
         generator = generator_for(model.seed, Stream.PRIOR_SAMPLES, N_CODES, device=model.device)

@@ -83,6 +83,7 @@ def quieten_lightning() -> None:
     for expected in (
         "Checkpoint directory .* exists and is not empty",  # so it does when a run is continued
         "smaller than the logging interval",  # the module logs the rest of a short epoch at its end
+        "The `srun` command is available on your system",  # a run on a login node, or on a workstation with SLURM
     ):
         warnings.filterwarnings("ignore", message=f".*{expected}.*", category=UserWarning)
     # Lightning 2.6 asks torch something in a way that newer torch calls old.
