@@ -8,6 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 
 DERIVED = "run"
 """The section that follows from the others."""
+HYDRAS = "hydra"
+"""The section about the command, not the run."""
 
 
 def config_folder() -> Path:
@@ -18,7 +20,8 @@ def config_folder() -> Path:
 
 def resolved(config: DictConfig, derive: bool = True) -> dict[str, Any]:
     """Return a composed config as plain values; without ``derive`` it has no ``run`` section, and imports nothing."""
-    keys = [str(key) for key in config if derive or key != DERIVED]
+    left_out = {HYDRAS} if derive else {HYDRAS, DERIVED}
+    keys = [str(key) for key in config if key not in left_out]
     return OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)  # type: ignore[return-value]
 
 
@@ -36,7 +39,7 @@ def _derived(*, _root_: DictConfig) -> dict[str, str] | None:
     from vae_lightning.errors import UserError
     from vae_lightning.runs.identity import identify
 
-    keys = [str(key) for key in _root_ if key not in {DERIVED, "hydra"}]
+    keys = [str(key) for key in _root_ if key not in {DERIVED, HYDRAS}]
     plain: Any = OmegaConf.to_container(OmegaConf.masked_copy(_root_, keys), resolve=True)
     try:
         return identify(checked(plain)).derived()  # from checked values, in which 1 and 1.0 are one for a float

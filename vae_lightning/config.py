@@ -10,7 +10,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -25,6 +25,9 @@ Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 PARTS = {"data", "model.encoder", "model.decoder", "likelihood", "posterior", "objective", "estimator"}
 PARTS |= {"beta_schedule", "optimizer", "lr_schedule", "trainer"}
 """Keys whose node names by ``_target_`` what to build."""
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
 
 
 class Study(BaseModel):
@@ -194,6 +197,14 @@ def _schema(target: Callable[..., Any], built_elsewhere: set[str]) -> type[BaseM
         fields[parameter.name] = (type_, ... if required else None)
     settings = ConfigDict(extra="forbid", strict=ours, arbitrary_types_allowed=True, protected_namespaces=())
     return create_model("Arguments", __config__=settings, **fields)
+
+
+def settings_of(schema: type[Settings], values: Node, prefix: str) -> Settings:
+    """Return the values of a section as its schema has them. Raises UserError with a line for each fault."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise UserError("\n".join(_told(error, schema, prefix))) from error
 
 
 def _validated(schema: type[BaseModel], values: Node, prefix: str, faults: list[str]) -> Node:

@@ -27,7 +27,7 @@ from vae_lightning.report.start import start_summary
 from vae_lightning.report.tables import results_summary
 from vae_lightning.runs import directory
 from vae_lightning.runs.beginning import Start, start_in_shorter_run, start_of
-from vae_lightning.runs.claim import check_unchanged, claimed
+from vae_lightning.runs.claim import A_LOOK_S, check_unchanged, claimed
 from vae_lightning.runs.curves import JsonLinesLogger, continue_curves
 from vae_lightning.runs.identity import RunIdentity, identify
 from vae_lightning.runs.length import last_moment, steps_per_epoch
@@ -51,11 +51,12 @@ class _Parts(NamedTuple):
     timer: Timer
 
 
-def train(config: Config) -> dict[str, Any]:
+def train(config: Config, patience_s: float = A_LOOK_S) -> dict[str, Any]:
     """Do what a resolved config says and return the results.
 
     A finished run is not trained again (``rerun=true`` does, keeping the earlier one aside); an interrupted one
-    continues at the step of its last checkpoint, and ends as if it had never stopped.
+    continues at the step of its last checkpoint, and ends as if it had never stopped. One that another process is
+    training is waited for as long as ``patience_s``.
 
     Raises:
         UserError: whatever the user can mend.
@@ -72,7 +73,7 @@ def train(config: Config) -> dict[str, Any]:
     if results:
         console.print(f"{identity.directory} is finished already; rerun=true trains it again")
     else:
-        results = _train_and_test(config, identity, console, first_process)
+        results = _train_and_test(config, identity, console, first_process, patience_s)
     console.print(results_summary(results, identity.directory))
     return results
 
@@ -84,7 +85,9 @@ def _results_of(identity: RunIdentity, config: Config) -> dict[str, Any] | None:
     return results
 
 
-def _train_and_test(config: Config, identity: RunIdentity, console: Console, first_process: bool) -> dict[str, Any]:
+def _train_and_test(
+    config: Config, identity: RunIdentity, console: Console, first_process: bool, patience_s: float
+) -> dict[str, Any]:
     quieten_lightning()
     parts = _build(config, identity, console)
     tell = partial(console.print, soft_wrap=True, highlight=False)
@@ -92,7 +95,7 @@ def _train_and_test(config: Config, identity: RunIdentity, console: Console, fir
     begun = not config["rerun"] and directory.newest_checkpoint(identity.directory)
     elsewhere = None if begun else start_in_shorter_run(config, parts.model, steps_per_epoch(config, parts.data), tell)
     # Nothing is written before all that can be refused has been built.
-    with claimed(identity.directory, config, tell) if first_process else nullcontext():
+    with claimed(identity.directory, config, tell, patience_s) if first_process else nullcontext():
         # Another process may have finished it while this one was building.
         if first_process and not config["rerun"] and (results := _results_of(identity, config)):
             return results

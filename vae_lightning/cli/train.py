@@ -1,7 +1,6 @@
 """``vae-train``: one run; with ``-m`` a sweep, which ends in a table."""
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
@@ -11,6 +10,7 @@ from hydra.types import RunMode
 from vae_lightning.cli.door import explain, open_door
 from vae_lightning.composing import config_folder, resolved
 from vae_lightning.errors import UserError
+from vae_lightning.sweeps.plugins import register
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -22,21 +22,21 @@ finished_in_sweep: list[dict[str, Any]] = []
 @hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")
 def run(hydra_config: "DictConfig") -> None:
     """Train the run that a composed config names, or show its results if it is finished."""
+    from vae_lightning.sweeps.jobs import with_group
     from vae_lightning.training import train
 
     config = resolved(hydra_config)
     if HydraConfig.get().mode == RunMode.RUN:
         train(config)
         return
-    if config["study"]["name"] == "default" and config["wandb"]["group"] is None:
-        config["wandb"]["group"] = f"sweep {Path(HydraConfig.get().sweep.dir).name}"
+    # What follows is for launchers of Hydra's own, which do the jobs one after another in this process.
     if config["trainer"]["devices"] != 1 or config["trainer"]["num_nodes"] != 1:
         raise UserError(
-            f"trainer.devices={config['trainer']['devices']}: the jobs of a sweep (-m) take one device each; "
-            "use trainer.devices=1, or start the runs one by one"
+            f"trainer.devices={config['trainer']['devices']}: the jobs of a serial sweep take one device each; "
+            "hydra/launcher=pool gives them more"
         )
     try:
-        finished_in_sweep.append(train(config))
+        finished_in_sweep.append(train(with_group(config, HydraConfig.get().sweep.dir)))
     except UserError as error:  # Hydra goes on with the next job and raises the first failure at the end
         print(f"FAILED {' '.join(HydraConfig.get().overrides.task)}\n{explain(error)}", file=sys.stderr)  # noqa: T201
         raise
@@ -56,4 +56,9 @@ def run_and_summarise() -> None:
 
 
 def main() -> None:
+    register()
     open_door(run_and_summarise)
+
+
+if __name__ == "__main__":
+    main()

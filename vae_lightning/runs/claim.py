@@ -15,16 +15,23 @@ LOCK = ".lock"
 """Stays in the directory: removing it could let two processes lock two files of that name."""
 
 
+A_LOOK_S = 1.0
+"""Whoever asks whether a run is claimed holds its lock for a moment; an owner-to-be waits that long."""
+
+
 @contextmanager
-def claimed(folder: Path, config: Config, tell: Callable[[str], None]) -> Iterator[None]:
+def claimed(
+    folder: Path, config: Config, tell: Callable[[str], None], patience_s: float = A_LOOK_S
+) -> Iterator[None]:
     """Own a run directory, made if need be, until the block ends or the process does; the config is written into it.
 
-    With ``rerun`` what is there is kept aside first.
+    With ``rerun`` what is there is kept aside first. An error that ends the block is noted in the directory. Another
+    owner, who may be about to stop, is waited for as long as ``patience_s``.
 
     Raises:
         UserError: another process owns it, it was begun with another config, or it cannot be written.
     """
-    with _locked(folder, config):
+    with _locked(folder, config, patience_s):
         starts_over = config["rerun"] and directory.begun(folder)
         if starts_over:
             tell(f"rerun: the earlier run is kept as {directory.set_aside(folder)}")
@@ -32,16 +39,42 @@ def claimed(folder: Path, config: Config, tell: Callable[[str], None]) -> Iterat
             check_unchanged(folder, config, with_curves=directory.newest_checkpoint(folder) is not None)
             directory.remove_leftovers(folder)
             directory.write_config(folder, config)
-            yield
+            with _failure_noted(folder):
+                yield
     if starts_over:
-        with _locked(folder, config):  # a new directory, and a new lock in it
+        with _locked(folder, config, patience_s):  # a new directory, and a new lock in it
             directory.write_config(folder, config)
-            yield
+            with _failure_noted(folder):
+                yield
+
+
+def is_claimed(folder: Path) -> bool:
+    """Say whether a process owns a run directory now."""
+    try:
+        if not (folder / LOCK).exists():
+            return False
+        with FileLock(folder / LOCK, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:  # a directory of others, in which nothing can be locked
+        return False
 
 
 @contextmanager
-def _locked(folder: Path, config: Config) -> Iterator[None]:
-    lock = FileLock(folder / LOCK, timeout=0)
+def _failure_noted(folder: Path) -> Iterator[None]:
+    (folder / directory.FAILURE).unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        directory.record_failure(folder, reason)
+        raise
+
+
+@contextmanager
+def _locked(folder: Path, config: Config, patience_s: float) -> Iterator[None]:
+    lock = FileLock(folder / LOCK, timeout=patience_s)
     try:
         directory.make_folders(folder)
         lock.acquire()

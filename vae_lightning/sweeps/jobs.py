@@ -1,0 +1,150 @@
+"""The jobs of a sweep: what each is, what of it is done already, and how it stands."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vae_lightning.composing import resolved
+from vae_lightning.config import checked
+from vae_lightning.errors import UserError
+from vae_lightning.runs import directory
+from vae_lightning.runs.claim import check_unchanged
+from vae_lightning.runs.identity import identify
+
+if TYPE_CHECKING:
+    from hydra.core.config_loader import ConfigLoader
+    from omegaconf import DictConfig
+
+Config = dict[str, Any]
+LAST_LINES = 6
+"""Of a failed job's log, shown at the end."""
+
+
+class Standing(StrEnum):
+    """How a job of a sweep stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FINISHED_BEFORE = "finished before"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass
+class Job:
+    """One run of a sweep."""
+
+    number: int
+    overrides: tuple[str, ...]
+    config: Config
+    """Checked; empty where it was refused."""
+    log: Path
+    """Where its output goes."""
+    standing: Standing = Standing.WAITING
+    reason: str = ""
+    """Why it failed, or which job is the same run."""
+    attempts: int = 0
+    began: float = 0.0
+    seconds: float = 0.0
+    """How long the last attempt took, once it is over."""
+    results: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def directory(self) -> Path | None:
+        return Path(self.config["run"]["directory"]) if self.config else None
+
+    @property
+    def name(self) -> str:
+        """What tells a person which run it is."""
+        return self.directory.name if self.directory else " ".join(self.overrides)
+
+    @property
+    def n_devices(self) -> int | None:
+        """How many devices it asks for on a machine; None: all."""
+        devices = self.config["trainer"]["devices"]
+        return None if devices == "auto" else int(devices)
+
+    def begin(self) -> None:
+        self.standing, self.began = Standing.RUNNING, time.monotonic()
+        self.attempts += 1
+
+    def conclude(self, standing: Standing, reason: str = "") -> None:
+        self.standing, self.reason = standing, reason
+        self.seconds = time.monotonic() - self.began if self.began else 0.0
+        if standing is Standing.DONE and self.directory:
+            self.results = directory.read_results(self.directory) or {}
+
+    def last_lines(self) -> list[str]:
+        """Return the end of its output, without the lines that say nothing."""
+        if not self.log.exists():
+            return []
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [line.rstrip() for line in lines if line.strip()][-LAST_LINES:]
+
+
+def planned(
+    loader: "ConfigLoader", sweep: "DictConfig", job_overrides: Sequence[Sequence[str]], first_number: int, logs: Path
+) -> list[Job]:
+    """Return the jobs that a sweeper asks for; those that are finished or refused already stand so.
+
+    Args:
+        loader: Hydra's, which composes the config of each.
+        sweep: the sweep's own config.
+        job_overrides: of each job.
+        first_number: of the first of them.
+        logs: the folder for their outputs.
+    """
+    jobs: list[Job] = []
+    seen: dict[str, int] = {}
+    for number, overrides in enumerate(job_overrides, first_number):
+        composed = loader.load_sweep_config(sweep, list(overrides))
+        config = with_group(resolved(composed, derive=False), sweep.hydra.sweep.dir)
+        job = _planned(number, tuple(overrides), config, logs)
+        same = seen.setdefault(job.name, number)
+        if same != number:
+            job.conclude(Standing.FINISHED_BEFORE, f"the same run as job {same}")
+        jobs.append(job)
+    return jobs
+
+
+def _planned(number: int, overrides: tuple[str, ...], config: Config, logs: Path) -> Job:
+    try:
+        config = checked(config)
+    except UserError as error:
+        return Job(number, overrides, {}, logs / f"{number}.log", Standing.FAILED, str(error))
+    identity = identify(config)
+    folder = identity.directory
+    job = Job(number, overrides, {**config, "run": identity.derived()}, logs / f"{number}-{folder.name}.log")
+    try:
+        if not config["rerun"] and (results := directory.read_results(folder)):
+            check_unchanged(folder, job.config)
+            job.standing, job.results = Standing.FINISHED_BEFORE, results
+    except UserError as error:
+        job.conclude(Standing.FAILED, str(error))
+    return job
+
+
+def with_group(config: Config, sweep_folder: str) -> Config:
+    """Return the config of a job; without a study or a group of its own it is grouped by its sweep in W&B."""
+    if config["study"]["name"] != "default" or config["wandb"]["group"] is not None:
+        return config
+    return {**config, "wandb": {**config["wandb"], "group": f"sweep {Path(sweep_folder).name}"}}
+
+
+def failures(jobs: Iterable[Job]) -> list[Job]:
+    return [job for job in jobs if job.standing is Standing.FAILED]
+
+
+def failure_report(jobs: Sequence[Job]) -> str:
+    """Return which jobs failed, why, and the last lines of what they said."""
+    failed = failures(jobs)
+    parts = [f"{len(failed)} of {len(jobs)} jobs failed; the same command runs only what is not finished:"]
+    for job in failed:
+        parts.append(f"FAILED {job.number} {job.name}: {job.reason}")
+        if lines := job.last_lines():
+            parts += [f"  {job.log}", *(f"  | {line}" for line in lines)]
+    return "\n".join(parts)

@@ -1,0 +1,63 @@
+"""A launcher's work: plan the jobs, do what is not done, show what came of all."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from vae_lightning.config import settings_of
+from vae_lightning.report.tables import run_table
+from vae_lightning.sweeps.jobs import Job, Standing, planned
+from vae_lightning.sweeps.pool import PoolSettings, work_in_pool
+from vae_lightning.sweeps.slots import slots_of_this_machine
+
+if TYPE_CHECKING:
+    from hydra.core.config_loader import ConfigLoader
+    from omegaconf import DictConfig
+
+PREFIX = "hydra.launcher."
+
+
+def launch_in_pool(
+    loader: "ConfigLoader",
+    sweep: "DictConfig",
+    job_overrides: Sequence[Sequence[str]],
+    first_number: int,
+    settings: dict[str, Any],
+    context: ForkServerContext,
+) -> list[Job]:
+    """Do a sweep's jobs on this machine; return them as they stand.
+
+    Raises:
+        UserError: the launcher's settings do not fit the machine.
+        Interrupted: a signal came; all jobs have saved and stopped.
+    """
+    chosen = settings_of(PoolSettings, settings, PREFIX)
+    jobs = planned(loader, sweep, job_overrides, first_number, Path(sweep.hydra.sweep.dir).absolute())
+    accelerators = {job.config["trainer"]["accelerator"] for job in jobs if job.config}
+    accelerator = "cuda" if "cuda" in accelerators else "cpu"
+    slots = slots_of_this_machine(accelerator, chosen.gpus, chosen.jobs_per_gpu, chosen.n_slots, chosen.threads)
+    console = Console()
+    with results_shown(jobs, console):
+        work_in_pool(jobs, chosen, slots, context, console)
+    return jobs
+
+
+@contextmanager
+def results_shown(jobs: Sequence[Job], console: Console) -> Iterator[None]:
+    """Show what came of the jobs when the block is over, however it ends."""
+    try:
+        yield
+    finally:
+        found = [job.results for job in jobs if job.results]
+        if found:
+            console.print(run_table(found, console.width))
+        folders = dict.fromkeys(str(job.directory.parent) for job in jobs if job.directory)
+        stopped = sum(job.standing in {Standing.STOPPED, Standing.WAITING} for job in jobs)
+        if stopped:
+            console.print(f"{stopped} jobs are not finished; the same command goes on with them", highlight=False)
+        if found:
+            console.print(f"for all of it in one page: vae-report {' '.join(folders)}", soft_wrap=True, highlight=False)

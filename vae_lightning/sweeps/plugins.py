@@ -1,0 +1,85 @@
+"""What Hydra sees of this room: its launchers and its sweeper. Nothing heavy is imported before a sweep starts."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, filter_overrides
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+if TYPE_CHECKING:
+    from vae_lightning.sweeps.jobs import Job
+
+NAMESPACE = "hydra_plugins.vae_lightning"
+"""Hydra builds plugins of this package only."""
+
+
+class OurLauncher(Launcher):
+    """What the launchers share: a sweep fails if one of its jobs did, and when all that can be done is done."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.loader = hydra_context.config_loader
+        self.config = config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Do the jobs; each is one run of vae-train, in a process of its own."""
+        raise NotImplementedError
+
+    @staticmethod
+    def returns(jobs: "Sequence[Job]") -> list[JobReturn]:
+        """Return what came of the jobs in Hydra's terms.
+
+        Raises:
+            UserError: some failed; with the last lines of their logs.
+        """
+        from vae_lightning.errors import UserError
+        from vae_lightning.sweeps.jobs import failure_report, failures
+
+        if failures(jobs):
+            raise UserError(failure_report(jobs))
+        return [
+            JobReturn(job.overrides, OmegaConf.create(job.config), status=JobStatus.COMPLETED, _return_value=job.results)
+            for job in jobs
+        ]
+
+
+class PoolLauncher(OurLauncher):
+    """``hydra/launcher=pool``: jobs in the slots of this machine."""
+
+    __module__ = NAMESPACE
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Start the process from which the jobs are forked; its imports take longer than ours."""
+        from vae_lightning.sweeps.process import fork_server
+
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.context = fork_server()
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from vae_lightning.sweeps.launching import launch_in_pool
+
+        overrides = [filter_overrides(of_job) for of_job in job_overrides]
+        plan = (self.loader, self.config, overrides, initial_job_idx)
+        return self.returns(launch_in_pool(*plan, self.settings, self.context))
+
+
+def register() -> None:
+    """Make the plugins known to Hydra, and known by their names in the package from which alone it builds any."""
+    package, _, name = NAMESPACE.partition(".")
+    try:
+        namespace = importlib.import_module(package)  # there, where other plugins are installed
+    except ModuleNotFoundError:
+        namespace = sys.modules[package] = ModuleType(package)
+        namespace.__path__ = []
+    sys.modules[NAMESPACE] = sys.modules[__name__]
+    setattr(namespace, name, sys.modules[__name__])
+    for plugin in (PoolLauncher,):
+        Plugins.instance().register(plugin)

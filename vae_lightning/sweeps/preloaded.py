@@ -1,0 +1,25 @@
+"""What a fork server imports once for all jobs of a sweep, things that a run needs only at its end included."""
+
+import matplotlib.backends.backend_agg
+import PIL.BmpImagePlugin
+import PIL.GifImagePlugin
+import PIL.JpegImagePlugin
+import PIL.PpmImagePlugin
+import rich._emoji_codes
+import sklearn.neighbors  # noqa: F401
+import torch.utils.serialization.config
+import wandb  # noqa: F401
+from matplotlib.figure import Figure
+
+import vae_lightning.cli.train
+import vae_lightning.training  # noqa: F401
+
+
+def warm_up() -> None:
+    """Draw a figure: fonts are found and measured once."""
+    figure = Figure(layout="constrained")
+    figure.add_subplot().semilogy([1, 10], label="$10^0$")
+    matplotlib.backends.backend_agg.FigureCanvasAgg(figure).draw()
+
+
+warm_up()

@@ -1,0 +1,138 @@
+"""A job's own process: forked from a server that has imported everything, so that imports are paid once a sweep."""
+
+import contextlib
+import multiprocessing
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess, parent_process
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from vae_lightning.errors import Interrupted, UserError
+
+PRELOADED = "vae_lightning.sweeps.preloaded"
+PATIENCE_S = 30.0
+"""A job waits so long for a run that a dying sweep's job still owns."""
+ORPHAN_S = 60.0
+"""A job whose sweep has died saves and stops; after so long it is ended."""
+MORE_LIKELY = "500"
+"""Out of 1,000: where memory runs out, the kernel shall end a job and not the sweep."""
+
+
+class Task(NamedTuple):
+    """What a process shall do."""
+
+    config: dict[str, Any]
+    command: tuple[str, ...] | None
+    """To be run in place of ``config``: a run of several processes starts them itself."""
+    environment: dict[str, str]
+    threads: int
+    memory_gb: float | None
+    log: Path
+
+
+def fork_server() -> ForkServerContext:
+    """Start the server, which imports while the sweep is still being planned."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([PRELOADED])
+    # Numerical libraries read these when they are imported; threads of theirs would not survive the fork.
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    forkserver.ensure_running()
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    return context
+
+
+def started(context: ForkServerContext, task: Task) -> BaseProcess:
+    """Start a process that does a task; its exit code is that of the command it stands for."""
+    process = context.Process(target=work, args=(task,))
+    process.start()
+    return process
+
+
+def work(task: Task) -> None:
+    """Do a task in this process, with its output in the log.
+
+    Raises:
+        SystemExit: with the exit code of the run.
+    """
+    os.setsid()  # Ctrl-C goes to the sweep alone, which tells each job once; and a job that hangs ends with its children
+    _write_to(task.log)
+    os.environ.update(task.environment)
+    if task.memory_gb is not None:
+        _limit_memory(task.memory_gb)
+    with contextlib.suppress(OSError):  # Linux has it
+        Path("/proc/self/oom_score_adj").write_text(MORE_LIKELY)
+    threading.Thread(target=_stop_without_the_sweep, daemon=True).start()
+    if task.command:
+        sys.exit(_supervised(task.command, task.threads))
+    import torch
+
+    from vae_lightning.training import train
+
+    torch.set_num_threads(task.threads)
+    try:
+        train(task.config, patience_s=PATIENCE_S)
+    except UserError as error:
+        sys.exit(f"{error}")
+    except Interrupted as stopped:
+        sys.exit(stopped.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+
+
+def _write_to(log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a killed job has told what it knew
+
+
+def _limit_memory(gigabytes: float) -> None:
+    """Let this process have so much memory beside what was there when it was forked; a larger request raises then."""
+    there = re.search(r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    limit = int(there[1]) * 1024 + int(gigabytes * 2**30) if there else int(gigabytes * 2**30)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _stop_without_the_sweep() -> None:
+    parent = parent_process()
+    if parent is None:
+        return
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)  # saves after the batch in hand
+    threading.Event().wait(ORPHAN_S)
+    os.killpg(0, signal.SIGKILL)
+
+
+def _supervised(command: Sequence[str], threads: int) -> int:
+    """Run a command to its end, passing SIGTERM on to it; return its exit code as a shell would."""
+    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": str(threads)}) as process:  # noqa: S603
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        code = process.wait()
+    return code if code >= 0 else 128 - code
+
+
+def end(process: BaseProcess) -> None:
+    """End a process and all that it started, now."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid or 0, signal.SIGKILL)
+    process.kill()
+
+
+def ask_to_stop(process: BaseProcess) -> None:
+    """Ask a job to save after the batch in hand and stop."""
+    process.terminate()
