@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
 
@@ -13,6 +13,7 @@ from vae_lightning.report.tables import run_table
 from vae_lightning.sweeps.jobs import Job, Standing, planned
 from vae_lightning.sweeps.pool import PoolSettings, work_in_pool
 from vae_lightning.sweeps.slots import slots_of_this_machine
+from vae_lightning.sweeps.slurm import SlurmSettings, work_in_slurm
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -21,14 +22,21 @@ if TYPE_CHECKING:
 PREFIX = "hydra.launcher."
 
 
-def launch_in_pool(
-    loader: "ConfigLoader",
-    sweep: "DictConfig",
-    job_overrides: Sequence[Sequence[str]],
-    first_number: int,
-    settings: dict[str, Any],
-    context: ForkServerContext,
-) -> list[Job]:
+class Asked(NamedTuple):
+    """What Hydra asks a launcher for."""
+
+    loader: "ConfigLoader"
+    sweep: "DictConfig"
+    job_overrides: Sequence[Sequence[str]]
+    first_number: int
+
+    @property
+    def folder(self) -> Path:
+        """Where the sweep's own files go."""
+        return Path(self.sweep.hydra.sweep.dir).absolute()
+
+
+def launch_in_pool(asked: Asked, settings: dict[str, Any], context: ForkServerContext) -> list[Job]:
     """Do a sweep's jobs on this machine; return them as they stand.
 
     Raises:
@@ -36,13 +44,23 @@ def launch_in_pool(
         Interrupted: a signal came; all jobs have saved and stopped.
     """
     chosen = settings_of(PoolSettings, settings, PREFIX)
-    jobs = planned(loader, sweep, job_overrides, first_number, Path(sweep.hydra.sweep.dir).absolute())
+    jobs = planned(*asked, asked.folder)
     accelerators = {job.config["trainer"]["accelerator"] for job in jobs if job.config}
     accelerator = "cuda" if "cuda" in accelerators else "cpu"
     slots = slots_of_this_machine(accelerator, chosen.gpus, chosen.jobs_per_gpu, chosen.n_slots, chosen.threads)
     console = Console()
     with results_shown(jobs, console):
         work_in_pool(jobs, chosen, slots, context, console)
+    return jobs
+
+
+def launch_in_slurm(asked: Asked, settings: dict[str, Any]) -> list[Job]:
+    """Do a sweep's jobs through SLURM; return them as they stand. Raises as :func:`work_in_slurm`."""
+    chosen = settings_of(SlurmSettings, settings, PREFIX)
+    jobs = planned(*asked, asked.folder)
+    console = Console()
+    with results_shown(jobs, console):
+        work_in_slurm(jobs, chosen, asked.folder, console)
     return jobs
 
 

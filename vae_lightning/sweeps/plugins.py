@@ -23,7 +23,7 @@ class OurLauncher(Launcher):
     """What the launchers share: a sweep fails if one of its jobs did, and when all that can be done is done."""
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = settings
+        self.settings: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(settings))  # type: ignore[assignment]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.loader = hydra_context.config_loader
@@ -64,11 +64,22 @@ class PoolLauncher(OurLauncher):
         self.context = fork_server()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_lightning.sweeps.launching import launch_in_pool
+        from vae_lightning.sweeps.launching import Asked, launch_in_pool
 
-        overrides = [filter_overrides(of_job) for of_job in job_overrides]
-        plan = (self.loader, self.config, overrides, initial_job_idx)
-        return self.returns(launch_in_pool(*plan, self.settings, self.context))
+        asked = Asked(self.loader, self.config, [filter_overrides(job) for job in job_overrides], initial_job_idx)
+        return self.returns(launch_in_pool(asked, self.settings, self.context))
+
+
+class SlurmLauncher(OurLauncher):
+    """``hydra/launcher=slurm``: each job a SLURM job."""
+
+    __module__ = NAMESPACE
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from vae_lightning.sweeps.launching import Asked, launch_in_slurm
+
+        asked = Asked(self.loader, self.config, [filter_overrides(job) for job in job_overrides], initial_job_idx)
+        return self.returns(launch_in_slurm(asked, self.settings))
 
 
 def register() -> None:
@@ -81,5 +92,5 @@ def register() -> None:
         namespace.__path__ = []
     sys.modules[NAMESPACE] = sys.modules[__name__]
     setattr(namespace, name, sys.modules[__name__])
-    for plugin in (PoolLauncher,):
+    for plugin in (PoolLauncher, SlurmLauncher):
         Plugins.instance().register(plugin)
