@@ -9,7 +9,8 @@ from rich.console import Console
 from vae_lightning.assemble import build_likelihood, build_splits
 from vae_lightning.combinations import check_pixels
 from vae_lightning.config import checked
-from vae_lightning.distributions import BernoulliLikelihood
+from vae_lightning.data.splits import Images
+from vae_lightning.distributions import BernoulliLikelihood, Likelihood
 from vae_lightning.errors import UserError
 from vae_lightning.report.forecasts import NONE, forecast_curve_table, forecast_page
 from vae_lightning.runs.identity import FEEDBACK, is_plain
@@ -40,11 +41,9 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
     missing: list[str] = []
     for same in _but_for_the_weight(checked_configs):
         first, weights = same[0], sorted({float(config["kl_weight"]) for config in same})
-        splits, likelihood = build_splits(first), build_likelihood(first)
-        training, binarize, latent_dim = splits["train"], first["data"]["binarize"], first["latent_dim"]
-        check_pixels(likelihood, not training.pixels.is_floating_point(), binarize)
-        found = forecast(pixel_moments(training, binarize), likelihood, latent_dim)
-        name = " ".join((first["data"]["name"], first["likelihood"]["name"], *_binarised(binarize)))
+        found, training, likelihood = _forecast(first)
+        latent_dim = first["latent_dim"]
+        name = " ".join((first["data"]["name"], first["likelihood"]["name"], *_binarised(first["data"]["binarize"])))
         if found is None:
             missing.append(f"likelihood={first['likelihood']['name']}: no forecast; {NONE.removeprefix('none: ')}")
             continue
@@ -78,6 +77,21 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
         console.print(f"--figure {figure}: nothing drawn; a curve needs several KL weights", soft_wrap=True)
     if missing:
         raise UserError("\n".join(missing))
+
+
+def critical_weights(config: dict[str, Any]) -> list[float] | None:
+    """Return the KL weights below which the units of a composed config can live, the largest first; None where no
+    forecast is known."""
+    found, _, _ = _forecast(checked(_without_batches(config), parts=("data", "likelihood")))
+    return None if found is None else found.critical_weights[: found.latent_dim].tolist()
+
+
+def _forecast(config: dict[str, Any]) -> tuple[Forecast | None, Images, Likelihood]:
+    """Return the forecast of a checked config, the training images that it is of, and the likelihood."""
+    training, likelihood = build_splits(config)["train"], build_likelihood(config)
+    binarize = config["data"]["binarize"]
+    check_pixels(likelihood, not training.pixels.is_floating_point(), binarize)
+    return forecast(pixel_moments(training, binarize), likelihood, config["latent_dim"]), training, likelihood
 
 
 def _without_batches(config: dict[str, Any]) -> dict[str, Any]:

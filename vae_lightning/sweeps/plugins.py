@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+
+from vae_lightning.composing import resolved
 
 if TYPE_CHECKING:
     from vae_lightning.sweeps.jobs import Job
@@ -82,6 +85,31 @@ class SlurmLauncher(OurLauncher):
         return self.returns(launch_in_slurm(asked, self.settings))
 
 
+class BisectSweeper(Sweeper):
+    """``hydra/sweeper=bisect``: where the number of active units changes."""
+
+    __module__ = NAMESPACE
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config = config
+        self.loader = hydra_context.config_loader
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Search in each combination of the arguments' values; what is found is printed."""
+        from vae_lightning.sweeps.bisecting import bisect
+
+        def compose(overrides: Sequence[str]) -> dict[str, Any]:
+            return resolved(self.loader.load_sweep_config(self.config, list(overrides)), derive=False)
+
+        bisect(arguments, self.settings, compose, self.launcher)
+
+
 def register() -> None:
     """Make the plugins known to Hydra, and known by their names in the package from which alone it builds any."""
     package, _, name = NAMESPACE.partition(".")
@@ -92,5 +120,5 @@ def register() -> None:
         namespace.__path__ = []
     sys.modules[NAMESPACE] = sys.modules[__name__]
     setattr(namespace, name, sys.modules[__name__])
-    for plugin in (PoolLauncher, SlurmLauncher):
+    for plugin in (PoolLauncher, SlurmLauncher, BisectSweeper):
         Plugins.instance().register(plugin)

@@ -1,0 +1,125 @@
+"""Where the number of active units changes: bisection of the KL weight on a log scale.
+
+Several searches go on at once, one for each seed, so that all slots have work. The library's root finders (as
+``scipy.optimize.bisect``) ask for one value after another, and of a function that is continuous; here a round of jobs
+answers all searches together, and the answer is a count.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from vae_lightning.errors import UserError
+
+LOWEST, HIGHEST = 1e-8, 1e8
+"""KL weights outside which nothing is looked for."""
+Measure = Callable[[Sequence[tuple[str, ...]]], Sequence[dict[str, Any]]]
+"""Overrides of runs to their results."""
+
+
+class BisectSettings(BaseModel):
+    """The section ``hydra.sweeper`` of ``hydra/sweeper=bisect``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    units: Annotated[int, Field(ge=1)]
+    precision: Annotated[float, Field(gt=0, lt=1)]
+    around: Annotated[float, Field(gt=1)]
+    max_rounds: Annotated[int, Field(ge=1)]
+
+
+@dataclass
+class Search:
+    """The search for one threshold: alive at ``low``, dead at ``high``, as far as these are known."""
+
+    overrides: tuple[str, ...]
+    forecast: float | None
+    bracket: tuple[float, float]
+    """Where the search begins."""
+    low: float | None = None
+    high: float | None = None
+
+    def wanted(self, precision: float) -> list[float]:
+        """Return the KL weights at which it wants to know next; none when the bracket is narrow enough."""
+        if self.low is None and self.high is None:
+            return [rounded(weight) for weight in self.bracket]
+        wider = (self.bracket[1] / self.bracket[0]) ** 2
+        if self.low is None:
+            return self._within((self.high or HIGHEST) / wider)
+        if self.high is None:
+            return self._within(self.low * wider)
+        if self.high / self.low <= 1 + precision:
+            return []
+        middle = rounded(math.sqrt(self.low * self.high))
+        return [] if middle in {self.low, self.high} else [middle]
+
+    @staticmethod
+    def _within(weight: float) -> list[float]:
+        return [rounded(weight)] if LOWEST <= weight <= HIGHEST else []
+
+    def learn(self, kl_weight: float, alive: bool) -> None:
+        """Take in whether enough units were active at a weight."""
+        if alive:
+            self.low = max(kl_weight, self.low or 0.0)
+        else:
+            self.high = min(kl_weight, self.high or math.inf)
+        if self.low and self.high and self.low > self.high:
+            # Noise near the threshold: what was seen is a range, and the search ends with it.
+            self.low, self.high = self.high, self.low
+
+    @property
+    def threshold(self) -> float | None:
+        """The middle of the bracket on a log scale; None where none was found."""
+        return math.sqrt(self.low * self.high) if self.low and self.high else None
+
+
+def rounded(kl_weight: float) -> float:
+    """Return a weight as a person would type it: the same search asks for the same runs."""
+    return float(f"{kl_weight:.4g}")
+
+
+def searched(searches: Sequence[Search], settings: BisectSettings, measure: Measure) -> None:
+    """Bring all searches to their ends, a round of jobs at a time.
+
+    Raises:
+        UserError: a search has not ended after ``max_rounds``.
+    """
+    for _ in range(settings.max_rounds):
+        asked = [(search, weight) for search in searches for weight in search.wanted(settings.precision)]
+        if not asked:
+            return
+        results = measure([(*search.overrides, f"kl_weight={weight:g}") for search, weight in asked])
+        for (search, weight), found in zip(asked, results, strict=True):
+            search.learn(weight, found["test/active_units"] >= settings.units)
+    raise UserError(f"hydra.sweeper.max_rounds={settings.max_rounds}: not found within so many rounds; the runs stay")
+
+
+def show(searches: Sequence[Search], settings: BisectSettings, console: Console) -> None:
+    """Print the threshold that each search found, beside the forecast."""
+    what = "one unit is" if settings.units == 1 else f"{settings.units} units are"
+    table = Table(
+        title=f"the largest KL weight at which at least {what} active",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for column in ("KL weight", "alive at", "dead at", "forecast"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("search", overflow="fold")
+    common = set.intersection(*(set(search.overrides) for search in searches))
+    for search in searches:
+        values = (search.threshold, search.low, search.high, search.forecast)
+        told = ("–" if value is None else f"{value:.4g}" for value in values)
+        own = [override for override in search.overrides if override not in common]
+        table.add_row(*told, " ".join(own))
+    console.print(table)
+    found = [math.log(search.threshold) for search in searches if search.threshold]
+    if len(found) > 1:
+        mean = sum(found) / len(found)
+        spread = math.sqrt(sum((value - mean) ** 2 for value in found) / (len(found) - 1))
+        console.print(f"mean {math.exp(mean):.4g}, within a factor of {math.exp(spread):.3f}", highlight=False)

@@ -1,0 +1,87 @@
+"""The bisect sweeper's work: a command line into searches, a round of jobs through the launcher, the answer."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep
+from rich.console import Console
+
+from vae_lightning.config import settings_of
+from vae_lightning.errors import UserError
+from vae_lightning.forecasting import critical_weights
+from vae_lightning.sweeps.bisect import BisectSettings, Search, searched, show
+
+if TYPE_CHECKING:
+    from hydra.plugins.launcher import Launcher
+
+KEY = "kl_weight"
+Compose = Callable[[Sequence[str]], dict[str, Any]]
+"""Overrides to a resolved config."""
+
+
+def bisect(arguments: Sequence[str], settings: dict[str, Any], compose: Compose, launcher: "Launcher") -> None:
+    """Search for the KL weight in each combination of the other arguments' values, and print what was found.
+
+    Raises:
+        UserError: there is no bracket to begin with, a job failed, or a search does not end.
+    """
+    chosen = settings_of(BisectSettings, settings, "hydra.sweeper.")
+    searches = planned_searches(arguments, chosen, compose)
+    n_done = 0
+
+    def measure(overrides: Sequence[tuple[str, ...]]) -> list[dict[str, Any]]:
+        nonlocal n_done
+        returns = launcher.launch(overrides, n_done)
+        n_done += len(overrides)
+        return [job.return_value for job in returns]
+
+    try:
+        searched(searches, chosen, measure)
+    finally:
+        show(searches, chosen, Console())
+
+
+def planned_searches(arguments: Sequence[str], settings: BisectSettings, compose: Compose) -> list[Search]:
+    """Return a search for each combination of values, with its forecast and its first bracket.
+
+    Raises:
+        UserError: ``kl_weight`` has values of its own, or there is neither a forecast nor an interval to begin with.
+    """
+    from itertools import product
+
+    parsed = OverridesParser.create().parse_overrides(list(arguments))
+    bracket = None
+    values: list[list[str]] = []
+    for override in parsed:
+        key = override.get_key_element()
+        value = override.value()
+        if key == KEY:
+            if not isinstance(value, IntervalSweep) or not value.start or not value.end or value.start >= value.end:
+                raise UserError(f"{override.input_line}: is what bisect looks for; {KEY}=interval(5,20) says where")
+            bracket = (float(value.start), float(value.end))
+        elif override.is_discrete_sweep():
+            values.append([f"{key}={text}" for text in override.sweep_string_iterator()])
+        else:
+            values.append([override.input_line or ""])
+    found = [_search(tuple(chosen), compose(chosen), bracket, settings) for chosen in product(*values)]
+    if not found:
+        raise UserError("hydra/sweeper=bisect: no values to search in")
+    return found
+
+
+def _search(
+    overrides: tuple[str, ...], config: dict[str, Any], bracket: tuple[float, float] | None, settings: BisectSettings
+) -> Search:
+    if settings.units > config["latent_dim"]:
+        raise UserError(f"hydra.sweeper.units={settings.units}: the model has latent_dim={config['latent_dim']} units")
+    weights = critical_weights(config)
+    forecast = weights[settings.units - 1] if weights and len(weights) >= settings.units else None
+    if bracket is None:
+        if not forecast:
+            raise UserError(
+                f"likelihood={config['likelihood']['name']}: no forecast to begin the search with; "
+                f"{KEY}=interval(LOW,HIGH) gives a bracket"
+            )
+        bracket = (forecast / settings.around, forecast * settings.around)
+    return Search(overrides, forecast, bracket)
