@@ -27,7 +27,7 @@ from vae_lightning.composing import composed
 from vae_lightning.data import ImageDataModule
 from vae_lightning.module import VAE
 from vae_lightning.optimizers import optimizer_of
-from vae_lightning.runs.curves import JsonLinesLogger
+from vae_lightning.runs.curve_logger import JsonLinesLogger
 from vae_lightning.runs.directory import make_folders
 from vae_lightning.runs.identity import identify
 from vae_lightning.runs.trainer import quieten_lightning

@@ -14,7 +14,8 @@ from vae_lightning.errors import UserError
 from vae_lightning.module import VAE
 from vae_lightning.optimizers import optimizer_of
 from vae_lightning.randomness import Stream, generator_for
-from vae_lightning.runs.curves import JsonLinesLogger, read_curves
+from vae_lightning.runs.curve_logger import JsonLinesLogger
+from vae_lightning.runs.curves import read_curves
 from vae_lightning.timeline import Moment
 from vae_lightning.training import quieten_lightning
 

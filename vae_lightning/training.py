@@ -28,7 +28,8 @@ from vae_lightning.report.tables import results_summary
 from vae_lightning.runs import directory
 from vae_lightning.runs.beginning import Start, start_in_shorter_run, start_of
 from vae_lightning.runs.claim import A_LOOK_S, check_unchanged, claimed
-from vae_lightning.runs.curves import JsonLinesLogger, continue_curves
+from vae_lightning.runs.curve_logger import JsonLinesLogger
+from vae_lightning.runs.curves import continue_curves
 from vae_lightning.runs.identity import RunIdentity, identify
 from vae_lightning.runs.length import last_moment, steps_per_epoch
 from vae_lightning.runs.trainer import quieten_lightning

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from vae_lightning.errors import UserError
-from vae_lightning.runs.curves import JsonLinesLogger, continue_curves, durable_lines, read_curves
+from vae_lightning.runs.curve_logger import JsonLinesLogger
+from vae_lightning.runs.curves import continue_curves, durable_lines, read_curves
 
 
 def test_every_value_is_there_with_step_and_epoch(tmp_path: Path) -> None:

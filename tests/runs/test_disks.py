@@ -13,7 +13,8 @@ from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.errors import UserError
 from vae_lightning.runs.checkpoints import load_checkpoint
 from vae_lightning.runs.comparison import run_differences
-from vae_lightning.runs.curves import JsonLinesLogger, read_curves
+from vae_lightning.runs.curve_logger import JsonLinesLogger
+from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import checkpoints, write_results
 from vae_lightning.runs.identity import identify
 from vae_lightning.training import train

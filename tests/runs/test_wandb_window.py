@@ -20,7 +20,8 @@ from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.config import checked
 from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.runs import wandb_curves, wandb_probe, wandb_window
-from vae_lightning.runs.curves import JsonLinesLogger, read_curves
+from vae_lightning.runs.curve_logger import JsonLinesLogger
+from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.identity import identify
 
 Config = dict[str, Any]

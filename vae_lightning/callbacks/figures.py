@@ -30,7 +30,7 @@ from vae_lightning.examination import Examination, Findings
 from vae_lightning.module import VAE
 from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.runs.curves import read_curves
-from vae_lightning.runs.directory import FIGURES
+from vae_lightning.runs.directory import FIGURES, LATENT_PLANE
 from vae_lightning.theory import Forecast
 
 N_SAMPLES = 100
@@ -41,6 +41,12 @@ N_LIVELIEST = 8
 """Units that are traversed."""
 N_DIRECTIONS = 40
 DPI = 110
+PLANE_SIDE = 21
+"""Codes along each side of the latent plane that the report's explorer shows."""
+PLANE_REACH = 3.0
+"""Standard deviations of the prior between which they lie."""
+PLANE_QUALITY = 40
+CODES_AT_ONCE = 100
 
 
 class RunFigures(Callback):
@@ -57,6 +63,8 @@ class RunFigures(Callback):
         if not trainer.is_global_zero or pl_module.findings is None:
             return
         figures = [*self._draw(pl_module.model, pl_module.data), *self._draw_findings(pl_module, pl_module.findings)]
+        if pl_module.model.latent_dim == 2 and self._shows_images(pl_module.data):
+            self._write_latent_plane(pl_module.model, pl_module.data)
         for name, figure in figures:
             path = self.run_directory / FIGURES / f"{name}.png"
             figure.savefig(path, dpi=DPI)
@@ -94,6 +102,26 @@ class RunFigures(Callback):
             manifold = self._decoded("manifold", grid.to(model.device), model, data)
             title = "decoder means on a grid of equal prior mass"
             yield "manifold", image_grid(manifold, int(len(grid) ** 0.5), title, value_range)
+
+    def _write_latent_plane(self, model: VAE, data: ImageDataModule) -> None:
+        """Write what the decoder makes of a grid over the latent plane, image beside image: z_1 to the right, z_2
+        upwards."""
+        from torchvision.transforms.functional import to_pil_image
+        from torchvision.utils import make_grid
+
+        along = torch.linspace(-PLANE_REACH, PLANE_REACH, PLANE_SIDE, device=model.device)
+        codes = torch.cartesian_prod(along.flip(0), along).flip(1)
+        images = torch.cat([model.decode(piece).cpu() for piece in codes.split(CODES_AT_ONCE)])
+        low, high = self._value_range(data)
+        shown = ((images - low) / (high - low)).clamp(0, 1)
+        picture = to_pil_image(make_grid(shown, nrow=PLANE_SIDE, padding=0))
+        # As small as it may be: a page holds those of many runs.
+        picture.save(self.run_directory / FIGURES / LATENT_PLANE, quality=PLANE_QUALITY, method=4)
+
+    @staticmethod
+    def _shows_images(data: ImageDataModule) -> bool:
+        """Say whether the vectors are pictures that one can look at."""
+        return min(data.image_shape[1:]) > 1
 
     @staticmethod
     def _value_range(data: ImageDataModule) -> tuple[float, float]:

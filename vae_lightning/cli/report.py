@@ -1,4 +1,4 @@
-"""``vae-report DIR``: a table of the finished runs below a directory, and on request a page of the lab notebook."""
+"""``vae-report DIR...``: what the runs below some directories found, as a table, results.csv and one HTML page."""
 
 import argparse
 from pathlib import Path
@@ -12,25 +12,43 @@ def main() -> None:
 
 
 def report() -> None:
-    """Print the table; write ``NOTEBOOK/<study>/README.md`` where ``--notebook`` asks for it."""
-    parser = argparse.ArgumentParser(prog="vae-report", description=__doc__.split(": ", 1)[1])
-    parser.add_argument("directory", type=Path, help="a run, a study or a whole runs_dir")
+    """Print the table and write the page; write ``NOTEBOOK/<study>/README.md`` where ``--notebook`` asks for it."""
+    parser = argparse.ArgumentParser(
+        prog="vae-report",
+        description=f"{__doc__.split(': ', 1)[1]} Also while a sweep is still running; from local files only.",
+    )
+    parser.add_argument("directories", type=Path, nargs="+", metavar="DIR", help="a run, a study or a whole runs_dir")
+    parser.add_argument("--output", type=Path, help="where report.html and results.csv go (default: the first DIR)")
     parser.add_argument("--notebook", type=Path, help="also write NOTEBOOK/<study>/: page, results.csv, figures")
     options = parser.parse_args()
 
     from rich.console import Console
 
-    from vae_lightning.report.notebook import finished_runs, write_page
+    from vae_lightning.report.page import write_report
     from vae_lightning.report.tables import run_table
+    from vae_lightning.runs.state import State, find_runs
 
-    if not options.directory.is_dir():
-        raise UserError(f"{options.directory}: not a directory")
-    runs = finished_runs(options.directory)
-    if not runs:
-        raise UserError(f"{options.directory}: no finished run (no results.json) in it or below it")
+    if missing := [folder for folder in options.directories if not folder.is_dir()]:
+        raise UserError("\n".join(f"{folder}: not a directory" for folder in missing))
+    found = find_runs(options.directories)
+    places = ", ".join(map(str, options.directories))
+    if not found.runs:
+        raise UserError(f"{places}: no run (no config.yaml of vae-train) in it or below it")
     console = Console()
-    console.print(run_table([found for _, found in runs], console.width))
-    if options.notebook:
-        for study in dict.fromkeys(found["study"] for _, found in runs):
-            pages = [run for run in runs if run[1]["study"] == study]
+    finished = [run for run in found.runs if run.state is State.FINISHED]
+    if finished:
+        console.print(run_table([run.results for run in finished], console.width))
+    for run in found.runs:
+        if run.state is not State.FINISHED:
+            reason = f": {run.reason}" if run.reason else ""
+            console.print(f"{run.state} {run.name}{reason}", soft_wrap=True, highlight=False, markup=False)
+    for path in found.foreign:
+        console.print(f"foreign {path}: no run of this project wrote it", soft_wrap=True, highlight=False)
+    if options.notebook and finished:
+        from vae_lightning.report.notebook import write_page
+
+        for study in dict.fromkeys(run.results["study"] for run in finished):
+            pages = [run for run in finished if run.results["study"] == study]
             console.print(f"wrote {write_page(pages, options.notebook / study)}", soft_wrap=True)
+    page = write_report(found, options.output or options.directories[0])
+    console.print(f"wrote {page}", soft_wrap=True, highlight=False)

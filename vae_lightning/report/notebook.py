@@ -1,8 +1,5 @@
 """A page of the lab notebook, written from finished runs and never by hand: question, command, result, figures."""
 
-import csv
-import io
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,67 +7,32 @@ from typing import Any
 
 from vae_lightning.files import write_atomically
 from vae_lightning.report.phase import measured_against_forecast
-from vae_lightning.report.tables import UNITS_SHOWN, forecast_units, verdict_word, what_differs
+from vae_lightning.report.rows import csv_text, kl_if_linear, verdict_with_margin
+from vae_lightning.report.tables import UNITS_SHOWN, forecast_units, what_differs
 from vae_lightning.runs.directory import CONFIG, FIGURES, RESULTS, read_config
+from vae_lightning.runs.state import FoundRun
 
-COLUMNS = ("run", "choices", "kl_weight", "kl_weight_times_variance", "latent_dim", "seed", "epochs", "seconds")
-FOUND = (
-    "test/elbo",
-    "test/kl",
-    "test/distortion",
-    "test/active_units",
-    "test/active_directions",
-    "test/living_units",
-    "forecast/active_units",
-    "kl_if_linear",
-    "test/residual_largest",
-    "test/residual_error",
-    "verdict",
-    "verdict/margin",
-    "test/log_px",
-    "test/log_px_samples",
-)
 FINDING = "finding.md"
 MEASURED = "measured_against_forecast.png"
 DPI = 110
 MISSING_BELOW = 0.01
 """Share of the images under which a kind is called missing: as few may be mistakes of the count."""
-Run = tuple[Path, dict[str, Any]]
 
 
-def finished_runs(folder: Path) -> list[Run]:
-    """Return the finished runs below ``folder`` by KL weight and name.
-
-    Left out are runs kept aside by rerun=true, and results.json files that are not ours.
-    """
-    found = [(path.parent, _results_or_nothing(path.parent)) for path in folder.resolve().rglob(RESULTS)]
-    runs = [(path, results) for path, results in found if results.get("run") == path.name]
-    return sorted(runs, key=lambda run: (run[1]["kl_weight"], run[1]["run"]))
-
-
-def _results_or_nothing(directory: Path) -> dict[str, Any]:
-    """Return a run's results; nothing where the file is not ours or not whole."""
-    try:
-        results = json.loads((directory / RESULTS).read_text(encoding="utf-8"))
-    except ValueError:
-        return {}
-    return results if isinstance(results, dict) else {}
-
-
-def write_page(runs: Sequence[Run], folder: Path) -> Path:
+def write_page(runs: Sequence[FoundRun], folder: Path) -> Path:
     """Write README.md, results.csv and the figures of one study's runs into ``folder``; return the page.
 
     The figures shown are those of the first run where there is one run only. Where the folder has a ``finding.md``, its
     words, the only ones of the page by hand, stand before the numbers.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "results.csv", _csv(runs).encode())
-    directory, _ = runs[0]
+    write_atomically(folder / "results.csv", csv_text(runs, with_state=False).encode())
+    directory = runs[0].directory
     figures = sorted((directory / FIGURES).glob("*.png")) if len(runs) == 1 else []
     for figure in figures:
         shutil.copyfile(figure, folder / figure.name)
     names = [figure.name for figure in figures]
-    if measured := measured_against_forecast([found for _, found in runs]):
+    if measured := measured_against_forecast([run.results for run in runs]):
         measured.savefig(folder / MEASURED, dpi=DPI)
         names = [MEASURED, *names]
     page = folder / "README.md"
@@ -79,8 +41,8 @@ def write_page(runs: Sequence[Run], folder: Path) -> Path:
     return page
 
 
-def _page(runs: Sequence[Run], config: dict[str, Any], figures: Sequence[str], finding: str) -> str:
-    results = [found for _, found in runs]
+def _page(runs: Sequence[FoundRun], config: dict[str, Any], figures: Sequence[str], finding: str) -> str:
+    results = [run.results for run in runs]
     commands = dict.fromkeys(found["command"] for found in results)
     versions = ", ".join(f"{name} {version}" for name, version in results[0]["versions"].items())
     parts = [
@@ -126,30 +88,18 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
                 "–" if critical is None else f"{critical:.4g}",
                 f"{found['test/elbo']:.2f}",
                 f"{found['test/kl']:.2f}",
-                _kl_if_linear(found),
+                kl_if_linear(found),
                 " ".join(f"{kl:.2f}" for kl in units[:UNITS_SHOWN]) + (" …" if len(units) > UNITS_SHOWN else ""),
                 f"{found['test/distortion']:.2f}",
                 f"{found['test/active_units']} of {len(units)}",
                 forecast_units(found),
-                _verdict(found),
+                verdict_with_margin(found),
                 str(found["epochs"]),
                 f"{found['seconds']:.0f}",
             ]
         )
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _kl_if_linear(found: dict[str, Any]) -> str:
-    expected = found.get("forecast/kl_per_unit")
-    return "–" if expected is None else f"{sum(expected):.2f}"
-
-
-def _verdict(found: dict[str, Any]) -> str:
-    word = verdict_word(found)
-    margin = found.get("verdict/margin")
-    error = found.get("verdict/margin_error")
-    return word if margin is None or error is None else f"{word} ({margin:.2f} ± {error:.2f})"
 
 
 def _kinds_found(found: dict[str, Any]) -> str:
@@ -180,15 +130,3 @@ def _where_the_codes_lie(found: dict[str, Any]) -> str:
         f"The posterior means of the test images have mean ({means}) and standard deviation ({deviations}); the prior, "
         "from which samples and manifold are drawn, has 0 and 1."
     )
-
-
-def _csv(runs: Sequence[Run]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*COLUMNS, *FOUND], extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    told = what_differs([found for _, found in runs])
-    writer.writerows(
-        found | {"choices": " ".join(differences), "kl_if_linear": _kl_if_linear(found)}
-        for (_, found), differences in zip(runs, told, strict=True)
-    )
-    return text.getvalue()

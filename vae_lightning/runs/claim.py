@@ -20,9 +20,7 @@ A_LOOK_S = 1.0
 
 
 @contextmanager
-def claimed(
-    folder: Path, config: Config, tell: Callable[[str], None], patience_s: float = A_LOOK_S
-) -> Iterator[None]:
+def claimed(folder: Path, config: Config, tell: Callable[[str], None], patience_s: float = A_LOOK_S) -> Iterator[None]:
     """Own a run directory, made if need be, until the block ends or the process does; the config is written into it.
 
     With ``rerun`` what is there is kept aside first. An error that ends the block is noted in the directory. Another

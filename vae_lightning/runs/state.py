@@ -1,6 +1,7 @@
 """How a run stands, by nothing but what lies in its directory."""
 
 import json
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,11 +46,9 @@ class Found(NamedTuple):
 
 
 def find_runs(folders: list[Path]) -> Found:
-    """Return the runs at or below some folders, in the order of their names; runs kept aside by rerun=true are not
-    among them."""
-    places = {
-        path.parent for folder in folders for name in (CONFIG, RESULTS) for path in folder.resolve().rglob(name)
-    }
+    """Return the runs at or below some folders, by KL weight and name; runs kept aside by rerun=true are not among
+    them."""
+    places = {path.parent for folder in folders for name in (CONFIG, RESULTS) for path in folder.resolve().rglob(name)}
     runs, foreign = [], []
     for place in sorted(places):
         results = _results(place)
@@ -61,7 +60,12 @@ def find_runs(folders: list[Path]) -> Found:
             runs.append(_found(place, config, results))
         elif not place.name.startswith(f"{name}."):  # set aside
             foreign.append(place)
-    return Found(runs, foreign)
+    return Found(sorted(runs, key=_by_weight), foreign)
+
+
+def _by_weight(run: FoundRun) -> tuple[float, str]:
+    weight = (run.results or run.config).get("kl_weight")
+    return (float(weight) if isinstance(weight, int | float) else math.inf, run.name)
 
 
 def _found(place: Path, config: dict[str, Any], results: dict[str, Any]) -> FoundRun:

@@ -49,7 +49,9 @@ class OurLauncher(Launcher):
         if failures(jobs):
             raise UserError(failure_report(jobs))
         return [
-            JobReturn(job.overrides, OmegaConf.create(job.config), status=JobStatus.COMPLETED, _return_value=job.results)
+            JobReturn(
+                job.overrides, OmegaConf.create(job.config), status=JobStatus.COMPLETED, _return_value=job.results
+            )
             for job in jobs
         ]
 
@@ -94,9 +96,9 @@ class BisectSweeper(Sweeper):
         self.settings = settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.config = config
+        self.chosen = config
         self.loader = hydra_context.config_loader
-        self.launcher = Plugins.instance().instantiate_launcher(
+        self.engine = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
@@ -105,9 +107,9 @@ class BisectSweeper(Sweeper):
         from vae_lightning.sweeps.bisecting import bisect
 
         def compose(overrides: Sequence[str]) -> dict[str, Any]:
-            return resolved(self.loader.load_sweep_config(self.config, list(overrides)), derive=False)
+            return resolved(self.loader.load_sweep_config(self.chosen, list(overrides)), derive=False)
 
-        bisect(arguments, self.settings, compose, self.launcher)
+        bisect(arguments, self.settings, compose, self.engine)
 
 
 def register() -> None:

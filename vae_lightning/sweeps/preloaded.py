@@ -1,13 +1,7 @@
 """What a fork server imports once for all jobs of a sweep, things that a run needs only at its end included."""
 
 import matplotlib.backends.backend_agg
-import PIL.BmpImagePlugin
-import PIL.GifImagePlugin
-import PIL.JpegImagePlugin
-import PIL.PpmImagePlugin
-import rich._emoji_codes
 import sklearn.neighbors  # noqa: F401
-import torch.utils.serialization.config
 import wandb  # noqa: F401
 from matplotlib.figure import Figure
 
@@ -19,7 +13,7 @@ def warm_up() -> None:
     """Draw a figure: fonts are found and measured once."""
     figure = Figure(layout="constrained")
     figure.add_subplot().semilogy([1, 10], label="$10^0$")
-    matplotlib.backends.backend_agg.FigureCanvasAgg(figure).draw()
+    matplotlib.backends.backend_agg.FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
 
 
 warm_up()

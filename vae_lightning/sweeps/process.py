@@ -66,7 +66,8 @@ def work(task: Task) -> None:
     Raises:
         SystemExit: with the exit code of the run.
     """
-    os.setsid()  # Ctrl-C goes to the sweep alone, which tells each job once; and a job that hangs ends with its children
+    # Ctrl-C goes to the sweep alone, which tells each job once; and a job that hangs is ended with its children.
+    os.setsid()
     _write_to(task.log)
     os.environ.update(task.environment)
     if task.memory_gb is not None:

@@ -1,0 +1,35 @@
+"""``vae-status DIR...``: which runs are finished, running, failed or interrupted."""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from vae_lightning.cli.door import open_door
+from vae_lightning.errors import UserError
+
+
+def main() -> None:
+    open_door(status)
+
+
+def status() -> None:
+    """Print how many runs stand how, and a line for each that is not finished."""
+    parser = argparse.ArgumentParser(prog="vae-status", description=__doc__.split(": ", 1)[1])
+    parser.add_argument("directories", type=Path, nargs="+", metavar="DIR", help="a run, a study or a whole runs_dir")
+    options = parser.parse_args()
+
+    from rich.console import Console
+
+    from vae_lightning.report.standing import standing_table
+    from vae_lightning.runs.state import find_runs
+
+    if missing := [folder for folder in options.directories if not folder.is_dir()]:
+        raise UserError("\n".join(f"{folder}: not a directory" for folder in missing))
+    found = find_runs(options.directories)
+    if not found.runs and not found.foreign:
+        raise UserError(f"{', '.join(map(str, options.directories))}: no run in it or below it")
+    console = Console()
+    counts = Counter(run.state.value for run in found.runs) + Counter(foreign=len(found.foreign))
+    console.print(", ".join(f"{number} {state}" for state, number in counts.items()), highlight=False)
+    if table := standing_table(found, console.width):
+        console.print(table)

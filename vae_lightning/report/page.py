@@ -1,0 +1,198 @@
+"""Runs -> one page of HTML that opens from the disk, with no network: charts, pictures, an explorer, a table."""
+
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader
+
+from vae_lightning.errors import UserError
+from vae_lightning.files import write_atomically
+from vae_lightning.report.charts import schedule_chart
+from vae_lightning.report.charts_on_page import INK, charts, svg
+from vae_lightning.report.pictures import heat_map, sprite, thumbnail
+from vae_lightning.report.rows import csv_text, results_or_config
+from vae_lightning.report.series import PLAIN_SCHEDULE, Panel, panels
+from vae_lightning.report.table_on_page import COLUMNS, TEXT_COLUMNS, link, rows
+from vae_lightning.report.tables import forecast_units, verdict_word
+from vae_lightning.runs.curves import read_curves
+from vae_lightning.runs.directory import CONFIG, FIGURES, LATENT_PLANE, read_config
+from vae_lightning.runs.state import Found, FoundRun, State
+
+PAGE = "report.html"
+TABLE = "results.csv"
+SHOWN = {"reconstructions": "test images above their reconstructions", "samples": "images of codes from the prior"}
+PLANE_SIDE, PLANE_REACH = 21, 3
+"""As :mod:`vae_lightning.callbacks.figures` draws the latent plane."""
+Curves = list[dict[str, Any]]
+
+
+class _Run(NamedTuple):
+    """A run with what is shown of it."""
+
+    found: FoundRun
+    curves: Curves
+    pictures: dict[str, str | None]
+
+
+def write_report(found: Found, folder: Path) -> Path:
+    """Write ``report.html`` and ``results.csv`` about some runs into a folder; return the page.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / TABLE, csv_text(found.runs, with_state=True).encode())
+        write_atomically(folder / PAGE, page(found, folder).encode())
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write the report ({error.strerror or error}); --output FOLDER") from error
+    return folder / PAGE
+
+
+def page(found: Found, folder: Path) -> str:
+    """Return the page about some runs; its links are relative to ``folder``."""
+    with ThreadPoolExecutor() as pool:  # decoding and encoding pictures leaves the interpreter to others
+        runs = list(pool.map(_looked_at, found.runs))
+    finished = [run for run in runs if run.found.state is State.FINISHED]
+    results = [run.found.results for run in finished]
+    ordered = panels(results)
+    environment = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=PackageLoader(__package__, ".")
+    )
+    studies = dict.fromkeys(str(results_or_config(run).get("study") or run.directory.parent.name) for run in found.runs)
+    sprites = [
+        {"name": run.found.name, "uri": uri} for run in finished if (uri := run.pictures.get(LATENT_PLANE)) is not None
+    ]
+    return environment.get_template("page.html").render(
+        title=", ".join(studies),
+        questions=_questions(found.runs),
+        counts={**Counter(run.state.value for run in found.runs), "foreign": len(found.foreign)},
+        panels=list(charts(ordered)),
+        heats=_heats(ordered, {run.found.name: run for run in finished}),
+        schedules=_schedules(finished),
+        sprites=sprites,
+        plane_side=PLANE_SIDE,
+        plane_reach=PLANE_REACH,
+        cards=[_card(run, folder) for run in finished],
+        columns=[{"name": name, "text": name in TEXT_COLUMNS} for name in COLUMNS],
+        rows=rows([(run.found, run.curves) for run in runs], folder),
+        others=_others(found, folder),
+        commands=list(dict.fromkeys(found["command"] for found in results if "command" in found)),
+        versions=_versions(results),
+        report_command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        now=time.strftime("%Y-%m-%d %H:%M %Z"),
+    )
+
+
+def _looked_at(run: FoundRun) -> _Run:
+    figures = run.directory / FIGURES
+    pictures: dict[str, str | None] = {}
+    if run.state is State.FINISHED:
+        pictures = {name: thumbnail(figures / f"{name}.png") for name in SHOWN}
+        pictures[LATENT_PLANE] = sprite(figures / LATENT_PLANE)
+    try:
+        curves = read_curves(run.directory)
+    except (UserError, OSError):  # the numbers in its results are whole all the same
+        curves = []
+    return _Run(run, curves, pictures)
+
+
+def _questions(runs: Sequence[FoundRun]) -> list[str]:
+    """Return what the studies ask, from the first config of each."""
+    questions = {}
+    for run in runs:
+        folder = run.directory.parent
+        if folder not in questions and (run.directory / CONFIG).exists():
+            try:
+                questions[folder] = str((read_config(run.directory).get("study") or {}).get("question", ""))
+            except UserError:
+                continue
+    return [question for question in dict.fromkeys(questions.values()) if question]
+
+
+def _heats(ordered: Sequence[Panel], runs: dict[str, _Run]) -> list[dict[str, Any]]:
+    groups = []
+    for panel in ordered:
+        for series in panel.series:
+            heats = [_heat(found, runs[found["run"]]) for found in series.runs if found["run"] in runs]
+            if shown := [heat for heat in heats if heat]:
+                groups.append({"name": f"{panel.title}, {series.name}", "runs": shown})
+    return groups
+
+
+def _heat(found: dict[str, Any], run: _Run) -> dict[str, Any] | None:
+    history = kl_history(run.curves)
+    uri = heat_map(history)
+    if uri is None:
+        return None
+    largest = max((value for value in history[-1] if value is not None), default=0.0)
+    about = {"weight": f"{found['kl_weight']:g}", "seed": found["seed"], "largest": f"{largest:.2f}"}
+    return {"uri": uri, "id": run.found.name, "epochs": len(history), **about}
+
+
+def kl_history(curves: Curves) -> list[list[float | None]]:
+    """Return the KL of each unit, epoch by epoch, as the curves have it."""
+    return [value for line in curves for name, value in line.items() if name.endswith("/kl_per_unit")]
+
+
+def _schedules(runs: Sequence[_Run]) -> dict[str, Any] | None:
+    """Return a chart of the KL weight in force over the steps, of one run for each beta schedule."""
+    histories: dict[str, tuple[str, list[float], list[float]]] = {}
+    for run in runs:
+        found = run.found.results
+        name = (found.get("settings") or {}).get("beta_schedule.name")
+        lines = [line for line in run.curves if "train/kl_weight" in line]
+        if name and name not in histories and lines and found["kl_weight"] > 0:
+            weights = [(line["train/kl_weight"] or 0.0) / found["kl_weight"] for line in lines]
+            histories[name] = (name, [line["step"] for line in lines], weights)
+    if not histories:
+        return None
+    plain_first = sorted(histories.values(), key=lambda history: history[0] != PLAIN_SCHEDULE)
+    label = f"KL weight in force over the training: {', '.join(histories)}"
+    return {"svg": svg(schedule_chart(plain_first, INK), label), "caption": "as recorded, one run of each"}
+
+
+def _card(run: _Run, folder: Path) -> dict[str, Any]:
+    found = run.found.results
+    return {
+        "id": run.found.name,
+        "name": run.found.name,
+        "link": link(run.found.directory, folder),
+        "elbo": f"{found['test/elbo']:.2f}",
+        "kl": f"{found['test/kl']:.2f}",
+        "active": f"{found['test/active_units']} of {len(found['test/kl_per_unit'])}",
+        "forecast": forecast_units(found),
+        "verdict": verdict_word(found),
+        "pictures": [
+            {"uri": uri, "alt": f"{SHOWN[name]}, run {run.found.name}"}
+            for name, uri in run.pictures.items()
+            if uri and name in SHOWN
+        ],
+        "heat": heat_map(kl_history(run.curves)),
+    }
+
+
+def _others(found: Found, folder: Path) -> list[dict[str, str]]:
+    unfinished = [
+        {"state": run.state.value, "name": run.name, "link": link(run.directory, folder), "reason": run.reason}
+        for run in found.runs
+        if run.state is not State.FINISHED
+    ]
+    foreign = [
+        {"state": "foreign", "name": str(path), "link": link(path, folder), "reason": "no run of this project wrote it"}
+        for path in found.foreign
+    ]
+    return unfinished + foreign
+
+
+def _versions(results: Sequence[dict[str, Any]]) -> str:
+    every = dict.fromkeys(
+        ", ".join(f"{name} {version}" for name, version in (found.get("versions") or {}).items()) for found in results
+    )
+    return "; ".join(text for text in every if text)

@@ -1,0 +1,64 @@
+"""Runs as rows: of results.csv, and of the page's table."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from vae_lightning.report.tables import verdict_word, what_differs
+from vae_lightning.runs.identity import settings
+from vae_lightning.runs.state import FoundRun, State
+
+COLUMNS = ("run", "choices", "kl_weight", "kl_weight_times_variance", "latent_dim", "seed", "epochs", "seconds")
+FOUND = (
+    "test/elbo",
+    "test/kl",
+    "test/distortion",
+    "test/active_units",
+    "test/active_directions",
+    "test/living_units",
+    "forecast/active_units",
+    "kl_if_linear",
+    "test/residual_largest",
+    "test/residual_error",
+    "verdict",
+    "verdict/margin",
+    "test/log_px",
+    "test/log_px_samples",
+)
+
+
+def csv_text(runs: Sequence[FoundRun], with_state: bool) -> str:
+    """Return a line for each run; of one that is not finished, what it is and how it stands."""
+    text = io.StringIO()
+    about = ["state", "directory"] if with_state else []
+    writer = csv.DictWriter(text, [*about, *COLUMNS, *FOUND], extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    told = what_differs([results_or_config(run) for run in runs])
+    for run, differences in zip(runs, told, strict=True):
+        row = results_or_config(run)
+        row |= {"choices": " ".join(differences), "state": run.state, "directory": str(run.directory)}
+        writer.writerow(row | ({"kl_if_linear": kl_if_linear(run.results)} if run.results else {}))
+    return text.getvalue()
+
+
+def results_or_config(run: FoundRun) -> dict[str, Any]:
+    """Return what a run found; of one that is not finished, what its config says under the same names."""
+    if run.state is State.FINISHED:
+        return dict(run.results)
+    config = run.config
+    about = {key: config.get(key) for key in ("kl_weight", "latent_dim", "seed")}
+    return {"run": run.name, "settings": settings(config), **about}
+
+
+def kl_if_linear(found: dict[str, Any]) -> str:
+    """Return the KL that a linear model would have, as text."""
+    expected = found.get("forecast/kl_per_unit")
+    return "–" if expected is None else f"{sum(expected):.2f}"
+
+
+def verdict_with_margin(found: dict[str, Any]) -> str:
+    """Return the verdict in a word, with its margin and error where there is one."""
+    word = verdict_word(found)
+    margin, error = found.get("verdict/margin"), found.get("verdict/margin_error")
+    return word if margin is None or error is None else f"{word} ({margin:.2f} ± {error:.2f})"

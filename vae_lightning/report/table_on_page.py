@@ -1,0 +1,71 @@
+"""The page's table: a row for each run, whatever became of it."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from vae_lightning.report.rows import results_or_config
+from vae_lightning.report.tables import verdict_word, what_differs
+from vae_lightning.runs.state import FoundRun, State
+
+Curves = list[dict[str, Any]]
+COLUMNS = (
+    "run", "state", "kl_weight", "kl_weight·σ²", "what else", "seed", "ELBO", "log p(x)", "KL", "distortion", "active",
+    "forecast", "verdict", "epochs", "seconds",
+)  # fmt: skip
+TEXT_COLUMNS = ("run", "state", "what else", "verdict")
+
+
+def rows(runs: Sequence[tuple[FoundRun, Curves]], folder: Path) -> list[list[dict[str, Any]]]:
+    told = what_differs([results_or_config(run) for run, _ in runs])
+    return [_row(*run, differences, folder) for run, differences in zip(runs, told, strict=True)]
+
+
+def _row(run: FoundRun, curves: Curves, differences: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+    found = results_or_config(run)
+    if run.state is not State.FINISHED:
+        found |= last_values(curves)
+    verdict = verdict_word(found) if run.results else "–"
+    epochs = found.get("epochs")
+    return [
+        {"shown": run.name, "text": True, "key": None, "link": link(run.directory, folder)},
+        {"shown": run.state.value, "text": True, "key": None, "word": run.state.value},
+        _cell(found.get("kl_weight"), "g"),
+        _cell(found.get("kl_weight_times_variance"), ".4g"),
+        {"shown": ", ".join(word for word in differences if not word.startswith("seed=")), "text": True, "key": None},
+        _cell(found.get("seed"), "d"),
+        _cell(found.get("test/elbo"), ".2f"),
+        _cell(found.get("test/log_px"), ".2f"),
+        _cell(found.get("test/kl"), ".2f"),
+        _cell(found.get("test/distortion"), ".2f"),
+        _cell(found.get("test/active_units"), "g"),
+        _cell(found.get("forecast/active_units"), "d"),
+        {"shown": verdict, "text": True, "key": None, "word": verdict if run.results else None},
+        _cell(epochs, "d"),
+        _cell(found.get("seconds"), ".0f"),
+    ]
+
+
+def last_values(curves: Curves) -> dict[str, Any]:
+    """Return the last held-out values of a run that is not finished, under the names of its results."""
+    values: dict[str, Any] = {}
+    for line in curves:
+        for name, value in line.items():
+            split, _, what = name.partition("/")
+            if what and split != "train" and value is not None:
+                values[f"test/{what}"] = value
+        values["epochs"] = line["epoch"] + 1
+    return values
+
+
+def _cell(value: float | None, style: str) -> dict[str, Any]:
+    if value is None:
+        return {"shown": "–", "key": None}
+    return {"shown": format(value, style), "key": float(value)}
+
+
+def link(path: Path, folder: Path) -> str:
+    """Return the address of a directory as seen from a folder."""
+    return quote(os.path.relpath(path, folder.resolve())) + "/"
