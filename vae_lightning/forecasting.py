@@ -69,7 +69,7 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
         from vae_lightning.drawings import forecast_curves
 
         every = [weight for _, _, weights in curves for weight in weights if weight > 0]
-        panels = [(name, found.critical_weights.tolist(), found.latent_dim, ()) for name, found, _ in curves]
+        panels = [(name, found.critical_weights.tolist(), found.latent_dim) for name, found, _ in curves]
         drawn = forecast_curves(panels, reach=(min(every), max(every)))
         drawn.savefig(path, dpi=DPI)
         console.print(f"drawn into {path}", soft_wrap=True)

@@ -1,11 +1,10 @@
 """Pictures: arrays in, matplotlib figures out. No global plotting state, no files."""
 
-from vae_lightning.drawings.curves import Measured, curves, forecast_curves
+from vae_lightning.drawings.curves import curves, forecast_curves
 from vae_lightning.drawings.findings import aggregate_posterior, collapse_curve, residuals, units
 from vae_lightning.drawings.images import image_grid, inverse_normal_grid, latent_scatter
 
 __all__ = [
-    "Measured",
     "aggregate_posterior",
     "collapse_curve",
     "curves",

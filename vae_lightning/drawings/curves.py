@@ -1,7 +1,7 @@
 """Curves over training steps, and over KL weights."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -35,43 +35,25 @@ def curves(lines: Sequence[dict[str, Any]], split: str) -> Figure:
     return figure
 
 
-class Measured(NamedTuple):
-    """What runs of one kind kept."""
-
-    name: str
-    kl_weights: Sequence[float]
-    units: Sequence[int]
+Panel = tuple[str, Sequence[float], int]
+"""Title, critical KL weights (descending), latent units."""
 
 
-Panel = tuple[str, Sequence[float], int, Sequence[Measured]]
-"""Title, critical KL weights (descending), latent units, and what was measured."""
-
-
-def forecast_curves(panels: Sequence[Panel], reach: tuple[float, float] | None = None) -> Figure:
-    """Draw forecast units against KL weight as steps, and measured ones as points on the same axes, a panel for each.
-
-    ``reach`` are the weights between which it is drawn; by default a little beyond those measured. A weight of 0 has no
-    place on the log scale and is left out.
-    """
+def forecast_curves(panels: Sequence[Panel], reach: tuple[float, float]) -> Figure:
+    """Draw how many units are forecast to live between two KL weights, a panel for each forecast."""
     figure = Figure(figsize=(6.4 * len(panels), 4.2), layout="constrained")
-    for axes, (title, critical, latent_dim, measured) in zip(
+    for axes, (title, critical, latent_dim) in zip(
         figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True
     ):
-        weights = [weight for series in measured for weight in series.kl_weights if weight > 0]
-        low, high = reach or (0.8 * min(weights), 1.25 * max(weights))
-        dense = np.geomspace(low, high, 1000).tolist()
+        dense = np.geomspace(*reach, 1000).tolist()
         units = [min(latent_dim, sum(lives(weight, at) for weight in critical)) for at in dense]
-        axes.semilogx(dense, units, color="black", linewidth=1.2, label="forecast")
-        for index, (series, marker) in enumerate(zip(measured, "os^vDP*X", strict=False)):
-            shifted = np.array(series.kl_weights) * 1.012 ** (index - len(measured) / 2)  # so that none hides another
-            axes.plot(shifted, series.units, marker, ms=7, alpha=0.85, fillstyle="none", mew=1.6, label=series.name)
+        axes.semilogx(dense, units, color="black", linewidth=1.2)
         axes.set(xlabel="KL weight", ylabel="units that live", ylim=(-0.3, None), title=title)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("{x:g}")
         axes.tick_params(axis="x", which="minor", labelsize=7)
         axes.locator_params(axis="y", integer=True)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8)
     return figure
 
 

@@ -17,51 +17,70 @@ WIDTH, HEIGHT = 5.2, 3.5
 """Inches of one panel."""
 
 
-def units_chart(panel: Panel, ink: str = "black") -> Figure:
-    """Draw the phase diagram of a panel: active units against the KL weight, seeds as a band, the forecast as steps."""
-    figure, axes = _panel_figure(panel, "active units", ink)
-    if panel.critical_weights is not None and (reach := _reach(panel)):
-        dense = np.geomspace(*reach, 600)
+Draw = Callable[[Axes, Panel], None]
+
+
+def chart(draw: Draw, panel: Panel, ink: str = "black") -> Figure:
+    """Return a figure of one chart of a panel; ``ink`` is the colour of its axes and letters."""
+    figure = Figure(figsize=(WIDTH, HEIGHT))
+    draw(figure.add_subplot(), panel)
+    return _finished(figure, ink)
+
+
+def phase_diagram(panels: Sequence[Panel]) -> Figure | None:
+    """Return active units and KL against the KL weight, a row for each panel; None where no panel has two weights."""
+    drawn = [panel for panel in panels if len(_weights(panel)) > 1]
+    if not drawn:
+        return None
+    figure = Figure(figsize=(2 * WIDTH, HEIGHT * len(drawn)), layout="constrained")
+    for (left, right), panel in zip(figure.subplots(len(drawn), 2, squeeze=False), drawn, strict=True):
+        draw_units(left, panel)
+        draw_kl(right, panel)
+    return _finished(figure, "black")
+
+
+def draw_units(axes: Axes, panel: Panel) -> None:
+    """Draw active units against the KL weight, seeds as a band, the forecast as steps."""
+    _over_weights(axes, panel, "active units")
+    if panel.critical_weights is not None and _weights(panel):
+        dense = np.geomspace(*axes.get_xlim(), 600)
         weights = np.array(panel.critical_weights)
         units = [min(panel.latent_dim, int((weights > at).sum())) for at in dense]
         axes.plot(dense, units, color=FORECAST, linewidth=2.2, alpha=0.9, label="forecast", zorder=1)
     _lines(axes, panel, lambda point: point.values("test/active_units"))
     axes.set_ylim(-0.4, panel.latent_dim + 0.6)
     axes.locator_params(axis="y", integer=True)
-    return _finished(figure, axes, ink)
 
 
-def kl_chart(panel: Panel, ink: str = "black") -> Figure:
+def draw_kl(axes: Axes, panel: Panel) -> None:
     """Draw the KL against the KL weight, and the KL that a linear model would have."""
-    figure, axes = _panel_figure(panel, "KL [nats/image]", ink)
-    linear = sorted(
-        (point.kl_weight, sum(found["forecast/kl_per_unit"]))
+    _over_weights(axes, panel, "KL [nats/image]")
+    linear = {
+        point.kl_weight: sum(found["forecast/kl_per_unit"])
         for series in panel.series
         for point in series.points
-        for found in point.runs[:1]
+        for found in point.runs
         if point.kl_weight > 0 and found.get("forecast/kl_per_unit")
-    )
+    }
     if linear:
-        axes.plot(*zip(*linear, strict=True), color=FORECAST, linewidth=2.2, label="linear forecast", zorder=1)
+        weights = sorted(linear)
+        expected = [linear[weight] for weight in weights]
+        axes.plot(weights, expected, color=FORECAST, linewidth=2.2, label="linear forecast", zorder=1)
     _lines(axes, panel, lambda point: point.values("test/kl"))
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(bottom=-0.1)
-    return _finished(figure, axes, ink)
 
 
-def elbo_chart(panel: Panel, ink: str = "black") -> Figure:
+def draw_elbo(axes: Axes, panel: Panel) -> None:
     """Draw the ELBO, and log p(x) above it, against the KL weight."""
-    figure, axes = _panel_figure(panel, "nats per image", ink)
+    _over_weights(axes, panel, "nats per image")
     _lines(axes, panel, lambda point: point.values("test/elbo"), suffix=", ELBO")
     _lines(axes, panel, lambda point: point.values("test/log_px"), suffix=", log p(x)", dashed=True)
-    return _finished(figure, axes, ink)
 
 
-def rate_distortion_chart(panel: Panel, ink: str = "black") -> Figure:
-    """Draw the runs in the plane of rate and distortion; on a straight line downwards the ELBO is the same."""
-    figure = Figure(figsize=(WIDTH, HEIGHT))
-    axes = figure.add_subplot()
-    axes.set_title(panel.title, fontsize=10, color=ink)
+def draw_rate_distortion(axes: Axes, panel: Panel) -> None:
+    """Draw the runs in the plane of rate and distortion, and where in it the ELBO is the same."""
+    axes.set_title(panel.title, fontsize=10)
     for index, series in enumerate(panel.series):
         rate = [np.mean(point.values("test/kl")) for point in series.points]
         distortion = [np.mean(point.values("test/distortion")) for point in series.points]
@@ -72,7 +91,6 @@ def rate_distortion_chart(panel: Panel, ink: str = "black") -> Figure:
     axes.set_xlabel("rate: KL [nats/image]")
     axes.set_ylabel("distortion [nats/image]")
     _equal_elbos(axes)
-    return _finished(figure, axes, ink)
 
 
 def _equal_elbos(axes: Axes) -> None:
@@ -99,26 +117,22 @@ def schedule_chart(histories: Sequence[tuple[str, Sequence[float], Sequence[floa
     axes.set_xlabel("step")
     axes.set_ylabel("KL weight in force / kl_weight")
     axes.set_ylim(bottom=0)
-    return _finished(figure, axes, ink)
+    return _finished(figure, ink)
 
 
-def _panel_figure(panel: Panel, ylabel: str, ink: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, HEIGHT))
-    axes = figure.add_subplot()
-    axes.set_title(panel.title, fontsize=10, color=ink)
+def _over_weights(axes: Axes, panel: Panel, ylabel: str) -> None:
+    """Set up axes of which the horizontal one is the KL weight, on a log scale: a weight of 0 has no place on it."""
+    axes.set_title(panel.title, fontsize=10)
     axes.set_xlabel("KL weight")
     axes.set_ylabel(ylabel)
-    if reach := _reach(panel):
+    if weights := _weights(panel):
         axes.set_xscale("log")
-        axes.set_xlim(*reach)
+        axes.set_xlim(0.7 * min(weights), 1.4 * max(weights))
         axes.xaxis.set_major_formatter("{x:g}")
-    return figure, axes
 
 
-def _reach(panel: Panel) -> tuple[float, float] | None:
-    """Return the KL weights between which a panel is drawn; a weight of 0 has no place on a log scale."""
-    weights = [point.kl_weight for series in panel.series for point in series.points if point.kl_weight > 0]
-    return (0.7 * min(weights), 1.4 * max(weights)) if weights else None
+def _weights(panel: Panel) -> set[float]:
+    return {point.kl_weight for series in panel.series for point in series.points if point.kl_weight > 0}
 
 
 def _lines(
@@ -154,18 +168,21 @@ def _label(series: Series, n_series: int) -> str:
     return f"{series.name} ({seeds} seeds)" if seeds > 1 and n_series <= len(COLORS) else series.name
 
 
-def _finished(figure: Figure, axes: Axes, ink: str) -> Figure:
-    """Give the axes their ink, a faint grid and a legend."""
-    axes.grid(color=FORECAST, alpha=0.25, linewidth=0.6)
-    for part in (axes.xaxis, axes.yaxis):
-        part.label.set_color(ink)
-    axes.tick_params(colors=ink, which="both", labelsize=8)
-    for spine in axes.spines.values():
-        spine.set_color(FORECAST)
-    # Fixed margins: to measure every letter first takes as long as to draw it all.
-    figure.subplots_adjust(left=0.13, right=0.97, bottom=0.14, top=0.91)
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend(fontsize=7.5, labelcolor=ink, framealpha=0)
+def _finished(figure: Figure, ink: str) -> Figure:
+    """Give all axes their ink, a faint grid and a legend."""
+    if figure.get_layout_engine() is None:
+        # Fixed margins: to measure every letter first takes as long as to draw it all.
+        figure.subplots_adjust(left=0.13, right=0.97, bottom=0.14, top=0.91)
+    for axes in figure.axes:
+        axes.grid(color=FORECAST, alpha=0.25, linewidth=0.6)
+        axes.title.set_color(ink)
+        for part in (axes.xaxis, axes.yaxis):
+            part.label.set_color(ink)
+        axes.tick_params(colors=ink, which="both", labelsize=8)
+        for spine in axes.spines.values():
+            spine.set_color(FORECAST)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=7.5, labelcolor=ink, framealpha=0)
     return figure
 
 

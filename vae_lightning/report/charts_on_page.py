@@ -1,14 +1,22 @@
 """Charts as SVG in a page: they take its colours, and say in words what they show."""
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
-from vae_lightning.report.charts import elbo_chart, kl_chart, rate_distortion_chart, save_options, units_chart
+from vae_lightning.report.charts import (
+    Draw,
+    chart,
+    draw_elbo,
+    draw_kl,
+    draw_rate_distortion,
+    draw_units,
+    save_options,
+)
 from vae_lightning.report.series import Panel
 
 INK = "#010203"
@@ -29,20 +37,20 @@ def svg(figure: Figure, label: str) -> Markup:
 
 
 def charts(ordered: Sequence[Panel]) -> Iterator[dict[str, Any]]:
-    kinds: list[tuple[str, Callable[[Panel, str], Figure], str, str]] = [
-        ("units", units_chart, "active units", "test/active_units"),
-        ("kl", kl_chart, "KL", "test/kl"),
-        ("elbo", elbo_chart, "ELBO", "test/elbo"),
-        ("rate_distortion", rate_distortion_chart, "distortion", "test/distortion"),
+    kinds: list[tuple[str, Draw, str, str]] = [
+        ("units", draw_units, "active units", "test/active_units"),
+        ("kl", draw_kl, "KL", "test/kl"),
+        ("elbo", draw_elbo, "ELBO", "test/elbo"),
+        ("rate_distortion", draw_rate_distortion, "distortion", "test/distortion"),
     ]
     for panel in ordered:
-        for kind, chart, what, key in kinds:
+        for kind, draw, what, key in kinds:
             label = f"{panel.title}: {what} by KL weight. {_in_words(panel, key)}"
             caption = _forecast_caption(panel) if kind == "units" else ""
             yield {
                 "kind": kind,
                 "name": f"{what}, {panel.title}",
-                "svg": svg(chart(panel, INK), label),
+                "svg": svg(chart(draw, panel, INK), label),
                 "caption": caption,
             }
 

@@ -1,19 +1,21 @@
 """A page of the lab notebook, written from finished runs and never by hand: question, command, result, figures."""
 
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vae_lightning.files import write_atomically
-from vae_lightning.report.phase import measured_against_forecast
+from vae_lightning.report.charts import phase_diagram
 from vae_lightning.report.rows import csv_text, kl_if_linear, verdict_with_margin
-from vae_lightning.report.tables import UNITS_SHOWN, forecast_units, what_differs
+from vae_lightning.report.series import Panel, Point, panels
+from vae_lightning.report.tables import UNITS_SHOWN, forecast_units, verdict_word, what_differs
 from vae_lightning.runs.directory import CONFIG, FIGURES, RESULTS, read_config
 from vae_lightning.runs.state import FoundRun
 
 FINDING = "finding.md"
-MEASURED = "measured_against_forecast.png"
+PHASES = "phase_diagram.png"
 DPI = 110
 MISSING_BELOW = 0.01
 """Share of the images under which a kind is called missing: as few may be mistakes of the count."""
@@ -32,9 +34,9 @@ def write_page(runs: Sequence[FoundRun], folder: Path) -> Path:
     for figure in figures:
         shutil.copyfile(figure, folder / figure.name)
     names = [figure.name for figure in figures]
-    if measured := measured_against_forecast([run.results for run in runs]):
-        measured.savefig(folder / MEASURED, dpi=DPI)
-        names = [MEASURED, *names]
+    if phases := phase_diagram(panels([run.results for run in runs])):
+        phases.savefig(folder / PHASES, dpi=DPI)
+        names = [PHASES, *names]
     page = folder / "README.md"
     finding = (folder / FINDING).read_text(encoding="utf-8").strip() if (folder / FINDING).exists() else ""
     write_atomically(page, _page(runs, read_config(directory), names, finding).encode())
@@ -45,15 +47,17 @@ def _page(runs: Sequence[FoundRun], config: dict[str, Any], figures: Sequence[st
     results = [run.results for run in runs]
     commands = dict.fromkeys(found["command"] for found in results)
     versions = ", ".join(f"{name} {version}" for name, version in results[0]["versions"].items())
+    pictures = [f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in figures]
     parts = [
         f"# {results[0]['study']}",
         f"**Question.** {config['study']['question']}",
         "**Command.**\n\n" + "\n".join(f"    {command}" for command in commands),
         f"**Finding.** {finding}" if finding else "",
         "**Result.** Test images, nats per image.",
-        _table(results),
+        *(pictures if len(results) > 1 else []),
+        _table(results) if len({found["seed"] for found in results}) == 1 else _tables_over_seeds(panels(results)),
         *(text(found) for found in results for text in (_kinds_found, _where_the_codes_lie) if len(results) == 1),
-        *(f"![{Path(name).stem.replace('_', ' ')}]({name})" for name in figures),
+        *(pictures if len(results) == 1 else []),
         f"Written from the runs' `{RESULTS}` and `{CONFIG}` by `vae-report` ({versions}).",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -100,6 +104,34 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
         )
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _tables_over_seeds(ordered: Sequence[Panel]) -> str:
+    """Return a table for each panel: means over the seeds, with the least and the largest where they differ."""
+    head = ["KL weight", "forecast", "series", "active units", "KL", "ELBO", "log p(x)", "distortion", "verdicts"]
+    parts = []
+    for panel in ordered:
+        lines = [head, ["---"] * len(head)]
+        points = [(point, series.name) for series in panel.series for point in series.points]
+        for point, name in sorted(points, key=lambda pair: pair[0].kl_weight):
+            found = [
+                _over_seeds(point, f"test/{what}", digits)
+                for what, digits in (("active_units", 1), ("kl", 2), ("elbo", 2), ("log_px", 2), ("distortion", 2))
+            ]
+            verdicts = Counter(verdict_word(run) for run in point.runs)
+            words = ", ".join(f"{number} {word}" for word, number in verdicts.items())
+            lines.append([f"{point.kl_weight:g}", forecast_units(point.runs[0]), name, *found, words])
+        parts.append(f"*{panel.title}*")
+        parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+    return "\n\n".join(parts)
+
+
+def _over_seeds(point: Point, key: str, digits: int) -> str:
+    values = point.values(key)
+    if not values:
+        return "–"
+    mean, least, most = (f"{value:.{digits}f}" for value in (sum(values) / len(values), min(values), max(values)))
+    return mean if least == most else f"{mean} ({least} to {most})"
 
 
 def _kinds_found(found: dict[str, Any]) -> str:

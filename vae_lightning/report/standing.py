@@ -30,7 +30,7 @@ def standing_table(found: Found, width: int) -> RenderableType | None:
     for run in unfinished:
         epoch, *values = _progress(run)
         why = f"\n{run.reason}" if run.reason else ""
-        table.add_row(Text(run.state, STYLES[run.state]), epoch, *(values if wide else []), f"{run.name}{why}")
+        table.add_row(Text(run.state, STYLES[run.state]), epoch, *(values if wide else []), Text(f"{run.name}{why}"))
     for path in found.foreign:
         table.add_row("foreign", "", *([""] * 3 if wide else []), str(path))
     return table
