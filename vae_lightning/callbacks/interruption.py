@@ -38,7 +38,9 @@ class Interruption(Callback):
             self.previous = {number: signal.signal(number, self._ask) for number in handled}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.asked and time.monotonic() - self.asked_at > REPEAT_S:
+        if self.asked and number == signal.SIGUSR1:
+            self.asked = number  # a batch system's second word, after SIGTERM, is that it will run this again
+        elif self.asked and time.monotonic() - self.asked_at > REPEAT_S:
             self._hand_back()
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
             signal.raise_signal(number)

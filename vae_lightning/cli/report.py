@@ -24,7 +24,7 @@ def report() -> None:
 
     from rich.console import Console
 
-    from vae_lightning.report.page import write_report
+    from vae_lightning.report.page import NOT_OURS, write_report
     from vae_lightning.report.tables import run_table
     from vae_lightning.runs.state import State, find_runs
 
@@ -33,7 +33,8 @@ def report() -> None:
     found = find_runs(options.directories)
     places = ", ".join(map(str, options.directories))
     if not found.runs:
-        raise UserError(f"{places}: no run (no config.yaml of vae-train) in it or below it")
+        others = "".join(f"\n{path}: {NOT_OURS}" for path in found.foreign)
+        raise UserError(f"{places}: no run of vae-train in it or below it{others}")
     console = Console()
     finished = [run for run in found.runs if run.state is State.FINISHED]
     if finished:
@@ -43,12 +44,12 @@ def report() -> None:
             reason = f": {run.reason}" if run.reason else ""
             console.print(f"{run.state} {run.name}{reason}", soft_wrap=True, highlight=False, markup=False)
     for path in found.foreign:
-        console.print(f"foreign {path}: no run of this project wrote it", soft_wrap=True, highlight=False)
+        console.print(f"foreign {path}: {NOT_OURS}", soft_wrap=True, highlight=False, markup=False)
     if options.notebook and finished:
         from vae_lightning.report.notebook import write_page
 
         for study in dict.fromkeys(run.results["study"] for run in finished):
             pages = [run for run in finished if run.results["study"] == study]
-            console.print(f"wrote {write_page(pages, options.notebook / study)}", soft_wrap=True)
+            console.print(f"wrote {write_page(pages, options.notebook / study)}", soft_wrap=True, markup=False)
     page = write_report(found, options.output or options.directories[0])
-    console.print(f"wrote {page}", soft_wrap=True, highlight=False)
+    console.print(f"wrote {page}", soft_wrap=True, highlight=False, markup=False)

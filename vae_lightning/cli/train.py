@@ -20,15 +20,14 @@ finished_in_sweep: list[dict[str, Any]] = []
 
 
 @hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")
-def run(hydra_config: "DictConfig") -> None:
-    """Train the run that a composed config names, or show its results if it is finished."""
+def run(hydra_config: "DictConfig") -> dict[str, Any]:
+    """Train the run that a composed config names, or show its results if it is finished; return them."""
     from vae_lightning.sweeps.jobs import with_group
     from vae_lightning.training import train
 
     config = resolved(hydra_config)
     if HydraConfig.get().mode == RunMode.RUN:
-        train(config)
-        return
+        return train(config)
     # What follows is for launchers of Hydra's own, which do the jobs one after another in this process.
     if config["trainer"]["devices"] != 1 or config["trainer"]["num_nodes"] != 1:
         raise UserError(
@@ -36,10 +35,12 @@ def run(hydra_config: "DictConfig") -> None:
             "hydra/launcher=pool gives them more"
         )
     try:
-        finished_in_sweep.append(train(with_group(config, HydraConfig.get().sweep.dir)))
+        results = train(with_group(config, HydraConfig.get().sweep.dir))
     except UserError as error:  # Hydra goes on with the next job and raises the first failure at the end
         print(f"FAILED {' '.join(HydraConfig.get().overrides.task)}\n{explain(error)}", file=sys.stderr)  # noqa: T201
         raise
+    finished_in_sweep.append(results)
+    return results
 
 
 def run_and_summarise() -> None:

@@ -1,17 +1,19 @@
 """Charts of many runs, as matplotlib figures: the phase diagram first. No torch: a report opens quickly."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from vae_lightning.report.series import Panel, Point, Series
 
-COLORS = ("#2f7ec7", "#e0821a", "#1f9e77", "#c05aa5", "#8a6fd6", "#b8860b", "#d1495b", "#5f8f3f")
+COLORS = ("#2f7ec7", "#c96f0a", "#1f9e77", "#c05aa5", "#8a6fd6", "#b8860b", "#d1495b", "#5f8f3f")
 """Told apart on white and on black, and by eyes that see red and green alike; markers tell them apart too."""
-MARKERS = "os^DvP*X"
+MARKERS = "os^DvP*"
 FORECAST = "#888888"
 WIDTH, HEIGHT = 5.2, 3.5
 """Inches of one panel."""
@@ -29,7 +31,7 @@ def chart(draw: Draw, panel: Panel, ink: str = "black") -> Figure:
 
 def phase_diagram(panels: Sequence[Panel]) -> Figure | None:
     """Return active units and KL against the KL weight, a row for each panel; None where no panel has two weights."""
-    drawn = [panel for panel in panels if len(_weights(panel)) > 1]
+    drawn = [panel for panel in panels if len(weights_of(panel)) > 1]
     if not drawn:
         return None
     figure = Figure(figsize=(2 * WIDTH, HEIGHT * len(drawn)), layout="constrained")
@@ -42,9 +44,11 @@ def phase_diagram(panels: Sequence[Panel]) -> Figure | None:
 def draw_units(axes: Axes, panel: Panel) -> None:
     """Draw active units against the KL weight, seeds as a band, the forecast as steps."""
     _over_weights(axes, panel, "active units")
-    if panel.critical_weights is not None and _weights(panel):
+    if panel.critical_weights is not None and weights_of(panel):
         dense = np.geomspace(*axes.get_xlim(), 600)
         weights = np.array(panel.critical_weights)
+        if len(weights) < panel.latent_dim:  # so many are kept in the results; below the last there may be more
+            dense = dense[dense >= weights.min()]
         units = [min(panel.latent_dim, int((weights > at).sum())) for at in dense]
         axes.plot(dense, units, color=FORECAST, linewidth=2.2, alpha=0.9, label="forecast", zorder=1)
     _lines(axes, panel, lambda point: point.values("test/active_units"))
@@ -60,7 +64,7 @@ def draw_kl(axes: Axes, panel: Panel) -> None:
         for series in panel.series
         for point in series.points
         for found in point.runs
-        if point.kl_weight > 0 and found.get("forecast/kl_per_unit")
+        if point.kl_weight == found["kl_weight_at_the_end"] > 0 and found.get("forecast/kl_per_unit")
     }
     if linear:
         weights = sorted(linear)
@@ -68,7 +72,7 @@ def draw_kl(axes: Axes, panel: Panel) -> None:
         axes.plot(weights, expected, color=FORECAST, linewidth=2.2, label="linear forecast", zorder=1)
     _lines(axes, panel, lambda point: point.values("test/kl"))
     axes.set_yscale("symlog", linthresh=1)
-    axes.set_ylim(bottom=-0.1)
+    axes.set_ylim(-0.1, 1.4 * axes.get_ylim()[1])
 
 
 def draw_elbo(axes: Axes, panel: Panel) -> None:
@@ -80,7 +84,7 @@ def draw_elbo(axes: Axes, panel: Panel) -> None:
 
 def draw_rate_distortion(axes: Axes, panel: Panel) -> None:
     """Draw the runs in the plane of rate and distortion, and where in it the ELBO is the same."""
-    axes.set_title(panel.title, fontsize=10)
+    axes.set_title(panel.title, fontsize=11, parse_math=False)
     for index, series in enumerate(panel.series):
         rate = [np.mean(point.values("test/kl")) for point in series.points]
         distortion = [np.mean(point.values("test/distortion")) for point in series.points]
@@ -122,16 +126,18 @@ def schedule_chart(histories: Sequence[tuple[str, Sequence[float], Sequence[floa
 
 def _over_weights(axes: Axes, panel: Panel, ylabel: str) -> None:
     """Set up axes of which the horizontal one is the KL weight, on a log scale: a weight of 0 has no place on it."""
-    axes.set_title(panel.title, fontsize=10)
+    axes.set_title(panel.title, fontsize=11, parse_math=False)
     axes.set_xlabel("KL weight")
     axes.set_ylabel(ylabel)
-    if weights := _weights(panel):
+    if weights := weights_of(panel):
         axes.set_xscale("log")
         axes.set_xlim(0.7 * min(weights), 1.4 * max(weights))
-        axes.xaxis.set_major_formatter("{x:g}")
+        if max(weights) / min(weights) < 30:
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
 
 
-def _weights(panel: Panel) -> set[float]:
+def weights_of(panel: Panel) -> set[float]:
+    """Return the KL weights that a log scale has a place for."""
     return {point.kl_weight for series in panel.series for point in series.points if point.kl_weight > 0}
 
 
@@ -170,20 +176,42 @@ def _label(series: Series, n_series: int) -> str:
 
 def _finished(figure: Figure, ink: str) -> Figure:
     """Give all axes their ink, a faint grid and a legend."""
-    if figure.get_layout_engine() is None:
-        # Fixed margins: to measure every letter first takes as long as to draw it all.
-        figure.subplots_adjust(left=0.13, right=0.97, bottom=0.14, top=0.91)
+    fixed = figure.get_layout_engine() is None
+    if fixed:
+        _make_room(figure, 0)
     for axes in figure.axes:
         axes.grid(color=FORECAST, alpha=0.25, linewidth=0.6)
+        for part in (axes.xaxis, axes.yaxis):
+            part.set_major_formatter("{x:g}")  # powers of ten by mathtext take most of the time
+            part.set_minor_formatter(NullFormatter())
         axes.title.set_color(ink)
         for part in (axes.xaxis, axes.yaxis):
             part.label.set_color(ink)
-        axes.tick_params(colors=ink, which="both", labelsize=8)
+        axes.tick_params(colors=ink, which="both", labelsize=10)
         for spine in axes.spines.values():
             spine.set_color(FORECAST)
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=7.5, labelcolor=ink, framealpha=0)
+        if labels := axes.get_legend_handles_labels()[1]:
+            columns = 2 if max(map(len, labels)) < 28 else 1
+            rows = math.ceil(len(labels) / columns)
+            below = (0.5, -0.17)
+            axes.legend(
+                fontsize=9.5,
+                labelcolor=ink,
+                framealpha=0,
+                loc="upper center",
+                bbox_to_anchor=below,
+                ncols=columns,
+            )
+            if fixed:
+                _make_room(figure, rows)
     return figure
+
+
+def _make_room(figure: Figure, rows: int) -> None:
+    """Set fixed margins, with so many rows of a legend below: to measure every letter takes as long as to draw it."""
+    height = HEIGHT + 0.22 * rows
+    figure.set_size_inches(WIDTH, height)
+    figure.subplots_adjust(left=0.14, right=0.97, bottom=(0.6 + 0.22 * rows) / height, top=1 - 0.32 / height)
 
 
 def save_options() -> dict[str, Any]:

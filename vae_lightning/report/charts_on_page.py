@@ -16,6 +16,7 @@ from vae_lightning.report.charts import (
     draw_rate_distortion,
     draw_units,
     save_options,
+    weights_of,
 )
 from vae_lightning.report.series import Panel
 
@@ -44,6 +45,8 @@ def charts(ordered: Sequence[Panel]) -> Iterator[dict[str, Any]]:
         ("rate_distortion", draw_rate_distortion, "distortion", "test/distortion"),
     ]
     for panel in ordered:
+        if not weights_of(panel):
+            continue
         for kind, draw, what, key in kinds:
             label = f"{panel.title}: {what} by KL weight. {_in_words(panel, key)}"
             caption = _forecast_caption(panel) if kind == "units" else ""
@@ -66,6 +69,8 @@ def _in_words(panel: Panel, key: str) -> str:
 
 
 def _forecast_caption(panel: Panel) -> str:
+    if panel.before_forecasts:
+        return "An earlier version made these runs, without a forecast."
     if not panel.critical_weights:
         return "There is no forecast for this likelihood."
     first = ", ".join(f"{weight:.3g}" for weight in panel.critical_weights[:4])

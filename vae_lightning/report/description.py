@@ -1,8 +1,5 @@
 """What a run was, for its results: who it is, what was chosen, what made it."""
 
-import shlex
-import sys
-from pathlib import Path
 from typing import Any
 
 import lightning
@@ -11,6 +8,7 @@ import torch
 from vae_lightning import __version__
 from vae_lightning.module import VAE
 from vae_lightning.report.start import kl_of
+from vae_lightning.runs.command import this_command
 from vae_lightning.runs.identity import RunIdentity, critical_quantity, settings, unusual_choices
 
 Config = dict[str, Any]
@@ -23,7 +21,7 @@ def description(config: Config, identity: RunIdentity, model: VAE, kl_weight: fl
         "run": identity.directory.name,
         "study": config["study"]["name"],
         "title": identity.title,
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": this_command(),
         "fingerprint": identity.fingerprint,
         "kl_weight": config["kl_weight"],
         "kl_weight_at_the_end": kl_weight,

@@ -14,7 +14,7 @@ from vae_lightning.theory import Convention, Forecast, lives
 N_SHOWN = 6
 N_LISTED = 12
 N_KEPT = 50
-"""Critical weights kept in the results."""
+"""Critical weights kept in the results, if there are not more units."""
 NONE = "none: the likelihood is no exponential family of its decoder's values"
 
 
@@ -38,9 +38,10 @@ def forecast_text(forecast: Forecast | None, kl_weight: float | None, plain: boo
 def forecast_results(forecast: Forecast | None, kl_weight: float) -> dict[str, Any]:
     """Return the forecast under the names of ``results.json``; null where there is none."""
     kl = forecast.kl_per_unit(kl_weight) if forecast else None
+    n_kept = max(N_KEPT, forecast.latent_dim) if forecast else 0
     return {
         "forecast/active_units": forecast.active_units(kl_weight) if forecast else None,
-        "forecast/critical_weights": forecast.critical_weights[:N_KEPT].tolist() if forecast else None,
+        "forecast/critical_weights": forecast.critical_weights[:n_kept].tolist() if forecast else None,
         "forecast/kl_per_unit": None if kl is None else kl.tolist(),
     }
 

@@ -1,7 +1,6 @@
 """Runs -> one page of HTML that opens from the disk, with no network: charts, pictures, an explorer, a table."""
 
-import shlex
-import sys
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -17,9 +16,10 @@ from vae_lightning.report.charts import schedule_chart
 from vae_lightning.report.charts_on_page import INK, charts, svg
 from vae_lightning.report.pictures import heat_map, sprite, thumbnail
 from vae_lightning.report.rows import csv_text, results_or_config
-from vae_lightning.report.series import PLAIN_SCHEDULE, Panel, panels
+from vae_lightning.report.series import PLAIN_SCHEDULE, SCHEDULE, Panel, panels
 from vae_lightning.report.table_on_page import COLUMNS, TEXT_COLUMNS, link, rows
 from vae_lightning.report.tables import forecast_units, verdict_word
+from vae_lightning.runs.command import this_command
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import CONFIG, FIGURES, LATENT_PLANE, read_config
 from vae_lightning.runs.state import Found, FoundRun, State
@@ -27,14 +27,19 @@ from vae_lightning.runs.state import Found, FoundRun, State
 PAGE = "report.html"
 TABLE = "results.csv"
 SHOWN = {"reconstructions": "test images above their reconstructions", "samples": "images of codes from the prior"}
+MANIFOLD = "the decoder's images over the latent plane"
+SCHEDULES_SHOWN = 8
 PLANE_SIDE, PLANE_REACH = 21, 3
 """As :mod:`vae_lightning.callbacks.figures` draws the latent plane."""
+NOT_OURS = "not a run of this project, by its name and what it holds"
 Curves = list[dict[str, Any]]
 
 
 class _Run(NamedTuple):
     """A run with what is shown of it."""
 
+    id: str
+    """Of its card on the page."""
     found: FoundRun
     curves: Curves
     pictures: dict[str, str | None]
@@ -58,7 +63,7 @@ def write_report(found: Found, folder: Path) -> Path:
 def page(found: Found, folder: Path) -> str:
     """Return the page about some runs; its links are relative to ``folder``."""
     with ThreadPoolExecutor() as pool:  # decoding and encoding pictures leaves the interpreter to others
-        runs = list(pool.map(_looked_at, found.runs))
+        runs = list(pool.map(_looked_at, range(len(found.runs)), found.runs))
     finished = [run for run in runs if run.found.state is State.FINISHED]
     results = [run.found.results for run in finished]
     ordered = panels(results)
@@ -66,15 +71,14 @@ def page(found: Found, folder: Path) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=PackageLoader(__package__, ".")
     )
     studies = dict.fromkeys(str(results_or_config(run).get("study") or run.directory.parent.name) for run in found.runs)
-    sprites = [
-        {"name": run.found.name, "uri": uri} for run in finished if (uri := run.pictures.get(LATENT_PLANE)) is not None
-    ]
+    sprites = [{"name": run.found.name, "id": run.id} for run in finished if run.pictures.get(LATENT_PLANE)]
     return environment.get_template("page.html").render(
         title=", ".join(studies),
         questions=_questions(found.runs),
         counts={**Counter(run.state.value for run in found.runs), "foreign": len(found.foreign)},
         panels=list(charts(ordered)),
-        heats=_heats(ordered, {run.found.name: run for run in finished}),
+        left_out=_left_out(results),
+        heats=_heats(ordered, {id(run.found.results): run for run in finished}),
         schedules=_schedules(finished),
         sprites=sprites,
         plane_side=PLANE_SIDE,
@@ -85,22 +89,22 @@ def page(found: Found, folder: Path) -> str:
         others=_others(found, folder),
         commands=list(dict.fromkeys(found["command"] for found in results if "command" in found)),
         versions=_versions(results),
-        report_command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        report_command=this_command(),
         now=time.strftime("%Y-%m-%d %H:%M %Z"),
     )
 
 
-def _looked_at(run: FoundRun) -> _Run:
+def _looked_at(number: int, run: FoundRun) -> _Run:
     figures = run.directory / FIGURES
     pictures: dict[str, str | None] = {}
     if run.state is State.FINISHED:
         pictures = {name: thumbnail(figures / f"{name}.png") for name in SHOWN}
         pictures[LATENT_PLANE] = sprite(figures / LATENT_PLANE)
     try:
-        curves = read_curves(run.directory)
+        curves = [line for line in read_curves(run.directory) if isinstance(line, dict)]
     except (UserError, OSError):  # the numbers in its results are whole all the same
         curves = []
-    return _Run(run, curves, pictures)
+    return _Run(f"run-{number}", run, curves, pictures)
 
 
 def _questions(runs: Sequence[FoundRun]) -> list[str]:
@@ -116,11 +120,20 @@ def _questions(runs: Sequence[FoundRun]) -> list[str]:
     return [question for question in dict.fromkeys(questions.values()) if question]
 
 
-def _heats(ordered: Sequence[Panel], runs: dict[str, _Run]) -> list[dict[str, Any]]:
+def _left_out(results: Sequence[dict[str, Any]]) -> str:
+    """Say which finished runs no chart shows."""
+    free = sum(found["kl_weight"] == 0 for found in results)
+    old = sum("settings" not in found for found in results)
+    told = [f"{free} with KL weight 0, which has no place on a log scale"] if free else []
+    told += [f"{old} of an earlier version, which do not say how they were made"] if old else []
+    return f"Runs that are in the table only: {'; '.join(told)}." if told else ""
+
+
+def _heats(ordered: Sequence[Panel], runs: dict[int, _Run]) -> list[dict[str, Any]]:
     groups = []
     for panel in ordered:
         for series in panel.series:
-            heats = [_heat(found, runs[found["run"]]) for found in series.runs if found["run"] in runs]
+            heats = [_heat(found, runs[id(found)]) for found in series.runs]
             if shown := [heat for heat in heats if heat]:
                 groups.append({"name": f"{panel.title}, {series.name}", "runs": shown})
     return groups
@@ -133,12 +146,13 @@ def _heat(found: dict[str, Any], run: _Run) -> dict[str, Any] | None:
         return None
     largest = max((value for value in history[-1] if value is not None), default=0.0)
     about = {"weight": f"{found['kl_weight']:g}", "seed": found["seed"], "largest": f"{largest:.2f}"}
-    return {"uri": uri, "id": run.found.name, "epochs": len(history), **about}
+    return {"uri": uri, "id": run.id, "epochs": len(history), **about}
 
 
 def kl_history(curves: Curves) -> list[list[float | None]]:
     """Return the KL of each unit, epoch by epoch, as the curves have it."""
-    return [value for line in curves for name, value in line.items() if name.endswith("/kl_per_unit")]
+    epochs = [value for line in curves for name, value in line.items() if name.endswith("/kl_per_unit")]
+    return [epoch for epoch in epochs if isinstance(epoch, list) and len(epoch) == len(epochs[-1] or ())]
 
 
 def _schedules(runs: Sequence[_Run]) -> dict[str, Any] | None:
@@ -146,22 +160,26 @@ def _schedules(runs: Sequence[_Run]) -> dict[str, Any] | None:
     histories: dict[str, tuple[str, list[float], list[float]]] = {}
     for run in runs:
         found = run.found.results
-        name = (found.get("settings") or {}).get("beta_schedule.name")
+        settings = found.get("settings") or {}
+        own = {key: settings[key] for key in settings if key.startswith(SCHEDULE)}
+        key = json.dumps([own, found["epochs"]], sort_keys=True)
         lines = [line for line in run.curves if "train/kl_weight" in line]
-        if name and name not in histories and lines and found["kl_weight"] > 0:
+        if own and key not in histories and lines and found["kl_weight"] > 0:
             weights = [(line["train/kl_weight"] or 0.0) / found["kl_weight"] for line in lines]
-            histories[name] = (name, [line["step"] for line in lines], weights)
+            numbers = [f"{value:g}" for value in own.values() if isinstance(value, int | float) and value is not True]
+            name = " ".join([own[f"{SCHEDULE}name"], *numbers])
+            histories[key] = (name, [line["step"] for line in lines], weights)
     if not histories:
         return None
-    plain_first = sorted(histories.values(), key=lambda history: history[0] != PLAIN_SCHEDULE)
-    label = f"KL weight in force over the training: {', '.join(histories)}"
+    plain_first = sorted(histories.values(), key=lambda history: history[0] != PLAIN_SCHEDULE)[:SCHEDULES_SHOWN]
+    label = f"KL weight in force over the training: {', '.join(name for name, _, _ in plain_first)}"
     return {"svg": svg(schedule_chart(plain_first, INK), label), "caption": "as recorded, one run of each"}
 
 
 def _card(run: _Run, folder: Path) -> dict[str, Any]:
-    found = run.found.results
+    found, history = run.found.results, kl_history(run.curves)
     return {
-        "id": run.found.name,
+        "id": run.id,
         "name": run.found.name,
         "link": link(run.found.directory, folder),
         "elbo": f"{found['test/elbo']:.2f}",
@@ -174,7 +192,10 @@ def _card(run: _Run, folder: Path) -> dict[str, Any]:
             for name, uri in run.pictures.items()
             if uri and name in SHOWN
         ],
-        "heat": heat_map(kl_history(run.curves)),
+        "plane": run.pictures.get(LATENT_PLANE),
+        "plane_alt": f"{MANIFOLD}, run {run.found.name}",
+        "heat": heat_map(history),
+        "heat_alt": f"KL per unit over {len(history)} epochs, run {run.found.name}",
     }
 
 
@@ -185,7 +206,7 @@ def _others(found: Found, folder: Path) -> list[dict[str, str]]:
         if run.state is not State.FINISHED
     ]
     foreign = [
-        {"state": "foreign", "name": str(path), "link": link(path, folder), "reason": "no run of this project wrote it"}
+        {"state": "foreign", "name": str(path), "link": link(path, folder), "reason": NOT_OURS}
         for path in found.foreign
     ]
     return unfinished + foreign

@@ -1,12 +1,13 @@
 """Runs as rows: of results.csv, and of the page's table."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Sequence
 from typing import Any
 
 from vae_lightning.report.tables import verdict_word, what_differs
-from vae_lightning.runs.identity import settings
+from vae_lightning.runs.identity import critical_quantity, settings, unusual_choices
 from vae_lightning.runs.state import FoundRun, State
 
 COLUMNS = ("run", "choices", "kl_weight", "kl_weight_times_variance", "latent_dim", "seed", "epochs", "seconds")
@@ -47,8 +48,14 @@ def results_or_config(run: FoundRun) -> dict[str, Any]:
     if run.state is State.FINISHED:
         return dict(run.results)
     config = run.config
-    about = {key: config.get(key) for key in ("kl_weight", "latent_dim", "seed")}
-    return {"run": run.name, "settings": settings(config), **about}
+    found: dict[str, Any] = {"run": run.name, "settings": settings(config)}
+    found |= {key: config.get(key) for key in ("kl_weight", "latent_dim", "seed")}
+    with contextlib.suppress(KeyError, TypeError):  # of another version
+        found["study"] = config["study"]["name"]
+        found["choices"] = unusual_choices(config)
+        variance = config["likelihood"].get("variance")
+        found["kl_weight_times_variance"] = critical_quantity(config, config["kl_weight"], variance)
+    return found
 
 
 def kl_if_linear(found: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from vae_lightning.report.tables import what_differs
 Results = dict[str, Any]
 SCHEDULE = "beta_schedule."
 NOT_A_SERIES = ("kl_weight", "seed")
+NOT_OF_THE_DATA = ("data.batch_size", "data.validation_size")
 PLAIN_SCHEDULE = "constant"
 
 
@@ -43,6 +44,8 @@ class Panel(NamedTuple):
     latent_dim: int
     critical_weights: list[float] | None
     """Below which the units can live, the largest first; None where there is no forecast."""
+    before_forecasts: bool
+    """Whether an earlier version, which had no forecasts, made the runs."""
     series: list[Series]
 
 
@@ -51,57 +54,77 @@ def panels(results: Sequence[Results]) -> list[Panel]:
     by_panel: dict[str, list[Results]] = defaultdict(list)
     for found in results:
         if "settings" in found:
-            by_panel[_panel_key(found)].append(found)
-    return [_panel(runs) for runs in by_panel.values()]
+            by_panel[json.dumps([_about_the_data(found), found["latent_dim"]], sort_keys=True)].append(found)
+    groups = list(by_panel.values())
+    titles = _apart([_title(runs) for runs in groups], [_about_the_data(runs[0]) for runs in groups])
+    return [_panel(title, runs) for title, runs in zip(titles, groups, strict=True)]
 
 
-def _panel_key(found: Results) -> str:
-    settings = found["settings"]
-    about = {key: value for key, value in settings.items() if key.startswith(("data.", "likelihood."))}
-    return json.dumps([about, found["latent_dim"], found.get("forecast/critical_weights")], sort_keys=True)
+def _about_the_data(found: Results) -> dict[str, Any]:
+    """Return the settings that a forecast is of; how many images are held out, or in a batch, is none of them."""
+    return {
+        key: value
+        for key, value in found["settings"].items()
+        if key.startswith(("data.", "likelihood.")) and key not in NOT_OF_THE_DATA
+    }
 
 
-def _panel(runs: Sequence[Results]) -> Panel:
-    by_series: dict[str, list[Results]] = defaultdict(list)
-    for found in runs:
-        own = {key: value for key, value in found["settings"].items() if key not in NOT_A_SERIES}
-        by_series[json.dumps(own, sort_keys=True)].append(found)
-    groups = list(by_series.values())
-    names = _names([group[0] for group in groups])
-    series = [Series(name, _points(group)) for name, group in zip(names, groups, strict=True)]
+def _title(runs: Sequence[Results]) -> str:
     settings = runs[0]["settings"]
     drawn = "" if settings["data.binarize"] == "none" else f" ({settings['data.binarize']} binarisation)"
-    title = f"{settings['data.name']}{drawn}, {settings['likelihood.name']}, latent {runs[0]['latent_dim']}"
-    critical = runs[0].get("forecast/critical_weights")
-    return Panel(title, runs[0]["latent_dim"], critical, sorted(series, key=lambda one: one.name != PLAIN_SCHEDULE))
+    return f"{settings['data.name']}{drawn}, {settings['likelihood.name']}, latent {runs[0]['latent_dim']}"
 
 
-def _names(examples: Sequence[Results]) -> list[str]:
-    """Return what tells the series from one another; where nothing does, the beta schedule."""
+def _panel(title: str, runs: Sequence[Results]) -> Panel:
+    by_series: dict[str, list[Results]] = defaultdict(list)
+    for found in runs:
+        by_series[json.dumps(_own(found), sort_keys=True)].append(found)
+    groups = list(by_series.values())
+    series = [Series(name, _points(group)) for name, group in zip(_names(groups), groups, strict=True)]
+    # With images held out, each seed forecasts from its own part; the first stands for all.
+    forecast = next((found for found in runs if found.get("forecast/critical_weights")), runs[0])
+    return Panel(
+        title,
+        runs[0]["latent_dim"],
+        forecast.get("forecast/critical_weights"),
+        all("forecast/critical_weights" not in found for found in runs),
+        sorted(series, key=lambda one: one.name != PLAIN_SCHEDULE),
+    )
+
+
+def _own(found: Results) -> dict[str, Any]:
+    return {key: value for key, value in found["settings"].items() if key not in NOT_A_SERIES}
+
+
+def _names(groups: Sequence[Sequence[Results]]) -> list[str]:
+    """Return the beta schedule of each series, and what else tells it from the others."""
+    examples = [group[0] for group in groups]
     schedules = [run["settings"]["beta_schedule.name"] for run in examples]
-    others = [
+    without_schedules = [
         {
-            "choices": [
-                choice for choice in run.get("choices", []) if choice != schedule and choice != _likelihood(run)
-            ],
-            "settings": {
-                key: value
-                for key, value in run["settings"].items()
-                if key not in NOT_A_SERIES and not (key.startswith(SCHEDULE) and len(set(schedules)) > 1)
-            },
+            "choices": [choice for choice in run.get("choices", []) if choice not in {schedule, _likelihood(run)}],
+            "settings": {key: value for key, value in _own(run).items() if not key.startswith(SCHEDULE)},
         }
         for run, schedule in zip(examples, schedules, strict=True)
     ]
-    told = what_differs(others)
-    shared = set.intersection(*(set(words) for words in told)) if told else set()
+    told = what_differs(without_schedules)
+    shared = set.intersection(*(set(words) for words in told))
     names = [
         " ".join(dict.fromkeys([schedule, *(word for word in words if word not in shared)]))
         for schedule, words in zip(schedules, told, strict=True)
     ]
-    if len(set(names)) == len(names):
-        return names
-    full = what_differs(list(examples))
-    return [" ".join(dict.fromkeys([name, *words])) for name, words in zip(names, full, strict=True)]
+    return _apart(names, [_own(run) for run in examples])
+
+
+def _apart(names: Sequence[str], settings: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the names; equal ones with the settings in which those who have them differ."""
+    found = []
+    for name, own in zip(names, settings, strict=True):
+        alike = [other for other_name, other in zip(names, settings, strict=True) if other_name == name]
+        keys = [key for key in own if len({json.dumps(other.get(key)) for other in alike}) > 1]
+        told = [f"{key}={own[key]}" for key in keys if not key.endswith("_target_")]
+        found.append(", ".join([name, *(told or [f"{key}={own[key]}" for key in keys])]))
+    return found
 
 
 def _likelihood(run: Results) -> str:

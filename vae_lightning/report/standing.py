@@ -32,7 +32,7 @@ def standing_table(found: Found, width: int) -> RenderableType | None:
         why = f"\n{run.reason}" if run.reason else ""
         table.add_row(Text(run.state, STYLES[run.state]), epoch, *(values if wide else []), Text(f"{run.name}{why}"))
     for path in found.foreign:
-        table.add_row("foreign", "", *([""] * 3 if wide else []), str(path))
+        table.add_row("foreign", "", *([""] * 3 if wide else []), Text(str(path)))
     return table
 
 

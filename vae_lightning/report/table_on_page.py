@@ -1,5 +1,6 @@
 """The page's table: a row for each run, whatever became of it."""
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,18 +19,18 @@ COLUMNS = (
 TEXT_COLUMNS = ("run", "state", "what else", "verdict")
 
 
-def rows(runs: Sequence[tuple[FoundRun, Curves]], folder: Path) -> list[list[dict[str, Any]]]:
+def rows(runs: Sequence[tuple[FoundRun, Curves]], folder: Path) -> list[dict[str, Any]]:
     told = what_differs([results_or_config(run) for run, _ in runs])
     return [_row(*run, differences, folder) for run, differences in zip(runs, told, strict=True)]
 
 
-def _row(run: FoundRun, curves: Curves, differences: Sequence[str], folder: Path) -> list[dict[str, Any]]:
+def _row(run: FoundRun, curves: Curves, differences: Sequence[str], folder: Path) -> dict[str, Any]:
+    """Return the cells of a row, and the words by which it is found."""
     found = results_or_config(run)
     if run.state is not State.FINISHED:
         found |= last_values(curves)
     verdict = verdict_word(found) if run.results else "–"
-    epochs = found.get("epochs")
-    return [
+    cells: list[dict[str, Any]] = [
         {"shown": run.name, "text": True, "key": None, "link": link(run.directory, folder)},
         {"shown": run.state.value, "text": True, "key": None, "word": run.state.value},
         _cell(found.get("kl_weight"), "g"),
@@ -43,9 +44,13 @@ def _row(run: FoundRun, curves: Curves, differences: Sequence[str], folder: Path
         _cell(found.get("test/active_units"), "g"),
         _cell(found.get("forecast/active_units"), "d"),
         {"shown": verdict, "text": True, "key": None, "word": verdict if run.results else None},
-        _cell(epochs, "d"),
+        _cell(found.get("epochs"), "d"),
         _cell(found.get("seconds"), ".0f"),
     ]
+    settings = found.get("settings") or {}
+    plain = [settings.get(f"{part}.name", "") for part in ("data", "model", "likelihood", "beta_schedule")]
+    words = [*(str(cell["shown"]) for cell in cells), *plain, f"seed={found.get('seed')}"]
+    return {"cells": cells, "words": " ".join(words).lower()}
 
 
 def last_values(curves: Curves) -> dict[str, Any]:
@@ -61,8 +66,8 @@ def last_values(curves: Curves) -> dict[str, Any]:
 
 
 def _cell(value: float | None, style: str) -> dict[str, Any]:
-    if value is None:
-        return {"shown": "–", "key": None}
+    if value is None or not math.isfinite(value):
+        return {"shown": "–" if value is None else str(value), "key": None}
     return {"shown": format(value, style), "key": float(value)}
 
 

@@ -1,14 +1,22 @@
 """How a run stands, by nothing but what lies in its directory."""
 
 import json
-import math
+import os
+from collections.abc import Callable, Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+from pydantic import BaseModel, Field, FiniteFloat
+
 from vae_lightning.errors import UserError
 from vae_lightning.runs.claim import is_claimed
-from vae_lightning.runs.directory import CONFIG, FAILURE, RESULTS, read_config, read_failure
+from vae_lightning.runs.directory import CHECKPOINTS, CONFIG, FAILURE, FIGURES, RESULTS, YAML_LOADER, read_failure
+
+INSIDE_A_RUN = {"wandb", CHECKPOINTS, FIGURES}
+"""Folders that are no runs: W&B writes a config.yaml of its own."""
 
 
 class State(StrEnum):
@@ -42,30 +50,73 @@ class Found(NamedTuple):
 
     runs: list[FoundRun]
     foreign: list[Path]
-    """Directories with a results.json or a config.yaml that no run of ours wrote, or that cannot be read."""
+    """Directories with a results.json or a config.yaml that is no run of ours by its name and what it holds."""
+
+
+class _Results(BaseModel):
+    """What every results.json of ours has; there is more in it."""
+
+    run: str
+    study: str
+    kl_weight: FiniteFloat
+    kl_weight_times_variance: float | None
+    latent_dim: int
+    seed: int
+    epochs: int
+    seconds: float
+    elbo: FiniteFloat = Field(alias="test/elbo")
+    kl: FiniteFloat = Field(alias="test/kl")
+    distortion: FiniteFloat = Field(alias="test/distortion")
+    active_units: int = Field(alias="test/active_units")
+    kl_per_unit: list[float] = Field(alias="test/kl_per_unit")
+
+
+class _Begun(BaseModel):
+    """What the config of every run of ours has, from which it can be told."""
+
+    class Run(BaseModel):
+        directory: str
+
+    run: Run
+    kl_weight: FiniteFloat
+    latent_dim: int
+    seed: int
 
 
 def find_runs(folders: list[Path]) -> Found:
-    """Return the runs at or below some folders, by KL weight and name; runs kept aside by rerun=true are not among
-    them."""
-    places = {path.parent for folder in folders for name in (CONFIG, RESULTS) for path in folder.resolve().rglob(name)}
+    """Return the runs at or below some folders, by KL weight and name; links to directories are followed.
+
+    Runs kept aside by rerun=true are not among them.
+    """
     runs, foreign = [], []
-    for place in sorted(places):
-        results = _results(place)
-        config = {} if results else _config(place)
-        name = results.get("run") or Path((config.get("run") or {}).get("directory", "")).name
-        if not name or not isinstance(name, str):
-            foreign.append(place)
-        elif name == place.name:
+    for place in sorted(set(_places(folders))):
+        results = _read(place / RESULTS, json.loads, _Results)
+        config = {} if results else _read(place / CONFIG, partial(yaml.load, Loader=YAML_LOADER), _Begun)
+        name = results["run"] if results else Path(config["run"]["directory"]).name if config else ""
+        if name == place.name:
             runs.append(_found(place, config, results))
-        elif not place.name.startswith(f"{name}."):  # set aside
+        elif not name or not place.name.startswith(f"{name}."):  # else it was set aside
             foreign.append(place)
     return Found(sorted(runs, key=_by_weight), foreign)
 
 
+def _places(folders: list[Path]) -> Iterator[Path]:
+    """Return the directories that have a config or results of somebody, each once, wherever links lead to it."""
+    seen: set[Path] = set()
+    for folder in folders:
+        for here, below, files in os.walk(folder, followlinks=True):
+            place = Path(here).resolve()
+            if place in seen:
+                below.clear()
+                continue
+            seen.add(place)
+            below[:] = [name for name in below if name not in INSIDE_A_RUN]
+            if CONFIG in files or RESULTS in files:
+                yield place
+
+
 def _by_weight(run: FoundRun) -> tuple[float, str]:
-    weight = (run.results or run.config).get("kl_weight")
-    return (float(weight) if isinstance(weight, int | float) else math.inf, run.name)
+    return float((run.results or run.config)["kl_weight"]), run.name
 
 
 def _found(place: Path, config: dict[str, Any], results: dict[str, Any]) -> FoundRun:
@@ -87,17 +138,11 @@ def _reason(place: Path) -> str:
         return str(error)
 
 
-def _config(place: Path) -> dict[str, Any]:
+def _read(path: Path, parse: Callable[[str], Any], schema: type[BaseModel]) -> dict[str, Any]:
+    """Return what a file holds; nothing where it is not there, not whole, or not ours."""
     try:
-        return read_config(place) if (place / CONFIG).exists() else {}
-    except (UserError, OSError):
+        content = parse(path.read_text(encoding="utf-8"))
+        schema.model_validate(content)
+    except (OSError, ValueError, yaml.YAMLError):
         return {}
-
-
-def _results(place: Path) -> dict[str, Any]:
-    """Return a run's results; nothing where the file is not ours or not whole."""
-    try:
-        results = json.loads((place / RESULTS).read_text(encoding="utf-8"))
-    except (ValueError, OSError):
-        return {}
-    return results if isinstance(results, dict) and "run" in results else {}
+    return dict(content)

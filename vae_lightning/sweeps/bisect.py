@@ -19,6 +19,8 @@ from vae_lightning.errors import UserError
 
 LOWEST, HIGHEST = 1e-8, 1e8
 """KL weights outside which nothing is looked for."""
+WIDEN = 1.2
+"""The first step beyond a bracket that the threshold is not in; each further one is squared."""
 Measure = Callable[[Sequence[tuple[str, ...]]], Sequence[dict[str, Any]]]
 """Overrides of runs to their results."""
 
@@ -44,23 +46,23 @@ class Search:
     low: float | None = None
     high: float | None = None
 
+    contradiction: str = ""
+    """Why it was given up: more units at a larger weight."""
+    _step: float = WIDEN
+
     def wanted(self, precision: float) -> list[float]:
-        """Return the KL weights at which it wants to know next; none when the bracket is narrow enough."""
+        """Return the KL weights at which it wants to know next; none when the bracket is narrow enough, or hopeless."""
+        if self.contradiction:
+            return []
         if self.low is None and self.high is None:
-            return [rounded(weight) for weight in self.bracket]
-        wider = (self.bracket[1] / self.bracket[0]) ** 2
-        if self.low is None:
-            return self._within((self.high or HIGHEST) / wider)
-        if self.high is None:
-            return self._within(self.low * wider)
+            return list(dict.fromkeys(rounded(weight) for weight in self.bracket))
+        if self.low is None or self.high is None:
+            weight = self.low * self._step if self.low else (self.high or HIGHEST) / self._step
+            return [rounded(weight)] if LOWEST <= weight <= HIGHEST else []
         if self.high / self.low <= 1 + precision:
             return []
         middle = rounded(math.sqrt(self.low * self.high))
         return [] if middle in {self.low, self.high} else [middle]
-
-    @staticmethod
-    def _within(weight: float) -> list[float]:
-        return [rounded(weight)] if LOWEST <= weight <= HIGHEST else []
 
     def learn(self, kl_weight: float, alive: bool) -> None:
         """Take in whether enough units were active at a weight."""
@@ -68,14 +70,21 @@ class Search:
             self.low = max(kl_weight, self.low or 0.0)
         else:
             self.high = min(kl_weight, self.high or math.inf)
+        self._step **= 2  # beyond a first bracket that was wrong it goes in ever larger steps
         if self.low and self.high and self.low > self.high:
-            # Noise near the threshold: what was seen is a range, and the search ends with it.
-            self.low, self.high = self.high, self.low
+            self.contradiction = f"more units were active at {self.low:g} than at {self.high:g}"
+
+    @property
+    def outcome(self) -> str:
+        """Say why there is no threshold; nothing where there is one."""
+        if self.contradiction or self.threshold:
+            return self.contradiction
+        return "alive at every weight that was tried" if self.low else "dead at every weight that was tried"
 
     @property
     def threshold(self) -> float | None:
         """The middle of the bracket on a log scale; None where none was found."""
-        return math.sqrt(self.low * self.high) if self.low and self.high else None
+        return math.sqrt(self.low * self.high) if self.low and self.high and not self.contradiction else None
 
 
 def rounded(kl_weight: float) -> float:
@@ -96,7 +105,10 @@ def searched(searches: Sequence[Search], settings: BisectSettings, measure: Meas
         results = measure([(*search.overrides, f"kl_weight={weight:g}") for search, weight in asked])
         for (search, weight), found in zip(asked, results, strict=True):
             search.learn(weight, found["test/active_units"] >= settings.units)
-    raise UserError(f"hydra.sweeper.max_rounds={settings.max_rounds}: not found within so many rounds; the runs stay")
+    if any(search.wanted(settings.precision) for search in searches):
+        raise UserError(
+            f"hydra.sweeper.max_rounds={settings.max_rounds}: not found within so many rounds; the runs stay"
+        )
 
 
 def show(searches: Sequence[Search], settings: BisectSettings, console: Console) -> None:
@@ -116,7 +128,7 @@ def show(searches: Sequence[Search], settings: BisectSettings, console: Console)
         values = (search.threshold, search.low, search.high, search.forecast)
         told = ("–" if value is None else f"{value:.4g}" for value in values)
         own = [override for override in search.overrides if override not in common]
-        table.add_row(*told, " ".join(own))
+        table.add_row(*told, " ".join([*own, search.outcome]))
     console.print(table)
     found = [math.log(search.threshold) for search in searches if search.threshold]
     if len(found) > 1:

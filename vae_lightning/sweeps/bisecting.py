@@ -40,6 +40,9 @@ def bisect(arguments: Sequence[str], settings: dict[str, Any], compose: Compose,
         searched(searches, chosen, measure)
     finally:
         show(searches, chosen, Console())
+    if hopeless := [search for search in searches if search.threshold is None]:
+        lines = "\n".join(f"{' '.join(search.overrides)}: {search.outcome}" for search in hopeless)
+        raise UserError(f"no KL weight found at which the number of active units falls below {chosen.units}:\n{lines}")
 
 
 def planned_searches(arguments: Sequence[str], settings: BisectSettings, compose: Compose) -> list[Search]:

@@ -1,8 +1,9 @@
 """What a person sees of a sweep: a live table on a terminal, plain lines elsewhere."""
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -22,6 +23,7 @@ STYLES = {
     Standing.RUNNING: "cyan",
     Standing.DONE: "green",
     Standing.FINISHED_BEFORE: "green dim",
+    Standing.SAME: "dim",
     Standing.FAILED: "red",
     Standing.STOPPED: "yellow",
     Standing.WAITING: "dim",
@@ -39,8 +41,14 @@ class Board:
         self.began = self.drawn = time.monotonic()
         self.watches: dict[int, Watch] = {}
         self.live: Live | None = None
+        self.silent = False
 
     def __enter__(self) -> "Board":
+        with self._heard():
+            self._open()
+        return self
+
+    def _open(self) -> None:
         if self.console.is_terminal:
             self.live = Live(self._page(), console=self.console, auto_refresh=False)
             self.live.start()
@@ -48,24 +56,39 @@ class Board:
             self._print(f"sweep: {self._counts()}; {self.where}")
         for job in self.jobs:
             if job.standing is not Standing.WAITING:
-                self.tell(job)
-        return self
+                self._tell(job)
 
     def __exit__(self, *_: object) -> None:
-        if self.live:
-            self._draw()
-            self.live.stop()
-        else:
-            self._print(f"sweep: {self._counts()}")
+        with self._heard():
+            if self.silent:
+                pass
+            elif self.live:
+                self._draw()
+                self.live.stop()
+            else:
+                self._print(f"sweep: {self._counts()}")
+
+    @contextlib.contextmanager
+    def _heard(self) -> Iterator[None]:
+        """Go on in silence where nobody listens any more: a closed terminal or pipe is no reason to stop a sweep."""
+        try:
+            yield
+        except (OSError, SystemExit):  # rich answers a closed pipe with an exit
+            self.silent = True
 
     def tell(self, job: Job) -> None:
         """Say that a job's standing has changed."""
+        if not self.silent:
+            with self._heard():
+                self._tell(job)
+
+    def _tell(self, job: Job) -> None:
         if job.standing is not Standing.RUNNING:
             self.watches.pop(job.number, None)
         if self.live:
             self._draw()
-            if job.standing is Standing.FAILED:
-                self._print(f"FAILED {job.number} {job.name}: {job.reason}")
+            if job.standing is Standing.FAILED or job.reason.endswith("again"):
+                self._print(f"{job.standing.upper()} {job.number} {job.name}: {job.reason}")
         else:
             found = f": {job.reason}" if job.reason else ""
             if results := job.results:
@@ -78,13 +101,14 @@ class Board:
     def look(self) -> None:
         """Bring the table up to date, at most twice a second."""
         now = time.monotonic()
-        if now - self.drawn < (REDRAWN_S if self.live else SUMMARY_S):
+        if self.silent or now - self.drawn < (REDRAWN_S if self.live else SUMMARY_S):
             return
-        if self.live:
-            self._draw()
-        else:
-            self.drawn = now
-            self._print(f"sweep: {self._counts()}")
+        self.drawn = now
+        with self._heard():
+            if self.live:
+                self._draw()
+            else:
+                self._print(f"sweep: {self._counts()}")
 
     def _print(self, line: str) -> None:
         self.console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -119,10 +143,11 @@ class Board:
             Standing.DONE,
             Standing.WAITING,
             Standing.FINISHED_BEFORE,
+            Standing.SAME,
         ]
 
         def rank(job: Job) -> tuple[int, float]:
-            ended = -(job.began + job.seconds) if job.standing is Standing.DONE else job.number
+            ended = -(job.began + job.seconds) if job.standing is Standing.DONE else float(job.number)
             return order.index(job.standing), ended
 
         return sorted(self.jobs, key=rank)

@@ -1,5 +1,6 @@
 """The jobs of a sweep: what each is, what of it is done already, and how it stands."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from vae_lightning.composing import resolved
 from vae_lightning.config import checked
 from vae_lightning.errors import UserError
 from vae_lightning.runs import directory
-from vae_lightning.runs.claim import check_unchanged
+from vae_lightning.runs.claim import check_unchanged, is_claimed
 from vae_lightning.runs.identity import identify
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Standing(StrEnum):
     RUNNING = "running"
     DONE = "done"
     FINISHED_BEFORE = "finished before"
+    SAME = "the same run"
     FAILED = "failed"
     STOPPED = "stopped"
 
@@ -46,12 +48,13 @@ class Job:
     """Where its output goes."""
     standing: Standing = Standing.WAITING
     reason: str = ""
-    """Why it failed, or which job is the same run."""
+    """Why it failed, or as which job it is the same run."""
     attempts: int = 0
     began: float = 0.0
     seconds: float = 0.0
     """How long the last attempt took, once it is over."""
     results: dict[str, Any] = field(default_factory=dict)
+    planned_at: float = field(default_factory=time.time)
 
     @property
     def directory(self) -> Path | None:
@@ -75,15 +78,44 @@ class Job:
     def conclude(self, standing: Standing, reason: str = "") -> None:
         self.standing, self.reason = standing, reason
         self.seconds = time.monotonic() - self.began if self.began else 0.0
-        if standing is Standing.DONE and self.directory:
-            self.results = directory.read_results(self.directory) or {}
+
+    def finds_results(self) -> bool:
+        """Take in the results that it was to produce; those of an earlier run, which it was to replace, are none."""
+        with contextlib.suppress(UserError, OSError):
+            if self.directory and self._is_new(self.directory / directory.RESULTS):
+                self.results = directory.read_results(self.directory) or {}
+        return bool(self.results)
+
+    def go_on(self) -> None:
+        """Let the next attempt go on where this one stopped, also if the first was to start afresh."""
+        if self.directory and self._is_new(self.directory / directory.CONFIG):
+            self.config = {**self.config, "rerun": False}
+        self.reason = ""
+
+    def _is_new(self, path: Path) -> bool:
+        """Say whether a file was written for this job, as far as that matters."""
+        return path.exists() and (not self.config["rerun"] or path.stat().st_mtime >= self.planned_at)
+
+    def own_reason(self) -> str | None:
+        """Return what the run itself said of why its last attempt failed."""
+        with contextlib.suppress(UserError, OSError):
+            if self.directory and (self.directory / directory.FAILURE).exists():
+                written = (self.directory / directory.FAILURE).stat().st_mtime
+                if written >= time.time() - (time.monotonic() - self.began) - 1:
+                    return str((directory.read_failure(self.directory) or {}).get("reason", "")) or None
+        return None
+
+    def note_failure(self) -> None:
+        """Note in the run's directory why it failed, unless another process works there."""
+        if self.directory and not is_claimed(self.directory):
+            directory.record_failure(self.directory, self.reason, self.log)
 
     def last_lines(self) -> list[str]:
         """Return the end of its output, without the lines that say nothing."""
-        if not self.log.exists():
-            return []
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        return [line.rstrip() for line in lines if line.strip()][-LAST_LINES:]
+        with contextlib.suppress(OSError):
+            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            return [line.rstrip() for line in lines if line.strip()][-LAST_LINES:]
+        return []
 
 
 def planned(
@@ -104,9 +136,9 @@ def planned(
         composed = loader.load_sweep_config(sweep, list(overrides))
         config = with_group(resolved(composed, derive=False), sweep.hydra.sweep.dir)
         job = _planned(number, tuple(overrides), config, logs)
-        same = seen.setdefault(job.name, number)
+        same = seen.setdefault(str(job.directory or job.name), number)
         if same != number:
-            job.conclude(Standing.FINISHED_BEFORE, f"the same run as job {same}")
+            job.conclude(Standing.SAME, f"as job {same}")
         jobs.append(job)
     return jobs
 
@@ -123,7 +155,7 @@ def _planned(number: int, overrides: tuple[str, ...], config: Config, logs: Path
         if not config["rerun"] and (results := directory.read_results(folder)):
             check_unchanged(folder, job.config)
             job.standing, job.results = Standing.FINISHED_BEFORE, results
-    except UserError as error:
+    except (UserError, OSError) as error:
         job.conclude(Standing.FAILED, str(error))
     return job
 
@@ -135,6 +167,12 @@ def with_group(config: Config, sweep_folder: str) -> Config:
     return {**config, "wandb": {**config["wandb"], "group": f"sweep {Path(sweep_folder).name}"}}
 
 
+def results_of_all(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """Return what each job found, also where another one is the same run."""
+    found = {str(job.directory): job.results for job in jobs if job.results}
+    return [found.get(str(job.directory), {}) for job in jobs]
+
+
 def failures(jobs: Iterable[Job]) -> list[Job]:
     return [job for job in jobs if job.standing is Standing.FAILED]
 
@@ -142,7 +180,8 @@ def failures(jobs: Iterable[Job]) -> list[Job]:
 def failure_report(jobs: Sequence[Job]) -> str:
     """Return which jobs failed, why, and the last lines of what they said."""
     failed = failures(jobs)
-    parts = [f"{len(failed)} of {len(jobs)} jobs failed; the same command runs only what is not finished:"]
+    again = "the same command (without rerun=true) runs only what is not finished"
+    parts = [f"{len(failed)} of {len(jobs)} jobs failed; {again}:"]
     for job in failed:
         parts.append(f"FAILED {job.number} {job.name}: {job.reason}")
         if lines := job.last_lines():

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from vae_lightning.config import settings_of
 from vae_lightning.report.tables import run_table
-from vae_lightning.sweeps.jobs import Job, Standing, planned
+from vae_lightning.sweeps.jobs import Job, Standing, failure_report, failures, planned
 from vae_lightning.sweeps.pool import PoolSettings, work_in_pool
 from vae_lightning.sweeps.slots import slots_of_this_machine
 from vae_lightning.sweeps.slurm import SlurmSettings, work_in_slurm
@@ -69,6 +69,10 @@ def results_shown(jobs: Sequence[Job], console: Console) -> Iterator[None]:
     """Show what came of the jobs when the block is over, however it ends."""
     try:
         yield
+    except BaseException:  # else the failures come last of all
+        if failures(jobs):
+            console.print(failure_report(jobs), soft_wrap=True, highlight=False, markup=False)
+        raise
     finally:
         found = [job.results for job in jobs if job.results]
         if found:
@@ -76,6 +80,9 @@ def results_shown(jobs: Sequence[Job], console: Console) -> Iterator[None]:
         folders = dict.fromkeys(str(job.directory.parent) for job in jobs if job.directory)
         stopped = sum(job.standing in {Standing.STOPPED, Standing.WAITING} for job in jobs)
         if stopped:
-            console.print(f"{stopped} jobs are not finished; the same command goes on with them", highlight=False)
+            console.print(
+                f"{stopped} jobs are not finished; the same command (without rerun=true) goes on with them",
+                highlight=False,
+            )
         if found:
             console.print(f"for all of it in one page: vae-report {' '.join(folders)}", soft_wrap=True, highlight=False)

@@ -44,15 +44,14 @@ class OurLauncher(Launcher):
             UserError: some failed; with the last lines of their logs.
         """
         from vae_lightning.errors import UserError
-        from vae_lightning.sweeps.jobs import failure_report, failures
+        from vae_lightning.sweeps.jobs import failure_report, failures, results_of_all
 
         if failures(jobs):
             raise UserError(failure_report(jobs))
+        done = JobStatus.COMPLETED
         return [
-            JobReturn(
-                job.overrides, OmegaConf.create(job.config), status=JobStatus.COMPLETED, _return_value=job.results
-            )
-            for job in jobs
+            JobReturn(job.overrides, OmegaConf.create(job.config), status=done, _return_value=results)
+            for job, results in zip(jobs, results_of_all(jobs), strict=True)
         ]
 
 

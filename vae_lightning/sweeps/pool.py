@@ -1,9 +1,7 @@
 """A pool on one machine: each job in its own process, as many at once as there are slots."""
 
 import contextlib
-import math
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 
 from vae_lightning.errors import Interrupted, UserError
-from vae_lightning.runs.directory import record_failure
 from vae_lightning.sweeps.board import Board, in_words
 from vae_lightning.sweeps.jobs import Job, Standing
 from vae_lightning.sweeps.process import Task, ask_to_stop, end, started
@@ -26,7 +23,13 @@ from vae_lightning.sweeps.slots import Slot, Slots, environment
 LOOK_S = 0.2
 TO_SAVE_S = 15.0
 """A job that is past its time has so long to save and stop."""
+TO_STOP_S = 60.0
+"""So has one that has done nothing wrong, when the whole sweep stops; a second signal ends it at once."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+REPEAT_S = 0.5
+"""Within it a second signal is the first one again: launchers and terminals often send two."""
+LOST = 255
+"""Exit code that the fork server gives to those of which it knows none."""
 SAVED = {128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
 """Exit codes of a job that stopped at a signal."""
 
@@ -68,6 +71,7 @@ class Pool:
         self.stopping = False
         self.asked: list[int] = []
         """Signals that came."""
+        self.asked_at: list[float] = []
 
     def work(self) -> None:
         """Return when no job is running and none can be begun.
@@ -85,14 +89,13 @@ class Pool:
                     self._keep_time()
                     self.board.look()
             finally:
-                for running in self.running:  # none is left but after an error of ours
-                    end(running.process)
+                self._let_go()  # of none, but after an error of ours
         if self.asked:
             raise Interrupted(self.asked[0])
 
     def _begin_what_fits(self) -> None:
         """Begin jobs in their order; one that needs several devices is waited for, else it would never come."""
-        while self.waiting and not self.stopping:
+        while self.waiting and not self.stopping and not self.asked:
             job = self.waiting[0]
             try:
                 slots = self._slots_for(job)
@@ -104,15 +107,14 @@ class Pool:
                 return
             self.waiting.popleft()
             job.begin()
-            task = Task(
-                job.config,
-                _command(job) if job.n_devices != 1 else None,
-                environment(slots),
-                self.slots.threads,
-                self.settings.memory_gb,
-                job.log,
-            )
-            self.running.append(_Running(job, started(self.context, task), slots))
+            alone = job.n_devices != 1
+            task = Task(job.config, alone, environment(slots), self.slots.threads, self.settings.memory_gb, job.log)
+            try:
+                self.running.append(_Running(job, started(self.context, task), slots))
+            except (EOFError, OSError) as error:
+                self.slots.give_back(slots)
+                self._conclude(job, Standing.FAILED, f"could not be started ({error or type(error).__name__})")
+                continue
             self.board.tell(job)
 
     def _slots_for(self, job: Job) -> tuple[Slot, ...] | None:
@@ -133,25 +135,24 @@ class Pool:
     def _judge(self, job: Job, code: int) -> None:
         told_to_stop = self.deadlines.pop(job.number, None) is not None
         timed_out = told_to_stop and not self.stopping
-        job.conclude(Standing.DONE)
-        if code == 0 and job.results:
+        if code == 0 and job.finds_results():
             self._conclude(job, Standing.DONE)
-        elif self.stopping and (code in SAVED or code < 0):
+        elif self.stopping and (code in SAVED or code < 0 or code == LOST):
             self._conclude(job, Standing.STOPPED)
         elif job.attempts <= self.settings.retries and not self.stopping:
-            job.standing = Standing.WAITING
-            job.reason = f"attempt {job.attempts} failed: {self._why(job, code, timed_out)}; it is tried again"
-            self.waiting.append(job)
+            reason = f"attempt {job.attempts} failed: {self._why(job, code, timed_out)}; it is tried again"
+            job.conclude(Standing.WAITING, reason)
             self.board.tell(job)
-            job.reason = ""
+            job.go_on()
+            self.waiting.append(job)
         else:
             self._conclude(job, Standing.FAILED, self._why(job, code, timed_out))
             self.stopping = self.stopping or self.settings.fail_fast
 
     def _conclude(self, job: Job, standing: Standing, reason: str = "") -> None:
         job.conclude(standing, reason)
-        if standing is Standing.FAILED and job.directory:
-            record_failure(job.directory, reason, job.log)
+        if standing is Standing.FAILED:
+            job.note_failure()
         self.board.tell(job)
 
     def _why(self, job: Job, code: int, timed_out: bool) -> str:
@@ -164,8 +165,7 @@ class Pool:
             return f"ended by {signal.Signals(-code).name}"
         if code in SAVED:
             return f"stopped by {signal.Signals(code - 128).name} from elsewhere; it has saved"
-        last = job.last_lines()[-1:]
-        return last[0].strip() if last else f"exit code {code}"
+        return job.own_reason() or next(reversed(job.last_lines()), f"exit code {code}").strip()
 
     def _keep_time(self) -> None:
         """End what is past its time: it is asked to save first, and killed if it does not."""
@@ -176,7 +176,7 @@ class Pool:
                     end(process)
             elif self.stopping:
                 ask_to_stop(process)
-                self.deadlines[job.number] = math.inf  # the user's second Ctrl-C decides
+                self.deadlines[job.number] = now + TO_STOP_S
             elif self.settings.timeout is not None and now - job.began > self.settings.timeout:
                 ask_to_stop(process)
                 self.deadlines[job.number] = now + TO_SAVE_S
@@ -185,14 +185,24 @@ class Pool:
         if not self.asked:
             return
         self.stopping = True
-        if len(self.asked) > 1:
+        if self.asked_at[-1] - self.asked_at[0] > REPEAT_S:
             for running in self.running:
                 end(running.process)
+
+    def _let_go(self) -> None:
+        """Have all jobs save and stop, or end them."""
+        for running in self.running:
+            ask_to_stop(running.process)
+        deadline = time.monotonic() + TO_SAVE_S
+        for running in self.running:
+            running.process.join(max(0.0, deadline - time.monotonic()))
+            end(running.process)
 
     @contextlib.contextmanager
     def _signals_noted(self) -> Iterator[None]:
         def note(number: int, frame: FrameType | None) -> None:
             self.asked.append(number)
+            self.asked_at.append(time.monotonic())
 
         handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
         previous = {number: signal.signal(number, note) for number in handled}
@@ -201,13 +211,6 @@ class Pool:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-
-
-def _command(job: Job) -> tuple[str, ...]:
-    """Return the command of a run that starts processes of its own."""
-    group = job.config["wandb"]["group"]
-    named = [f"wandb.group={group!r}"] if group and not any(o.startswith("wandb.group=") for o in job.overrides) else []
-    return (sys.executable, "-m", "vae_lightning.cli.train", *job.overrides, *named)
 
 
 def work_in_pool(

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess, parent_process
@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from vae_lightning.errors import Interrupted, UserError
+from vae_lightning.files import write_json
+from vae_lightning.runs.command import COMMAND, this_command
 
+SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
 PRELOADED = "vae_lightning.sweeps.preloaded"
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 """A job waits so long for a run that a dying sweep's job still owns."""
 ORPHAN_S = 60.0
 """A job whose sweep has died saves and stops; after so long it is ended."""
@@ -31,8 +34,8 @@ class Task(NamedTuple):
     """What a process shall do."""
 
     config: dict[str, Any]
-    command: tuple[str, ...] | None
-    """To be run in place of ``config``: a run of several processes starts them itself."""
+    alone: bool
+    """Whether to start it as a command: a run of several processes starts the others itself."""
     environment: dict[str, str]
     threads: int
     memory_gb: float | None
@@ -47,10 +50,22 @@ def fork_server() -> ForkServerContext:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
-    forkserver.ensure_running()
+    # A closed terminal, or a batch system, signals whole groups: the server must live until the jobs have saved.
+    with signals_held():
+        forkserver.ensure_running()
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
     return context
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold signals back until the block is over; a process that is started in it holds them for good."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def started(context: ForkServerContext, task: Task) -> BaseProcess:
@@ -68,6 +83,7 @@ def work(task: Task) -> None:
     """
     # Ctrl-C goes to the sweep alone, which tells each job once; and a job that hangs is ended with its children.
     os.setsid()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     _write_to(task.log)
     os.environ.update(task.environment)
     if task.memory_gb is not None:
@@ -75,8 +91,8 @@ def work(task: Task) -> None:
     with contextlib.suppress(OSError):  # Linux has it
         Path("/proc/self/oom_score_adj").write_text(MORE_LIKELY)
     threading.Thread(target=_stop_without_the_sweep, daemon=True).start()
-    if task.command:
-        sys.exit(_supervised(task.command, task.threads))
+    if task.alone:
+        sys.exit(_supervised(task))
     import torch
 
     from vae_lightning.training import train
@@ -119,11 +135,19 @@ def _stop_without_the_sweep() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _supervised(command: Sequence[str], threads: int) -> int:
-    """Run a command to its end, passing SIGTERM on to it; return its exit code as a shell would."""
-    with subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": str(threads)}) as process:  # noqa: S603
+def _supervised(task: Task) -> int:
+    """Do a task by a command, passing SIGTERM on to it; return its exit code as a shell would."""
+    order = task.log.with_suffix(".json")
+    write_json(order, {"config": task.config, "patience_s": PATIENCE_S})
+    environment = {**os.environ, "OMP_NUM_THREADS": str(task.threads), COMMAND: this_command()}
+    with signals_held():  # until there is somebody to pass them on to
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "vae_lightning.cli.job", str(order)],
+            env=environment,
+            preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS),  # noqa: PLW1509 (no threads here)
+        )
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-        code = process.wait()
+    code = process.wait()
     return code if code >= 0 else 128 - code
 
 

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from vae_lightning.errors import UserError
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+HIDDEN = {"-1", "NoDevFiles"}
+"""By which a shell or a batch system says that there is none."""
 
 
 class Slot(NamedTuple):
@@ -41,14 +43,14 @@ class Slots:
         if len(taken) < wanted:
             return None
         self.free = [slot for slot in self.free if slot not in taken]
-        return tuple(taken)
+        order = [slot.gpu for slot in self.all]
+        return tuple(sorted(taken, key=lambda slot: (order.index(slot.gpu), slot.number)))
 
     def give_back(self, slots: Sequence[Slot]) -> None:
         self.free = sorted([*self.free, *slots])
 
-    @staticmethod
-    def _different(slots: Sequence[Slot]) -> list[Slot]:
-        """Return the first slot on each device; each share of a CPU is a device of its own."""
+    def _different(self, slots: Sequence[Slot]) -> list[Slot]:
+        """Return the first slot on each device, by its number; a share of a CPU is a device of its own."""
         first = {slot.gpu if slot.gpu is not None else slot.number: slot for slot in reversed(slots)}
         return sorted(first.values())
 
@@ -99,7 +101,8 @@ def n_cores() -> int:
 def _visible_gpus() -> list[str]:
     """Return the names of the GPUs that this process sees. They are counted, not touched."""
     if (named := os.environ.get(VISIBLE)) is not None:
-        return [name.strip() for name in named.split(",") if name.strip()]
+        names = [name.strip() for name in named.split(",")]
+        return [name for name in names if name and name not in HIDDEN]
     import torch
 
     return [str(index) for index in range(torch.cuda.device_count())]

@@ -1,11 +1,14 @@
 """Beyond one machine: submitit hands each job to SLURM, and this process watches the queue and the runs' own files."""
 
 import contextlib
+import json
+import math
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,10 +20,10 @@ from rich.console import Console
 
 from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.files import write_json
-from vae_lightning.runs.directory import read_results, record_failure
+from vae_lightning.runs.directory import CONFIG
 from vae_lightning.sweeps.board import Board
 from vae_lightning.sweeps.jobs import Job, Standing
-from vae_lightning.sweeps.process import PATIENCE_S
+from vae_lightning.sweeps.process import PATIENCE_S, signals_held
 
 if TYPE_CHECKING:
     import submitit
@@ -28,10 +31,13 @@ if TYPE_CHECKING:
 SAVE_SIGNAL = signal.SIGUSR1
 """What SLURM sends before it takes a node back. Our runs save at it; submitit then queues the job again."""
 LOOK_S = 2.0
-SETTLED_S = 6.0
+TRIES = 4
+TO_BE_ENDED_S = 120.0
+SETTLED_S = 20.0
 """A job that has left the queue has so long to show its results: shared folders are slow."""
-RECORD = "slurm.json"
-"""In a run's directory: its job in SLURM, so that the same command finds it again instead of queueing it twice."""
+RECORDS = Path(".sweeps/slurm")
+"""In ``runs_dir``: each run's job in SLURM, so that the same command finds it again instead of queueing it twice."""
+JOB_NAME = "vae-train"
 IN_QUEUE = re.compile(r"PENDING|CONFIGURING|REQUEUE|SUSPENDED|RESV|SPECIAL_EXIT")
 
 
@@ -58,29 +64,34 @@ class RunInSlurm:
     def __init__(self, config: dict[str, Any], threads: int) -> None:
         self.config = config
         self.threads = threads
+        self.began = 0.0
 
-    def __call__(self) -> str:
-        """Train; return why it failed, or nothing."""
+    def __call__(self) -> None:
+        """Train. Raises SystemExit with why it failed, after which submitit has no result to keep."""
         import torch
 
         from vae_lightning.training import train
 
         torch.set_num_threads(self.threads)
+        self.began = time.time()
         try:
             train(self.config, patience_s=PATIENCE_S)
         except UserError as error:
-            print(error)  # noqa: T201 (into the job's log)
-            return str(error)
+            sys.exit(f"{error}")
         except Interrupted as stopped:
             if stopped.exit_code == 128 + SAVE_SIGNAL:
                 signal.raise_signal(SAVE_SIGNAL)  # submitit's handler is back, and queues the job again
+            # SIGTERM announces the end; SLURM alone knows whether for good. All is saved, so it is waited for.
+            time.sleep(TO_BE_ENDED_S)
             raise
-        return ""
 
     def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
-        """Return what goes on later: the same, since the run finds its own checkpoints."""
+        """Return what goes on later: the same, since the run finds its own checkpoints; afresh it begins once."""
         from submitit.helpers import DelayedSubmission
 
+        config = Path(self.config["run"]["directory"]) / CONFIG
+        if config.exists() and config.stat().st_mtime >= self.began:
+            self.config = {**self.config, "rerun": False}
         return DelayedSubmission(self)
 
 
@@ -100,7 +111,7 @@ def work_in_slurm(jobs: Sequence[Job], settings: SlurmSettings, folder: Path, co
         import submitit
     except ImportError as error:
         raise UserError(f"hydra/launcher=slurm: {error}; pip install 'vae-lightning[slurm]'") from error
-    queue = _queue() or {}
+    queue = _queue_or_error()
     ids = {job.number: found for job in waiting if (found := _recorded(job)) in queue}
     for alike in _by_resources([job for job in waiting if job.number not in ids]):
         ids |= _submitted(submitit.SlurmExecutor(folder / "slurm", settings.max_timeouts), alike, settings)
@@ -130,7 +141,7 @@ def _submitted(executor: "submitit.SlurmExecutor", jobs: Sequence[Job], settings
     trainer = jobs[0].config["trainer"]
     chosen = {name: getattr(settings, name) for name in ("partition", "account", "qos")}
     executor.update_parameters(
-        job_name="vae-train",
+        job_name=JOB_NAME,
         time=settings.time_min,
         nodes=trainer["num_nodes"],
         ntasks_per_node=trainer["devices"],
@@ -140,32 +151,40 @@ def _submitted(executor: "submitit.SlurmExecutor", jobs: Sequence[Job], settings
         stderr_to_stdout=True,
         setup=[f"export SUBMITIT_PREEMPT_SIGNAL={os.environ['SUBMITIT_PREEMPT_SIGNAL']}", *settings.setup],
         **{name: value for name, value in chosen.items() if value is not None},
-        **({"mem": f"{settings.mem_gb}GB"} if settings.mem_gb else {}),
+        **({"mem": f"{math.ceil(settings.mem_gb * 1024)}M"} if settings.mem_gb else {}),
         **({"gpus_per_node": trainer["devices"]} if trainer["accelerator"] == "cuda" else {}),
         additional_parameters=settings.sbatch,
     )
-    try:
-        with executor.batch():
-            submitted = [executor.submit(RunInSlurm(job.config, settings.cpus_per_task)) for job in jobs]
-    except Exception as error:  # submitit's own, with sbatch's words in it
-        raise UserError(f"hydra/launcher=slurm: the jobs were not taken; {error}") from error
-    ids = {}
-    for job, found in zip(jobs, submitted, strict=True):
-        job.log = found.paths.stdout
-        ids[job.number] = found.job_id
-        if job.directory:
-            job.directory.mkdir(parents=True, exist_ok=True)
-            write_json(job.directory / RECORD, {"job": found.job_id, "log": str(found.paths.stdout)})
+    with signals_held():  # a job that is queued is recorded too
+        try:
+            with executor.batch():
+                submitted = [executor.submit(RunInSlurm(job.config, settings.cpus_per_task)) for job in jobs]
+        except Exception as error:  # submitit's own, with sbatch's words in it
+            raise UserError(f"hydra/launcher=slurm: the jobs were not taken; {error}") from error
+        ids = {}
+        try:
+            for job, found in zip(jobs, submitted, strict=True):
+                job.log = found.paths.stdout
+                ids[job.number] = found.job_id
+                record = _record(job)
+                record.parent.mkdir(parents=True, exist_ok=True)
+                write_json(record, {"job": found.job_id, "log": str(found.paths.stdout)})
+        except OSError:
+            for found in submitted:
+                found.cancel()
+            raise
     return ids
+
+
+def _record(job: Job) -> Path:
+    folder = job.directory or Path()
+    return folder.parent.parent / RECORDS / folder.parent.name / f"{folder.name}.json"
 
 
 def _recorded(job: Job) -> str | None:
     """Return the SLURM job that an earlier sweep submitted for a run."""
-    from json import loads
-
-    record = (job.directory or Path()) / RECORD
     with contextlib.suppress(OSError, ValueError, KeyError):
-        found = loads(record.read_text(encoding="utf-8"))
+        found = json.loads(_record(job).read_text(encoding="utf-8"))
         job.log = Path(found["log"])
         return str(found["job"])
     return None
@@ -181,7 +200,7 @@ def _watch(jobs: dict[str, Job], board: Board) -> None:
             if state is not None:
                 gone.pop(job_id, None)
                 _follow(job, state, board)
-            elif _is_finished(job):
+            elif job.finds_results():
                 _conclude(jobs.pop(job_id), Standing.DONE, "", board)
             elif time.monotonic() - gone.setdefault(job_id, time.monotonic()) > SETTLED_S:
                 _conclude(jobs.pop(job_id), Standing.FAILED, _why(job_id, job), board)
@@ -200,14 +219,10 @@ def _follow(job: Job, state: str, board: Board) -> None:
     board.tell(job)
 
 
-def _is_finished(job: Job) -> bool:
-    return bool(job.directory and read_results(job.directory))
-
-
 def _conclude(job: Job, standing: Standing, reason: str, board: Board) -> None:
     job.conclude(standing, reason)
-    if standing is Standing.FAILED and job.directory:
-        record_failure(job.directory, reason, job.log)
+    if standing is Standing.FAILED:
+        job.note_failure()
     board.tell(job)
 
 
@@ -217,13 +232,22 @@ def _why(job_id: str, job: Job) -> str:
     state = re.search(r"JobState=(\S+)", told)
     code = re.search(r"ExitCode=(\S+)", told)
     account = f"SLURM says {state[1]}, exit code {code[1] if code else '?'}" if state else "it has left SLURM's queue"
-    last = job.last_lines()[-1:]
-    return f"{account}; its last words: {last[0].strip()}" if last else account
+    own = job.own_reason() or next(reversed(job.last_lines()), "").strip()
+    return f"{account}; {own}" if own else account
+
+
+def _queue_or_error() -> dict[str, str]:
+    """Return the queue, for which a busy SLURM is asked several times. Raises UserError where it does not answer."""
+    for attempt in range(TRIES):
+        if (queue := _queue()) is not None:
+            return queue
+        time.sleep(LOOK_S * attempt)
+    raise UserError("hydra/launcher=slurm: squeue does not answer, so nobody knows which jobs are in the queue already")
 
 
 def _queue() -> dict[str, str] | None:
     """Return the state of each of this user's jobs, by id; None where SLURM does not answer."""
-    told = _answer("squeue", "--me", "--array", "--noheader", "--format=%i|%T")
+    told = _answer("squeue", "--me", "--array", "--noheader", f"--name={JOB_NAME}", "--format=%i|%T")
     if told is None:
         return None
     return dict(line.strip().split("|", 1) for line in told.splitlines() if "|" in line)

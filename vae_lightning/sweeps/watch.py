@@ -18,7 +18,7 @@ class Watch:
     values: dict[str, Any] = field(default_factory=dict)
     _place: int = 0
     _first: tuple[float, int] | None = None
-    """When the first line was seen, and its step."""
+    """When it was looked at first, and the step then."""
     _steps_per_epoch: float = 0.0
 
     def look(self) -> None:
@@ -36,6 +36,8 @@ class Watch:
             if line.endswith(b"\n"):
                 self._place += len(line)
                 self._take(line)
+        if self._first is None and "step" in self.values:  # what was there before is no measure of the pace
+            self._first = (time.monotonic(), self.values["step"])
 
     def _take(self, line: bytes) -> None:
         try:
@@ -48,8 +50,6 @@ class Watch:
             self.values[name.partition("/")[2] or name] = value
         if any(name.endswith("/active_units") for name in values):  # the end of an epoch
             self._steps_per_epoch = (values["step"] + 1) / (values["epoch"] + 1)
-        if self._first is None and "step" in values:
-            self._first = (time.monotonic(), values["step"])
 
     @property
     def epoch(self) -> str:

@@ -1,0 +1,23 @@
+"""A sweep as people start it: the command, in a process of its own."""
+
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Sweep(NamedTuple):
+    """A command, and where its runs and its faults lie."""
+
+    command: list[str]
+    runs: Path
+    faults: Path
+    environment: dict[str, str]
+
+    def start(self) -> subprocess.Popen[str]:
+        """Start it; what it writes is read by whoever waits for it."""
+        return subprocess.Popen(
+            self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment
+        )
+
+    def do(self) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command, capture_output=True, text=True, check=False, env=self.environment)

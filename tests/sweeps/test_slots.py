@@ -1,0 +1,74 @@
+"""Which jobs fit at once, as tables."""
+
+import pytest
+
+from vae_lightning.errors import UserError
+from vae_lightning.sweeps import slots as module
+from vae_lightning.sweeps.slots import Slots, environment, slots_of_this_machine
+
+
+@pytest.fixture(autouse=True)
+def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "n_cores", lambda: 8)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("n_slots", "threads", "expected"),
+    [(None, None, (8, 1)), (2, None, (2, 4)), (None, 4, (2, 4)), (3, None, (3, 2)), (3, 1, (3, 1)), (8, 1, (8, 1))],
+)
+def test_slots_and_threads_share_the_cores(n_slots: int | None, threads: int | None, expected: tuple[int, int]) -> None:
+    slots = slots_of_this_machine("cpu", None, 1, n_slots, threads)
+    assert (len(slots.all), slots.threads) == expected
+    assert environment(slots.all) == {}
+
+
+@pytest.mark.parametrize(("n_slots", "threads"), [(9, None), (4, 3), (None, 9)])
+def test_more_threads_than_cores_are_refused(n_slots: int | None, threads: int | None) -> None:
+    with pytest.raises(UserError, match="more than the 8 cores"):
+        slots_of_this_machine("cpu", None, 1, n_slots, threads)
+
+
+def test_gpus_have_slots_each_and_a_job_sees_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = slots_of_this_machine("cuda", [3, "GPU-7"], 2, None, None)
+    taken = [slots.take(1) for _ in range(4)]
+    assert [environment(found or ()) for found in taken] == [
+        {"CUDA_VISIBLE_DEVICES": name} for name in ("3", "GPU-7", "3", "GPU-7")
+    ]
+    assert slots.take(1) is None
+    slots.give_back(taken[2] or ())
+    assert environment(slots.take(1) or ()) == {"CUDA_VISIBLE_DEVICES": "3"}
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, 6")
+    assert {slot.gpu for slot in slots_of_this_machine("cuda", None, 1, None, None).all} == {"5", "6"}
+    assert len(slots_of_this_machine("cuda", None, 3, 4, None).all) == 4
+
+
+def test_a_job_of_several_devices_takes_as_many_different_ones() -> None:
+    slots = slots_of_this_machine("cuda", [0, 1, 2], 2, None, None)
+    two = slots.take(2)
+    assert environment(two or ()) == {"CUDA_VISIBLE_DEVICES": "0,1"}
+    every = slots.take(None)
+    assert environment(every or ()) == {"CUDA_VISIBLE_DEVICES": "0,1,2"}
+    assert slots.take(2) is None  # one slot is left, on the third
+    assert environment(slots.take(1) or ()) == {"CUDA_VISIBLE_DEVICES": "2"}
+    on_cpu = slots_of_this_machine("cpu", None, 1, 4, None)
+    assert len(on_cpu.take(3) or ()) == 3
+    assert on_cpu.take(2) is None
+
+
+def test_what_can_never_fit_is_refused() -> None:
+    with pytest.raises(UserError, match=r"trainer\.devices=3: there are 2 GPUs"):
+        slots_of_this_machine("cuda", [0, 1], 4, None, None).take(3)
+    with pytest.raises(UserError, match="each can be named once"):
+        slots_of_this_machine("cuda", [0, 0], 1, None, None)
+    with pytest.raises(UserError, match="2 GPUs x jobs_per_gpu=1 are 2"):
+        slots_of_this_machine("cuda", [0, 1], 1, 3, None)
+
+
+def test_slots_come_back_in_order() -> None:
+    slots = slots_of_this_machine("cpu", None, 1, 3, None)
+    first, second = slots.take(1), slots.take(1)
+    assert isinstance(slots, Slots)
+    slots.give_back(second or ())
+    slots.give_back(first or ())
+    assert [slot.number for slot in slots.free] == [0, 1, 2]

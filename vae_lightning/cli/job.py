@@ -1,0 +1,26 @@
+"""``python -m vae_lightning.cli.job FILE``: one run by its resolved config; no command for people.
+
+A run of several ranks is started like this by a sweep: Lightning starts the same command again for the other ranks.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from vae_lightning.cli.door import open_door
+
+
+def main() -> None:
+    open_door(job)
+
+
+def job() -> None:
+    """Train the run that the file describes."""
+    from vae_lightning.training import train
+
+    order = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    train(order["config"], patience_s=order["patience_s"])
+
+
+if __name__ == "__main__":
+    main()
