@@ -88,7 +88,7 @@ def test_runs_that_differ_from_an_ordinary_vae_say_how(
 
 
 def test_nothing_to_show_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="no finished run"):
+    with pytest.raises(UserError, match="no run of vae-train in it or below it"):
         called(monkeypatch, tmp_path)
     with pytest.raises(UserError, match="not a directory"):
         called(monkeypatch, tmp_path / "nowhere")

@@ -92,6 +92,6 @@ def test_failures_come_with_the_last_lines_of_their_logs(jobs: list[Job]) -> Non
     assert [line for line in told.splitlines() if "|" in line] == [f"  | line {number}" for number in range(14, 20)]
 
 
-@pytest.mark.parametrize(("seconds", "words"), [(9.4, "9 s"), (99, "99 s"), (150, "2 min"), (7200, "2.0 h")])
+@pytest.mark.parametrize(("seconds", "words"), [(9.4, "9 s"), (99.0, "99 s"), (150.0, "2 min"), (7200.0, "2.0 h")])
 def test_lengths_of_time_in_words(seconds: float, words: str) -> None:
     assert in_words(seconds) == words

@@ -19,6 +19,8 @@ WIDTH, HEIGHT = 5.2, 3.5
 """Inches of one panel."""
 
 
+History = tuple[str, list[int], list[float]]
+"""Name, steps, and KL weights in force at them."""
 Draw = Callable[[Axes, Panel], None]
 
 
@@ -107,7 +109,7 @@ def _equal_elbos(axes: Axes) -> None:
     axes.set_ylim(low, high)
 
 
-def schedule_chart(histories: Sequence[tuple[str, Sequence[float], Sequence[float]]], ink: str = "black") -> Figure:
+def schedule_chart(histories: Sequence[History], ink: str = "black") -> Figure:
     """Draw KL weights in force over the training, each as a share of its own largest.
 
     Args:
@@ -216,4 +218,4 @@ def _make_room(figure: Figure, rows: int) -> None:
 
 def save_options() -> dict[str, Any]:
     """Return how a chart is saved as SVG: no background, and text as text, which a browser can find and scale."""
-    return {"format": "svg", "transparent": True, "metadata": {"Date": None, "Creator": None}}
+    return {"format": "svg", "transparent": True, "metadata": dict.fromkeys(("Date", "Creator", "Format", "Type"))}

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader
 
 from vae_lightning.errors import UserError
 from vae_lightning.files import write_atomically
-from vae_lightning.report.charts import schedule_chart
+from vae_lightning.report.charts import History, schedule_chart
 from vae_lightning.report.charts_on_page import INK, charts, svg
 from vae_lightning.report.pictures import heat_map, sprite, thumbnail
 from vae_lightning.report.rows import csv_text, results_or_config
@@ -157,7 +157,7 @@ def kl_history(curves: Curves) -> list[list[float | None]]:
 
 def _schedules(runs: Sequence[_Run]) -> dict[str, Any] | None:
     """Return a chart of the KL weight in force over the steps, of one run for each beta schedule."""
-    histories: dict[str, tuple[str, list[float], list[float]]] = {}
+    histories: dict[str, History] = {}
     for run in runs:
         found = run.found.results
         settings = found.get("settings") or {}

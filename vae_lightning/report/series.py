@@ -22,7 +22,7 @@ class Point(NamedTuple):
 
     def values(self, key: str) -> list[float]:
         """Return what each run found, where it found something."""
-        return [run[key] for run in self.runs if isinstance(run.get(key), int | float)]
+        return [float(run[key]) for run in self.runs if isinstance(run.get(key), int | float)]
 
 
 class Series(NamedTuple):

@@ -65,7 +65,7 @@ def last_values(curves: Curves) -> dict[str, Any]:
     return values
 
 
-def _cell(value: float | None, style: str) -> dict[str, Any]:
+def _cell(value: float | int | None, style: str) -> dict[str, Any]:
     if value is None or not math.isfinite(value):
         return {"shown": "–" if value is None else str(value), "key": None}
     return {"shown": format(value, style), "key": float(value)}

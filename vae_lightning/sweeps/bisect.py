@@ -70,7 +70,8 @@ class Search:
             self.low = max(kl_weight, self.low or 0.0)
         else:
             self.high = min(kl_weight, self.high or math.inf)
-        self._step **= 2  # beyond a first bracket that was wrong it goes in ever larger steps
+        # Beyond a first bracket that was wrong it goes in ever larger steps.
+        self._step = min(self._step**2, HIGHEST / LOWEST)
         if self.low and self.high and self.low > self.high:
             self.contradiction = f"more units were active at {self.low:g} than at {self.high:g}"
 
