@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from bench_sweeps import sweep_rows
 from lightning.pytorch import Callback
 from rich.console import Console
 from rich.table import Table
@@ -249,6 +250,7 @@ def main() -> None:
             seconds = time.perf_counter() - started
             what = f"vae-evaluate, K = {samples}, 784-200-200-50: seconds; memory above imports"
             table.add_row(what, "", f"{seconds:.0f} s; {extra:.0f} MB", "", "under 1500 MB")
+        sweep_rows(table, folder)
     Console().print(table)
 
 

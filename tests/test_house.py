@@ -10,7 +10,7 @@ HOUSE = [
     "errors", "files", "spelling", "randomness", "ranks", "timeline", "data", "networks", "distributions", "theory",
     "objectives", "beta_schedules", "optimizers", "combinations", "diagnostics", "module", "examination",
     "drawings", "runs", "callbacks", "report", "config", "composing", "assemble", "training", "evaluating",
-    "forecasting", "verifying", "cli",
+    "forecasting", "verifying", "sweeps", "cli",
 ]  # fmt: skip
 
 

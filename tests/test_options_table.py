@@ -11,6 +11,7 @@ from vae_lightning.composing import config_folder
 
 TABLE = (config_folder() / "README.md").read_text()
 GROUPS = ("model", "likelihood", "posterior", "objective", "estimator", "beta_schedule", "optimizer", "lr_schedule")
+GROUPS += ("hydra/launcher", "hydra/sweeper")
 
 
 def sections() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""``vae-train``: one run; with ``-m`` a sweep, which ends in a table."""
+"""``vae-train``: one run; with ``-m`` a sweep, by the launcher that is chosen."""
 
 import sys
 from typing import TYPE_CHECKING, Any

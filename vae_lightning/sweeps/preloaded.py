@@ -5,7 +5,6 @@ import sklearn.neighbors  # noqa: F401
 import wandb  # noqa: F401
 from matplotlib.figure import Figure
 
-import vae_lightning.cli.train
 import vae_lightning.training  # noqa: F401
 
 

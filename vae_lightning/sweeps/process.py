@@ -21,7 +21,7 @@ from vae_lightning.files import write_json
 from vae_lightning.runs.command import COMMAND, this_command
 
 SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
-PRELOADED = "vae_lightning.sweeps.preloaded"
+PRELOADED = ["vae_lightning.sweeps.preloaded", "vae_lightning.cli.train"]
 PATIENCE_S = 90.0
 """A job waits so long for a run that a dying sweep's job still owns."""
 ORPHAN_S = 60.0
@@ -45,7 +45,7 @@ class Task(NamedTuple):
 def fork_server() -> ForkServerContext:
     """Start the server, which imports while the sweep is still being planned."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([PRELOADED])
+    context.set_forkserver_preload(PRELOADED)
     # Numerical libraries read these when they are imported; threads of theirs would not survive the fork.
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
