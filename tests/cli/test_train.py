@@ -67,6 +67,15 @@ def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
             ["-m", "data=digits", "trainer.devices=2", "hydra/launcher=serial"],
             ["trainer.devices=2: the jobs of a serial sweep take one device"],
         ),
+        (["-m", "data=digits", "hydra.launcher.slots=2"], ["hydra.launcher.slots: not a known key"]),
+        (
+            ["-m", "data=digits", "hydra.launcher.retries=-1"],
+            ["hydra.launcher.retries=-1: input should be greater than or equal to 0"],
+        ),
+        (
+            ["-m", "data=digits", "hydra.launcher.n_slots=1000", "hydra.launcher.threads=1"],
+            ["hydra.launcher.n_slots=1000, hydra.launcher.threads=1: 1000 threads are more than the"],
+        ),
         (
             ["-m", "data=digits", "hydra/launcher=pol"],
             ["Could not find 'hydra/launcher/pol'", "pool", "serial", "slurm"],

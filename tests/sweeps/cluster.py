@@ -74,8 +74,8 @@ PartitionName=all Nodes={node} Default=YES MaxTime=INFINITE State=UP
     started = []
 
     def start(*command: str) -> None:
-        output = (folder / f"{Path(command[0]).name}.out").open("wb")
-        started.append(subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT))
+        with (folder / f"{Path(command[0]).name}.out").open("wb") as output:
+            started.append(subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT))
 
     try:
         start("/usr/sbin/munged", *path)
@@ -89,6 +89,8 @@ PartitionName=all Nodes={node} Default=YES MaxTime=INFINITE State=UP
 
         _until(is_up, "slurm", folder)
         yield environment
+        # Its answer does not matter: what is left, if anything is, ends.
+        subprocess.run(["scancel", "--signal=KILL", "--full", "--user=root"], env=environment, check=False)
     finally:
         for process in reversed(started):
             process.terminate()

@@ -1,6 +1,8 @@
 """A sweep as people start it: the command, in a process of its own."""
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +15,17 @@ class Sweep(NamedTuple):
     faults: Path
     environment: dict[str, str]
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start it; what it writes is read by whoever waits for it."""
-        return subprocess.Popen(
+    @contextmanager
+    def start(self) -> Iterator[subprocess.Popen[str]]:
+        """Start it; what it writes is read by whoever waits for it. A test that fails does not wait for its end."""
+        with subprocess.Popen(
             self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment
-        )
+        ) as process:
+            try:
+                yield process
+            except BaseException:
+                process.kill()
+                raise
 
     def do(self) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command, capture_output=True, text=True, check=False, env=self.environment)

@@ -14,6 +14,7 @@ from vae_lightning.runs.comparison import run_differences
 from vae_lightning.runs.state import State, find_runs
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+STEP_45 = "step000000045"
 LAUNCHER = ["hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1"]
 
 
@@ -32,18 +33,21 @@ def through_slurm(asked: Sweep, cluster: dict[str, str]) -> Sweep:
 
 
 def job_of(run: Path) -> str:
-    return str(json.loads((run / "slurm.json").read_text())["job"])
+    record = run.parent.parent / ".sweeps" / "slurm" / run.parent.name / f"{run.name}.json"
+    return str(json.loads(record.read_text())["job"])
 
 
 def test_a_preempted_job_goes_on_exactly_and_failed_ones_are_reported(
     cluster: dict[str, str], sweep: Callable[..., Sweep], tmp_path: Path
 ) -> None:
-    choices = ["trainer.max_epochs=60", "trainer.log_every_n_steps=5"]
+    choices = ["trainer.max_epochs=200", "trainer.log_every_n_steps=5"]
     asked = through_slurm(sweep(*LAUNCHER, *choices, faults="a,raise,wait"), cluster)
     (asked.faults / "on").touch()
     with asked.start() as process:
-        [preempted] = until(lambda: list(asked.runs.glob("default/*/checkpoints/step*45.ckpt")))[:1]
-        folder = preempted.parent.parent
+        preempted = until(
+            lambda: [path for path in asked.runs.glob("default/*/checkpoints/*.ckpt") if path.stem > STEP_45]
+        )
+        folder = preempted[0].parent.parent
         scancel = ["scancel", "--signal=USR1", job_of(folder)]
         subprocess.run(scancel, check=True, env=asked.environment)
         told = until(lambda: json.loads((asked.faults / "wait.fault.0.json").read_text()))
@@ -70,7 +74,7 @@ def test_a_preempted_job_goes_on_exactly_and_failed_ones_are_reported(
 def test_a_job_in_the_queue_is_not_queued_twice(cluster: dict[str, str], sweep: Callable[..., Sweep]) -> None:
     asked = through_slurm(sweep(*LAUNCHER, "trainer.max_epochs=3", "kl_weight=1,2,5"), cluster)
     with asked.start() as process:
-        until(lambda: len(list(asked.runs.glob("default/*/slurm.json"))) == 3)
+        until(lambda: len(list(asked.runs.glob(".sweeps/slurm/default/*.json"))) == 3)
         process.terminate()  # as a closed connection would; the jobs stay
     again = asked.do()
     assert again.returncode == 0, again.stderr

@@ -123,11 +123,11 @@ class Board:
         return ", ".join(f"{counts[standing]} {standing}" for standing in Standing if counts[standing])
 
     def _page(self) -> RenderableType:
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=True)
         for column in ("job", "epoch", "ELBO", "KL", "active", "left"):
             table.add_column(column, justify="right", no_wrap=True)
         table.add_column("", no_wrap=True)
-        table.add_column("run", no_wrap=True, overflow="ellipsis")
+        table.add_column("run", no_wrap=True, overflow="ellipsis", ratio=1)
         room = max(4, self.console.height - ROWS_BESIDE)
         for job in self._most_telling()[:room]:
             table.add_row(*self._row(job), Text(job.standing, STYLES[job.standing]), job.name)
