@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,24 +18,20 @@ from rich.console import Console
 
 from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.files import write_json
-from vae_lightning.runs.directory import CONFIG
 from vae_lightning.sweeps.board import Board
 from vae_lightning.sweeps.jobs import Job, Standing
-from vae_lightning.sweeps.process import PATIENCE_S, signals_held
+from vae_lightning.sweeps.process import signals_held
+from vae_lightning.sweeps.slurm_queue import JOB_NAME, account, queue, queue_or_error
+from vae_lightning.sweeps.slurm_run import SAVE_SIGNAL, RunInSlurm
 
 if TYPE_CHECKING:
     import submitit
 
-SAVE_SIGNAL = signal.SIGUSR1
-"""What SLURM sends before it takes a node back. Our runs save at it; submitit then queues the job again."""
 LOOK_S = 2.0
-TRIES = 4
-TO_BE_ENDED_S = 120.0
 SETTLED_S = 20.0
 """A job that has left the queue has so long to show its results: shared folders are slow."""
 RECORDS = Path(".sweeps/slurm")
 """In ``runs_dir``: each run's job in SLURM, so that the same command finds it again instead of queueing it twice."""
-JOB_NAME = "vae-train"
 IN_QUEUE = re.compile(r"PENDING|CONFIGURING|REQUEUE|SUSPENDED|RESV|SPECIAL_EXIT")
 
 
@@ -58,43 +52,6 @@ class SlurmSettings(BaseModel):
     sbatch: dict[str, Any]
 
 
-class RunInSlurm:
-    """What submitit calls on a node; it is pickled, and again when the job is queued again."""
-
-    def __init__(self, config: dict[str, Any], threads: int) -> None:
-        self.config = config
-        self.threads = threads
-        self.began = 0.0
-
-    def __call__(self) -> None:
-        """Train. Raises SystemExit with why it failed, after which submitit has no result to keep."""
-        import torch
-
-        from vae_lightning.training import train
-
-        torch.set_num_threads(self.threads)
-        self.began = time.time()
-        try:
-            train(self.config, patience_s=PATIENCE_S)
-        except UserError as error:
-            sys.exit(f"{error}")
-        except Interrupted as stopped:
-            if stopped.exit_code == 128 + SAVE_SIGNAL:
-                signal.raise_signal(SAVE_SIGNAL)  # submitit's handler is back, and queues the job again
-            # SIGTERM announces the end; SLURM alone knows whether for good. All is saved, so it is waited for.
-            time.sleep(TO_BE_ENDED_S)
-            raise
-
-    def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
-        """Return what goes on later: the same, since the run finds its own checkpoints; afresh it begins once."""
-        from submitit.helpers import DelayedSubmission
-
-        config = Path(self.config["run"]["directory"]) / CONFIG
-        if config.exists() and config.stat().st_mtime >= self.began:
-            self.config = {**self.config, "rerun": False}
-        return DelayedSubmission(self)
-
-
 def work_in_slurm(jobs: Sequence[Job], settings: SlurmSettings, folder: Path, console: Console) -> None:
     """Submit the jobs that wait and are not in the queue already; return when all have left it.
 
@@ -111,8 +68,8 @@ def work_in_slurm(jobs: Sequence[Job], settings: SlurmSettings, folder: Path, co
         import submitit
     except ImportError as error:
         raise UserError(f"hydra/launcher=slurm: {error}; pip install 'vae-lightning[slurm]'") from error
-    queue = _queue_or_error()
-    ids = {job.number: found for job in waiting if (found := _recorded(job)) in queue}
+    listed = queue_or_error()
+    ids = {job.number: found for job in waiting if (found := _recorded(job)) in listed}
     for alike in _by_resources([job for job in waiting if job.number not in ids]):
         ids |= _submitted(submitit.SlurmExecutor(folder / "slurm", settings.max_timeouts), alike, settings)
     where = f"SLURM, partition {settings.partition or 'by default'}"
@@ -194,9 +151,9 @@ def _watch(jobs: dict[str, Job], board: Board) -> None:
     """Follow jobs by their ids until the last has left the queue."""
     gone: dict[str, float] = {}
     while jobs:
-        queue = _queue()
-        for job_id, job in list(jobs.items()) if queue is not None else []:
-            state = queue.get(job_id) if queue else None
+        listed = queue()
+        for job_id, job in list(jobs.items()) if listed is not None else []:
+            state = listed.get(job_id) if listed else None
             if state is not None:
                 gone.pop(job_id, None)
                 _follow(job, state, board)
@@ -227,34 +184,6 @@ def _conclude(job: Job, standing: Standing, reason: str, board: Board) -> None:
 
 
 def _why(job_id: str, job: Job) -> str:
-    """Say why a job has left the queue without results, by SLURM's own account as long as it has one."""
-    told = _answer("scontrol", "show", "job", "--oneliner", job_id) or ""
-    state = re.search(r"JobState=(\S+)", told)
-    code = re.search(r"ExitCode=(\S+)", told)
-    account = f"SLURM says {state[1]}, exit code {code[1] if code else '?'}" if state else "it has left SLURM's queue"
+    """Say why a job has left the queue without results."""
     own = job.own_reason() or next(reversed(job.last_lines()), "").strip()
-    return f"{account}; {own}" if own else account
-
-
-def _queue_or_error() -> dict[str, str]:
-    """Return the queue, for which a busy SLURM is asked several times. Raises UserError where it does not answer."""
-    for attempt in range(TRIES):
-        if (queue := _queue()) is not None:
-            return queue
-        time.sleep(LOOK_S * attempt)
-    raise UserError("hydra/launcher=slurm: squeue does not answer, so nobody knows which jobs are in the queue already")
-
-
-def _queue() -> dict[str, str] | None:
-    """Return the state of each of this user's jobs, by id; None where SLURM does not answer."""
-    told = _answer("squeue", "--me", "--array", "--noheader", f"--name={JOB_NAME}", "--format=%i|%T")
-    if told is None:
-        return None
-    return dict(line.strip().split("|", 1) for line in told.splitlines() if "|" in line)
-
-
-def _answer(*command: str) -> str | None:
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return f"{account(job_id)}; {own}" if own else account(job_id)
