@@ -6,7 +6,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from conftest import REPOSITORY
+REPOSITORY = Path(__file__).parent.parent
 
 
 def test_a_wheel_finds_its_configs_outside_a_checkout(tmp_path: Path) -> None:

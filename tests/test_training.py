@@ -34,7 +34,7 @@ def test_a_run_leaves_what_was_promised(tiny: Callable[..., Config], capsys: pyt
         ".lock", "config.yaml", "metrics.jsonl", "results.json", "checkpoints", "figures"
     }  # fmt: skip
     assert {path.stem for path in (folder / "figures").iterdir()} == {
-        "curves", "reconstructions", "samples", "latent_scatter", "manifold", "units"
+        "curves", "reconstructions", "samples", "latent_scatter", "latent_plane", "manifold", "units"
     }  # fmt: skip
     assert json.loads((folder / "results.json").read_text()) == results
     assert results["test/elbo"] == pytest.approx(-(results["test/distortion"] + results["test/kl"]))

@@ -51,6 +51,23 @@ def test_a_signal_loses_no_step(
     assert training.train(config)["steps"] == 30
 
 
+def test_slurms_signal_after_sigterm_is_the_one_that_counts(
+    tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A preempted job gets both, and is queued again only if it knows of the second."""
+
+    class Preempted(UnitMonitor):
+        def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(REPEAT_S + 0.1)
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    monkeypatch.setattr(training, "UnitMonitor", Preempted)
+    with pytest.raises(Interrupted) as stopped:
+        training.train(tiny())
+    assert stopped.value.exit_code == 128 + signal.SIGUSR1
+
+
 def test_a_second_ctrl_c_acts_at_once(tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     class Impatient(UnitMonitor):
         def on_train_batch_start(self, trainer: Any, *_: Any) -> None:

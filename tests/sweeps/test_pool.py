@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,7 +38,7 @@ def note(sweep: Sweep, fault: str, what: str, rank: int = 0) -> dict[str, Any]:
 def test_four_kinds_of_failure_leave_the_others_alone_and_are_all_that_is_run_again(
     sweep: Callable[..., Sweep],
 ) -> None:
-    faults = f"{','.join(FINE[:4])},raise,wait,memory,{','.join(FINE[4:])},hang"
+    faults = f"hang,{','.join(FINE[:4])},raise,wait,memory,{','.join(FINE[4:])}"
     limits = ["hydra.launcher.timeout=40", "hydra.launcher.memory_gb=4", "trainer.max_epochs=2"]
     asked = sweep(*limits, faults=faults)
     (asked.faults / "on").touch()
@@ -106,6 +108,7 @@ def test_two_pretended_gpus_have_one_job_each_at_a_time(sweep: Callable[..., Swe
         assert all(first[1] < second[0] for first, second in pairwise(sorted(intervals)))
 
 
+@pytest.mark.slow
 def test_jobs_of_two_ranks_are_commands_of_their_own(sweep: Callable[..., Sweep]) -> None:
     ranks = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1"]
     asked = sweep(*ranks, "wandb.group=with spaces, and a comma", faults="a,b")
@@ -125,7 +128,7 @@ def test_a_signal_lets_all_jobs_save_and_the_same_command_goes_on(
 ) -> None:
     asked = sweep("trainer.max_epochs=100000", "kl_weight=1,2,5")
     with asked.start() as process:
-        until(lambda: len(list(asked.runs.glob("default/*/checkpoints/*.ckpt"))) >= 2)
+        until(lambda: len({path.parent for path in asked.runs.glob("default/*/checkpoints/*.ckpt")}) == 2)
         process.send_signal(number)
         output, errors = process.communicate(timeout=120)
     assert process.returncode == 128 + number
@@ -133,6 +136,22 @@ def test_a_signal_lets_all_jobs_save_and_the_same_command_goes_on(
     assert "3 jobs are not finished; the same command (without rerun=true) goes on with them" in output
     assert "Traceback" not in errors
     assert [run.state for run in find_runs([asked.runs]).runs] == [State.INTERRUPTED] * 2  # the third was not begun
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_lets_all_jobs_save(sweep: Callable[..., Sweep]) -> None:
+    """It signals the whole group, the fork server included, and takes what is printed away."""
+    asked = sweep("trainer.max_epochs=100000", "kl_weight=1,2")
+    alone = ["setsid", "--wait", *asked.command]
+    with subprocess.Popen(alone, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=asked.environment) as process:
+        until(lambda: len({path.parent for path in asked.runs.glob("default/*/checkpoints/*.ckpt")}) == 2)
+        assert process.stdout is not None
+        process.stdout.close()
+        [group] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.killpg(int(group), signal.SIGHUP)
+        process.wait(timeout=120)
+    assert process.returncode == 128 + signal.SIGHUP
+    assert [run.state for run in find_runs([asked.runs]).runs] == [State.INTERRUPTED] * 2
 
 
 @pytest.mark.slow
@@ -158,6 +177,7 @@ def test_the_first_failure_stops_a_sweep_that_fails_fast_and_a_retry_helps_where
     assert "done 0" in output
 
 
+@pytest.mark.slow
 def test_a_grown_grid_runs_only_what_is_new_and_one_run_twice_is_one_run(sweep: Callable[..., Sweep]) -> None:
     assert sweep("trainer.max_epochs=1", "kl_weight=1").do().returncode == 0
     grown = sweep("trainer.max_epochs=1", "kl_weight=1,2,2.0").do()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cluster import slurm, why_not
 from commands import Sweep
-from test_pool import until
+from test_pool import note, until
 
 from vae_lightning.runs.comparison import run_differences
 from vae_lightning.runs.state import State, find_runs
@@ -20,7 +20,7 @@ LAUNCHER = ["hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1"]
 
 @pytest.fixture
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with slurm(tmp_path_factory.mktemp("slurm"), n_cpus=2, n_gpus=2) as environment:
+    with slurm(tmp_path_factory.mktemp("slurm"), n_cpus=2, n_gpus=1) as environment:
         yield environment
 
 
@@ -71,15 +71,21 @@ def test_a_preempted_job_goes_on_exactly_and_failed_ones_are_reported(
     assert run_differences(folder, undisturbed) == []
 
 
-def test_a_job_in_the_queue_is_not_queued_twice(cluster: dict[str, str], sweep: Callable[..., Sweep]) -> None:
-    asked = through_slurm(sweep(*LAUNCHER, "trainer.max_epochs=3", "kl_weight=1,2,5"), cluster)
+@pytest.mark.slow
+def test_a_job_is_not_queued_twice_nor_a_gpu_claimed_twice(
+    cluster: dict[str, str], sweep: Callable[..., Sweep]
+) -> None:
+    asked = through_slurm(sweep(*LAUNCHER, "trainer.max_epochs=3", faults="a,b"), cluster)
+    asked.command.append("hydra.launcher.sbatch={gres: 'gpu:1'}")  # of which there is one, for two jobs and two cores
     with asked.start() as process:
-        until(lambda: len(list(asked.runs.glob(".sweeps/slurm/default/*.json"))) == 3)
+        until(lambda: len(list(asked.runs.glob(".sweeps/slurm/default/*.json"))) == 2)
         process.terminate()  # as a closed connection would; the jobs stay
     again = asked.do()
     assert again.returncode == 0, again.stderr
     jobs = {job_of(run) for run in asked.runs.glob("default/*")}
     assert len({job.split("_")[0] for job in jobs}) == 1  # one array, submitted once
+    first, second = sorted((note(asked, name, "began")["at"], note(asked, name, "ended")["at"]) for name in "ab")
+    assert first[1] < second[0]
     assert {run.state for run in find_runs([asked.runs]).runs} == {State.FINISHED}
 
 

@@ -115,12 +115,8 @@ def searched(searches: Sequence[Search], settings: BisectSettings, measure: Meas
 def show(searches: Sequence[Search], settings: BisectSettings, console: Console) -> None:
     """Print the threshold that each search found, beside the forecast."""
     what = "one unit is" if settings.units == 1 else f"{settings.units} units are"
-    table = Table(
-        title=f"the largest KL weight at which at least {what} active",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )
+    console.print(f"the largest KL weight at which at least {what} active", soft_wrap=True, highlight=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("KL weight", "alive at", "dead at", "forecast"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("search", overflow="fold")
