@@ -16,10 +16,15 @@ class Sweep(NamedTuple):
     environment: dict[str, str]
 
     @contextmanager
-    def start(self) -> Iterator[subprocess.Popen[str]]:
+    def start(self, start_new_session: bool = False) -> Iterator[subprocess.Popen[str]]:
         """Start it; what it writes is read by whoever waits for it. A test that fails does not wait for its end."""
         with subprocess.Popen(
-            self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environment
+            self.command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environment,
+            start_new_session=start_new_session,
         ) as process:
             try:
                 yield process

@@ -3,11 +3,9 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,13 +140,11 @@ def test_a_signal_lets_all_jobs_save_and_the_same_command_goes_on(
 def test_a_closed_terminal_lets_all_jobs_save(sweep: Callable[..., Sweep]) -> None:
     """It signals the whole group, the fork server included, and takes what is printed away."""
     asked = sweep("trainer.max_epochs=100000", "kl_weight=1,2")
-    alone = ["setsid", "--wait", *asked.command]
-    with subprocess.Popen(alone, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=asked.environment) as process:
+    with asked.start(start_new_session=True) as process:
         until(lambda: len({path.parent for path in asked.runs.glob("default/*/checkpoints/*.ckpt")}) == 2)
         assert process.stdout is not None
         process.stdout.close()
-        [group] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        os.killpg(int(group), signal.SIGHUP)
+        os.killpg(process.pid, signal.SIGHUP)
         process.wait(timeout=120)
     assert process.returncode == 128 + signal.SIGHUP
     assert [run.state for run in find_runs([asked.runs]).runs] == [State.INTERRUPTED] * 2
