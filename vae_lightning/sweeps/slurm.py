@@ -49,7 +49,7 @@ class SlurmSettings(BaseModel):
     signal_before_s: Annotated[int, Field(ge=1)]
     max_timeouts: Annotated[int, Field(ge=0)]
     setup: list[str]
-    sbatch: dict[str, Any]
+    sbatch: dict[str, Any] | None
 
 
 def work_in_slurm(jobs: Sequence[Job], settings: SlurmSettings, folder: Path, console: Console) -> None:
