@@ -13,7 +13,7 @@ from rich.table import Table
 from vae_lightning.composing import composed
 from vae_lightning.training import train
 
-N_TINY = 20
+N_TINY = 40  # as many as make sweep has
 N_REPORTED = 200
 TINY = ["data=digits", "model=linear", "latent_dim=2", "trainer.max_epochs=1", "wandb.mode=disabled"]
 MLP = ["latent_dim=20", "trainer.max_epochs=2", "wandb.mode=disabled"]

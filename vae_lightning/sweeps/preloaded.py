@@ -1,5 +1,7 @@
 """What a fork server imports once for all jobs of a sweep, things that a run needs only at its end included."""
 
+import gc
+
 import matplotlib.backends.backend_agg
 import sklearn.neighbors  # noqa: F401
 import wandb  # noqa: F401
@@ -16,3 +18,6 @@ def warm_up() -> None:
 
 
 warm_up()
+# What is imported stays: each job's garbage collector would look at all of it again, and copy its memory by doing so.
+gc.collect()
+gc.freeze()
