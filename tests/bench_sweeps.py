@@ -8,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import torch
 from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from vae_lightning.composing import composed
 from vae_lightning.training import train
@@ -48,20 +50,34 @@ def sweep_rows(table: Table, folder: Path) -> None:
 
 
 def overhead_per_job(folder: Path) -> float:
-    """Return the wall time of a sweep minus what its jobs take in a process that has imported everything, per job."""
+    """Return the wall time of a sweep minus what its jobs take in a process that has imported everything, per job.
+
+    Both have one thread, and the second is timed before and after the first, for the machine's pace changes.
+    """
     weights = ",".join(f"{0.1 * (index + 1):.1f}" for index in range(N_TINY))
-    started = time.perf_counter()
     slots = ["hydra.launcher.n_slots=1", "hydra.launcher.threads=1"]
     command = [TRAIN, "-m", *TINY, *slots, f"kl_weight={weights}", f"runs_dir={folder / 'sweep'}"]
+    own_time(folder / "warming")
+    own = [own_time(folder / f"before{index}") for index in range(3)]
+    started = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     wall = time.perf_counter() - started
-    own = []
-    for index in range(6):
-        config = composed([*TINY, f"kl_weight={index + 1}", f"runs_dir={folder / 'alone'}"])
-        started = time.perf_counter()
-        train(config)
-        own.append(time.perf_counter() - started)
-    return wall / N_TINY - statistics.median(own[1:])
+    own += [own_time(folder / f"after{index}") for index in range(3)]
+    return wall / N_TINY - statistics.median(own)
+
+
+def own_time(runs_dir: Path) -> float:
+    """Return the seconds that a tiny job takes in this process with one thread."""
+    config = composed([*TINY, f"runs_dir={runs_dir}"])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):  # scikit-learn's and the linear algebra's, as in a job
+            started = time.perf_counter()
+            train(config)
+            return time.perf_counter() - started
+    finally:
+        torch.set_num_threads(threads)
 
 
 def gain_of_slots(folder: Path) -> float:

@@ -76,7 +76,7 @@ def _explain_unknown_key(key: str) -> str:
             last = parent
             break
         node = node[parent]
-    valid = [str(name) for name in node] if hasattr(node, "keys") else []
+    valid = [str(name) for name in node if name != "hydra" or parents] if hasattr(node, "keys") else []
     return f"{key}: not a known key; {did_you_mean(last, valid)}"
 
 
@@ -85,10 +85,10 @@ def compose_defaults() -> "DictConfig":
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    choices = [word for word in sys.argv[1:] if re.fullmatch(r"\w+=[\w]+", word) and _is_group(word.split("=")[0])]
+    choices = [word for word in sys.argv[1:] if re.fullmatch(r"[\w/]+=\w+", word) and _is_group(word.split("=")[0])]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        return compose("config", overrides=choices)
+        return compose("config", overrides=choices, return_hydra_config=True)
 
 
 def _is_group(name: str) -> bool:

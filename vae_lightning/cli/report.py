@@ -28,8 +28,6 @@ def report() -> None:
     from vae_lightning.report.tables import run_table
     from vae_lightning.runs.state import State, find_runs
 
-    if missing := [folder for folder in options.directories if not folder.is_dir()]:
-        raise UserError("\n".join(f"{folder}: not a directory" for folder in missing))
     found = find_runs(options.directories)
     places = ", ".join(map(str, options.directories))
     if not found.runs:

@@ -23,8 +23,6 @@ def status() -> None:
     from vae_lightning.report.standing import standing_table
     from vae_lightning.runs.state import find_runs
 
-    if missing := [folder for folder in options.directories if not folder.is_dir()]:
-        raise UserError("\n".join(f"{folder}: not a directory" for folder in missing))
     found = find_runs(options.directories)
     if not found.runs and not found.foreign:
         raise UserError(f"{', '.join(map(str, options.directories))}: no run in it or below it")

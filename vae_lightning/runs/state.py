@@ -87,7 +87,12 @@ def find_runs(folders: list[Path]) -> Found:
     """Return the runs at or below some folders, by KL weight and name; links to directories are followed.
 
     Runs kept aside by rerun=true are not among them.
+
+    Raises:
+        UserError: one of the folders is none.
     """
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        raise UserError("\n".join(f"{folder}: not a directory" for folder in missing))
     runs, foreign = [], []
     for place in sorted(set(_places(folders))):
         results = _read(place / RESULTS, json.loads, _Results)
