@@ -74,6 +74,18 @@ def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
             ["hydra.launcher.n_slots=1000, hydra.launcher.threads=1: 1000 threads are more than the"],
         ),
         (
+            ["-m", "data=digits", "hydra.launcher.returns=test/elbo"],
+            ["hydra.launcher.returns=test/elbo: input should be 'val/elbo', 'val/distortion', 'val/kl' or"],
+        ),
+        (
+            ["-m", "data=digits", "hydra.launcher.returns=val/elbo"],
+            ["hydra.launcher.returns=val/elbo: needs images held out, such as data.validation_size=5000"],
+        ),
+        (
+            ["-m", "data=digits", "hydra/sweeper=bisect", "hydra.launcher.returns=val/elbo"],
+            ["hydra.launcher.returns=val/elbo: is for other sweepers; bisect counts active units"],
+        ),
+        (
             ["-m", "data=digits", "hydra/launcher=pol"],
             ["Could not find 'hydra/launcher/pol'", "pool", "serial", "slurm"],
         ),

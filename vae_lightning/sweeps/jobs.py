@@ -6,13 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from vae_lightning.composing import resolved
 from vae_lightning.config import checked
 from vae_lightning.errors import UserError
 from vae_lightning.runs import directory
 from vae_lightning.runs.claim import check_unchanged, is_claimed
+from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.identity import identify
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 Config = dict[str, Any]
+Returned = Literal["val/elbo", "val/distortion", "val/kl", "val/active_units"] | None
+"""A curve of the validation part whose last value a job returns to the sweeper; None: all its results."""
 LAST_LINES = 6
 """Of a failed job's log, shown at the end."""
 
@@ -85,6 +88,12 @@ class Job:
             if self.directory and self._is_new(self.directory / directory.RESULTS):
                 self.results = directory.read_results(self.directory) or {}
         return bool(self.results)
+
+    def value(self, curve: Returned) -> Any:
+        """Return its results, or the last value of a curve."""
+        if curve is None or self.directory is None:
+            return self.results
+        return next(line[curve] for line in reversed(read_curves(self.directory)) if curve in line)
 
     def go_on(self) -> None:
         """Let the next attempt go on where this one stopped, also if the first was to start afresh."""
@@ -167,10 +176,20 @@ def with_group(config: Config, sweep_folder: str) -> Config:
     return {**config, "wandb": {**config["wandb"], "group": f"sweep {Path(sweep_folder).name}"}}
 
 
-def results_of_all(jobs: Sequence[Job]) -> list[dict[str, Any]]:
-    """Return what each job found, also where another one is the same run."""
-    found = {str(job.directory): job.results for job in jobs if job.results}
-    return [found.get(str(job.directory), {}) for job in jobs]
+def check_can_return(jobs: Iterable[Job], curve: Returned) -> None:
+    """Check that the jobs have what they shall return.
+
+    Raises:
+        UserError: there is no validation part; nothing is to be chosen by the test images.
+    """
+    if curve and any(job.config and not job.config["data"].get("validation_size") for job in jobs):
+        raise UserError(f"hydra.launcher.returns={curve}: needs images held out, such as data.validation_size=5000")
+
+
+def values_of_all(jobs: Sequence[Job], curve: Returned) -> list[Any]:
+    """Return what each job tells the sweeper, also where another one is the same run."""
+    found = {str(job.directory): job for job in jobs if job.results}
+    return [found[str(job.directory)].value(curve) for job in jobs]
 
 
 def failures(jobs: Iterable[Job]) -> list[Job]:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from vae_lightning.config import settings_of
 from vae_lightning.report.tables import run_table
-from vae_lightning.sweeps.jobs import Job, Standing, failure_report, failures, planned
+from vae_lightning.sweeps.jobs import Job, Standing, check_can_return, failure_report, failures, planned
 from vae_lightning.sweeps.pool import PoolSettings, work_in_pool
 from vae_lightning.sweeps.slots import slots_of_this_machine
 from vae_lightning.sweeps.slurm import SlurmSettings, work_in_slurm
@@ -45,6 +45,7 @@ def launch_in_pool(asked: Asked, settings: dict[str, Any], context: ForkServerCo
     """
     chosen = settings_of(PoolSettings, settings, PREFIX)
     jobs = planned(*asked, asked.folder)
+    check_can_return(jobs, chosen.returns)
     accelerators = {job.config["trainer"]["accelerator"] for job in jobs if job.config}
     accelerator = "cuda" if "cuda" in accelerators else "cpu"
     slots = slots_of_this_machine(accelerator, chosen.gpus, chosen.jobs_per_gpu, chosen.n_slots, chosen.threads)
@@ -58,6 +59,7 @@ def launch_in_slurm(asked: Asked, settings: dict[str, Any]) -> list[Job]:
     """Do a sweep's jobs through SLURM; return them as they stand. Raises as :func:`work_in_slurm`."""
     chosen = settings_of(SlurmSettings, settings, PREFIX)
     jobs = planned(*asked, asked.folder)
+    check_can_return(jobs, chosen.returns)
     console = Console()
     with results_shown(jobs, console):
         work_in_slurm(jobs, chosen, asked.folder, console)

@@ -36,22 +36,21 @@ class OurLauncher(Launcher):
         """Do the jobs; each is one run of vae-train, in a process of its own."""
         raise NotImplementedError
 
-    @staticmethod
-    def returns(jobs: "Sequence[Job]") -> list[JobReturn]:
-        """Return what came of the jobs in Hydra's terms.
+    def returns(self, jobs: "Sequence[Job]") -> list[JobReturn]:
+        """Return what came of the jobs in Hydra's terms, to whatever sweeper asked for them.
 
         Raises:
             UserError: some failed; with the last lines of their logs.
         """
         from vae_lightning.errors import UserError
-        from vae_lightning.sweeps.jobs import failure_report, failures, results_of_all
+        from vae_lightning.sweeps.jobs import failure_report, failures, values_of_all
 
         if failures(jobs):
             raise UserError(failure_report(jobs))
         done = JobStatus.COMPLETED
         return [
-            JobReturn(job.overrides, OmegaConf.create(job.config), status=done, _return_value=results)
-            for job, results in zip(jobs, results_of_all(jobs), strict=True)
+            JobReturn(job.overrides, OmegaConf.create(job.config), status=done, _return_value=value)
+            for job, value in zip(jobs, values_of_all(jobs, self.settings["returns"]), strict=True)
         ]
 
 
@@ -103,7 +102,11 @@ class BisectSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         """Search in each combination of the arguments' values; what is found is printed."""
+        from vae_lightning.errors import UserError
         from vae_lightning.sweeps.bisecting import bisect
+
+        if curve := self.chosen.hydra.launcher.get("returns"):
+            raise UserError(f"hydra.launcher.returns={curve}: is for other sweepers; bisect counts active units")
 
         def compose(overrides: Sequence[str]) -> dict[str, Any]:
             return resolved(self.loader.load_sweep_config(self.chosen, list(overrides)), derive=False)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.sweeps.board import Board, in_words
-from vae_lightning.sweeps.jobs import Job, Standing
+from vae_lightning.sweeps.jobs import Job, Returned, Standing
 from vae_lightning.sweeps.process import Task, ask_to_stop, end, started
 from vae_lightning.sweeps.slots import Slot, Slots, environment
 
@@ -46,6 +46,7 @@ class PoolSettings(BaseModel):
     timeout: Annotated[float, Field(gt=0)] | None
     memory_gb: Annotated[float, Field(gt=0)] | None
     fail_fast: bool
+    returns: Returned
 
 
 class _Running(NamedTuple):

@@ -19,7 +19,7 @@ from rich.console import Console
 from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.files import write_json
 from vae_lightning.sweeps.board import Board
-from vae_lightning.sweeps.jobs import Job, Standing
+from vae_lightning.sweeps.jobs import Job, Returned, Standing
 from vae_lightning.sweeps.process import signals_held
 from vae_lightning.sweeps.slurm_queue import JOB_NAME, account, queue, queue_or_error
 from vae_lightning.sweeps.slurm_run import SAVE_SIGNAL, RunInSlurm
@@ -50,6 +50,7 @@ class SlurmSettings(BaseModel):
     max_timeouts: Annotated[int, Field(ge=0)]
     setup: list[str]
     sbatch: dict[str, Any] | None
+    returns: Returned
 
 
 def work_in_slurm(jobs: Sequence[Job], settings: SlurmSettings, folder: Path, console: Console) -> None:
