@@ -1,5 +1,6 @@
 """Shapes and types of every function of ours are checked while the tests run (jaxtyping with beartype)."""
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,12 @@ REPOSITORY = Path(__file__).parent.parent
 def _figures_are_drawn_but_not_rendered(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rendering takes most of the time of a tiny run; tests that look at the files ask for it by ``renders``."""
     if "renders" not in request.keywords:
-        monkeypatch.setattr(Figure, "savefig", lambda _, path, **__: Path(path).write_bytes(b"not rendered"))
+
+        def saved(_: Figure, target: Path | io.BytesIO, **__: Any) -> None:
+            content = b"not rendered"
+            target.write(content) if isinstance(target, io.BytesIO) else Path(target).write_bytes(content)
+
+        monkeypatch.setattr(Figure, "savefig", saved)
 
 
 @pytest.fixture(scope="session")

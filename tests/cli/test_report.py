@@ -68,7 +68,7 @@ def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypa
         assert part in page
     assert (tmp_path / "notebook" / "toy" / "samples.png").read_bytes() == b"png"
     rows = (tmp_path / "notebook" / "toy" / "results.csv").read_text().splitlines()
-    assert rows[1] == "a,,1.0,0.5,2,0,3,1.5,-100.25,4.5,95.75,1,,1,2,–,,,collapsed,1.5,,"
+    assert rows[1] == "a,,1.0,0.5,2,0,3,1.5,-100.25,4.5,95.75,1,,1,2,,,,collapsed,1.5,,"
 
 
 def test_runs_that_differ_from_an_ordinary_vae_say_how(
@@ -116,6 +116,11 @@ def test_runs_are_told_apart_by_the_option_or_by_its_setting() -> None:
 
     assert told(plain, iwae) == [[], ["iwae"]]
     assert told(iwae, iwae | {"objective.n_samples": 50}) == [
+        ["iwae", "objective.n_samples=5"],
+        ["iwae", "objective.n_samples=50"],
+    ]
+    assert told(plain, iwae, iwae | {"objective.n_samples": 50}) == [
+        [],
         ["iwae", "objective.n_samples=5"],
         ["iwae", "objective.n_samples=50"],
     ]

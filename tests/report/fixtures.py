@@ -39,6 +39,7 @@ def results(name: str, kl_weight: float, seed: int = 0, schedule: str = "constan
         "test/active_units": active,
         "test/kl_per_unit": [4.0, 0.5],
         "test/log_px": -99.5 - kl_weight - seed,
+        "test/log_px_samples": 10,
         "forecast/active_units": active,
         "forecast/critical_weights": CRITICAL,
         "forecast/kl_per_unit": [1.5, 0.5],

@@ -4,6 +4,7 @@ import base64
 import csv
 import io
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,12 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from fixtures import finished, grid, write_config
+from fixtures import finished, grid, results, write_config
 from PIL import Image
 
 from vae_lightning.errors import UserError
 from vae_lightning.report.page import page, write_report
-from vae_lightning.report.pictures import heat_map, thumbnail
+from vae_lightning.report.pictures import heat_map, sprite, thumbnail
 from vae_lightning.runs.state import State, find_runs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -85,7 +86,7 @@ def test_the_table_has_the_exact_values(tmp_path: Path) -> None:
     expected = {
         "state": "finished", "kl_weight": "5.0", "kl_weight_times_variance": "2.5", "seed": "1", "test/elbo": "-106.25",
         "test/kl": "0.9", "test/distortion": "100.75", "test/active_units": "1", "forecast/active_units": "1",
-        "kl_if_linear": "2.00", "test/log_px": "-105.5", "verdict": "pruned", "epochs": "3",
+        "kl_if_linear": "2.0", "test/log_px": "-105.5", "verdict": "pruned", "epochs": "3",
     }  # fmt: skip
     assert {key: row[key] for key in expected} == expected
     assert row["directory"] == str(tmp_path / "cyclical_linear-w5-s1")
@@ -99,7 +100,14 @@ def test_a_page_needs_no_network_and_says_how_it_was_made(tmp_path: Path) -> Non
     assert "vae-lightning 0.3.0, torch 2.15.0" in text
     assert 'href="constant-w1-s0/"' in text
     assert text.count("<article") == 12
-    assert text.count('role="img"') >= 4 + 1  # the charts, and the schedules
+    assert text.count("<svg") == 4 + 1  # the charts, and the schedules
+    for told in (
+        "active units by KL weight. constant: at 1 2, at 5 1, at 20 0; cyclical_linear: at 1 2,",
+        "at 5 ELBO -105.8 (-106.2 to -105.2), L10 -105 (-105.5 to -104.5)",
+        "at 20 rate 0.225, distortion 115.8",
+        "KL weight in force over the training: constant, cyclical_linear",
+    ):
+        assert told in text
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
@@ -110,7 +118,49 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 def test_runs_that_no_chart_can_show_are_counted(tmp_path: Path) -> None:
     finished(tmp_path, "free", 0.0)
-    assert "1 with KL weight 0" in page(find_runs([tmp_path]), tmp_path)
+    text = page(find_runs([tmp_path]), tmp_path)
+    assert "1 run with KL weight 0, which has no place on a log scale, are not on the charts over KL weights." in text
+    assert "rate 9, distortion 95.75" in text  # in the plane of rates it has its place
+
+
+def test_schedules_that_differ_in_a_setting_are_told_apart(tmp_path: Path) -> None:
+    found = results("a", 1.0, schedule="cyclical_linear")
+    for n_cycles in (4, 8):
+        settings = {**found["settings"], "beta_schedule.n_cycles": n_cycles}
+        finished(tmp_path, f"cycles{n_cycles}", schedule="cyclical_linear", settings=settings)
+    finished(tmp_path, "short", schedule="cyclical_linear", epochs=1)
+    text = page(find_runs([tmp_path]), tmp_path)
+    for name in ("n_cycles=4, epochs=3", "n_cycles=8, epochs=3", "n_cycles=4, epochs=1"):
+        assert f"cyclical_linear, {name}" in text
+
+
+def test_what_is_held_out_in_training_is_not_taken_for_test_images(tmp_path: Path) -> None:
+    write_config(tmp_path / "going")
+    lines = [{"step": 4, "epoch": 0, "val/elbo": -321.5}, {"step": 5, "epoch": 1, "train/elbo": -300.0}]
+    (tmp_path / "going" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    text = page(find_runs([tmp_path]), tmp_path)
+    assert "-321.50 (val)" in text
+    assert "epochs=1 " in text  # the second has begun only
+
+
+def test_files_that_no_report_wrote_stay(tmp_path: Path) -> None:
+    finished(tmp_path, "a")
+    write_report(find_runs([tmp_path]), tmp_path)
+    write_report(find_runs([tmp_path]), tmp_path)
+    (tmp_path / "results.csv").write_text("subject,age\n")
+    with pytest.raises(UserError, match=r"results\.csv: was not written by vae-report"):
+        write_report(find_runs([tmp_path]), tmp_path)
+    assert (tmp_path / "results.csv").read_text() == "subject,age\n"
+
+
+def test_names_need_not_be_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    finished(folder, "a")
+    (folder / os.fsdecode(b"\xff")).mkdir()
+    (folder / os.fsdecode(b"\xff") / "results.json").write_text("{}")
+    text = write_report(find_runs([tmp_path]), tmp_path).read_text()
+    assert "caf%E9/a/" in text
+    assert b"caf\xe9/a" in (tmp_path / "results.csv").read_bytes()
 
 
 def test_heat_maps_are_a_cell_a_pixel_and_dead_units_dark() -> None:
@@ -125,8 +175,13 @@ def test_heat_maps_are_a_cell_a_pixel_and_dead_units_dark() -> None:
 
 
 def test_a_picture_that_is_none_is_left_out(tmp_path: Path) -> None:
-    (tmp_path / "samples.png").write_bytes(b"not rendered")
-    assert thumbnail(tmp_path / "samples.png") is None
+    whole = io.BytesIO()
+    Image.new("L", (300, 200), 90).save(whole, "PNG")
+    damaged = whole.getvalue().replace(b"IDAT", b"I\0AT")
+    for content in (b"not rendered", b"", damaged):
+        (tmp_path / "samples.png").write_bytes(content)
+        assert thumbnail(tmp_path / "samples.png") is None
+        assert sprite(tmp_path / "samples.png") is None
     assert thumbnail(tmp_path / "nothing.png") is None
 
 
@@ -159,6 +214,8 @@ def test_the_page_works_in_a_browser(scheme: Any, mixed: Path) -> None:
         falling = [float(text) for text in column(7) if text != "–"]
         assert falling == rising[::-1]
         assert column(7)[-1] == "–"
+        view.fill("#filter", "kl_weight=2")  # and not 20
+        assert view.inner_text("#shown") == "4 of 17 runs"
         view.fill("#filter", "cyclical, seed=1")
         assert len(column(1)) == 3
         assert view.inner_text("#shown") == "3 of 17 runs"

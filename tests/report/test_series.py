@@ -1,13 +1,23 @@
 """Runs in order: panels of one forecast, series of one way to train, the seeds at each weight."""
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fixtures import CRITICAL, grid, results
+from matplotlib.collections import LineCollection, PolyCollection
 
-from vae_lightning.report.charts import chart, draw_kl, draw_units, phase_diagram
-from vae_lightning.report.series import panels
+from vae_lightning.report.charts import (
+    Draw,
+    chart,
+    draw_elbo,
+    draw_kl,
+    draw_rate_distortion,
+    draw_units,
+    phase_diagram,
+)
+from vae_lightning.report.series import Panel, panels
 from vae_lightning.runs.state import find_runs
 
 
@@ -44,7 +54,7 @@ def test_what_is_not_the_same_has_not_the_same_name() -> None:
     models = ((1, "a"), (2, "b"), (3, "b"))
     [panel] = panels([changed(plain, model__hidden=[size], model__name=name) for size, name in models])
     assert sorted(series.name for series in panel.series) == [
-        "constant a", "constant b, model.hidden=[2]", "constant b, model.hidden=[3]"
+        "constant a", "constant b model.hidden=[2]", "constant b model.hidden=[3]"
     ]  # fmt: skip
 
 
@@ -58,6 +68,70 @@ def test_the_charts_draw_the_numbers(tmp_path: Path) -> None:
     drawn = {line.get_label(): line for line in chart(draw_kl, panel).axes[0].lines}
     assert drawn["cyclical_linear (2 seeds)"].get_ydata().tolist() == pytest.approx([4.5, 0.9, 0.225])
     assert drawn["linear forecast"].get_xydata().tolist() == [[1, 2], [5, 2], [20, 2]]
+
+
+def lines_of(draw: Draw, panel: Panel) -> dict[str, list[list[float]]]:
+    lines = chart(draw, panel).axes[0].lines
+    return {str(line.get_label()): line.get_xydata().tolist() for line in lines if line.get_label()[0] != "_"}
+
+
+def test_bounds_of_other_numbers_of_codes_are_other_lines() -> None:
+    thorough = results("b", 1.0, seed=1, **{"test/log_px": -50.0, "test/log_px_samples": 5000})
+    [panel] = panels([results("a", 1.0), thorough, results("c", 5.0)])
+    assert lines_of(draw_elbo, panel) == {
+        "constant (1 to 2 seeds), ELBO": [[1, -101.75], [5, -105.25]],
+        "constant, L10": [[1, -100.5], [5, -104.5]],
+        "constant, L5000": [[1, -50.0]],
+    }
+
+
+def test_the_plane_of_rates_has_the_means_and_lines_of_equal_elbo(tmp_path: Path) -> None:
+    grid(tmp_path)
+    [panel] = panels([run.results for run in find_runs([tmp_path]).runs])
+    axes = chart(draw_rate_distortion, panel).axes[0]
+    assert lines_of(draw_rate_distortion, panel)["constant"] == [[4.5, 96.75], [0.9, 100.75], [0.225, 115.75]]
+    thin = [line.get_xydata().sum(axis=1) for line in axes.lines if line.get_label()[0] == "_"]
+    assert len(thin) > 5
+    for totals in thin:
+        assert totals == pytest.approx(totals[0])
+    assert len({round(totals[0], 6) for totals in thin}) == len(thin)
+
+
+def test_seeds_are_a_band_also_at_a_weight_of_its_own() -> None:
+    alone = [results("a", 5.0, seed=seed, **{"test/active_units": units}) for seed, units in ((0, 1), (1, 2))]
+    axes = chart(draw_units, panels(alone)[0]).axes[0]
+    [upright] = [found for found in axes.collections if isinstance(found, LineCollection)]
+    assert upright.get_segments()[0].tolist() == [[5, 1], [5, 2]]
+    [band] = [found for found in axes.collections if isinstance(found, PolyCollection)]
+    assert band.get_datalim(axes.transData).get_points()[:, 1].tolist() == [1, 2]
+
+
+def test_what_has_no_place_over_the_kl_weight_is_not_drawn_there() -> None:
+    own = changed(results("a", 1.0), beta_schedule__name="geco")
+    free = results("b", 0.0)
+    [panel] = panels([results("c", 1.0), results("d", 5.0), own, free])
+    for draw in (draw_units, draw_kl, draw_elbo):
+        drawn = lines_of(draw, panel)
+        assert not [name for name in drawn if "geco" in name]
+        assert all(point[0] > 0 for points in drawn.values() for point in points)
+    assert lines_of(draw_rate_distortion, panel) == {
+        "constant": [[9.0, 95.75], [4.5, 96.75], [0.9, 100.75]],
+        "geco": [[4.5, 96.75]],
+    }
+
+
+def test_an_autoencoder_has_no_rate_and_no_bound() -> None:
+    points = {"test/log_px": None, "test/log_px_samples": 0, "test/kl": 0.0}
+    [panel] = panels([changed(results("a", 1.0, **points), posterior__name="point"), results("b", 1.0)])
+    for draw in (draw_elbo, draw_kl, draw_rate_distortion):
+        assert not [name for name in lines_of(draw, panel) if "point" in name]
+
+
+@pytest.mark.renders
+def test_a_dollar_sign_in_a_name_is_one() -> None:
+    [panel] = panels([changed(results("a", 1.0), model__act=act) for act in ("$x^$", "$y$")])
+    page_chart = chart(draw_units, panel)
+    page_chart.savefig(io.StringIO(), format="svg")
 
 
 def test_a_phase_diagram_needs_two_weights() -> None:

@@ -1,5 +1,6 @@
 """What every command shares: where the configs lie, and how a failure is told to a person."""
 
+import io
 import os
 import re
 import sys
@@ -28,6 +29,9 @@ def open_door(command: Callable[[], object]) -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     trace_wanted = os.environ.setdefault(TRACE_ASKED, os.environ.get(FULL_TRACE, "0")) != "0"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # neither a terminal nor the name of a file need be UTF-8
+            stream.reconfigure(errors="backslashreplace")
     os.environ[FULL_TRACE] = "1"  # Hydra hands exceptions to us instead of printing them its own way
     try:
         command()

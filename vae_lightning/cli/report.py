@@ -43,7 +43,9 @@ def report() -> None:
             console.print(f"{run.state} {run.name}{reason}", soft_wrap=True, highlight=False, markup=False)
     for path in found.foreign:
         console.print(f"foreign {path}: {NOT_OURS}", soft_wrap=True, highlight=False, markup=False)
-    if options.notebook and finished:
+    if options.notebook and not finished:
+        console.print("no page of the notebook: no run is finished", highlight=False)
+    elif options.notebook:
         from vae_lightning.report.notebook import write_page
 
         for study in dict.fromkeys(run.results["study"] for run in finished):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from vae_lightning.report.series import Panel, Point, Series
+from vae_lightning.report.series import Panel, Point
 
 COLORS = ("#2f7ec7", "#c96f0a", "#1f9e77", "#c05aa5", "#8a6fd6", "#b8860b", "#d1495b", "#5f8f3f")
 """Told apart on white and on black, and by eyes that see red and green alike; markers tell them apart too."""
@@ -64,9 +65,9 @@ def draw_kl(axes: Axes, panel: Panel) -> None:
     linear = {
         point.kl_weight: sum(found["forecast/kl_per_unit"])
         for series in panel.series
-        for point in series.points
+        for point in series.over_weights
         for found in point.runs
-        if point.kl_weight == found["kl_weight_at_the_end"] > 0 and found.get("forecast/kl_per_unit")
+        if point.kl_weight == found["kl_weight_at_the_end"] and found.get("forecast/kl_per_unit")
     }
     if linear:
         weights = sorted(linear)
@@ -78,25 +79,45 @@ def draw_kl(axes: Axes, panel: Panel) -> None:
 
 
 def draw_elbo(axes: Axes, panel: Panel) -> None:
-    """Draw the ELBO, and log p(x) above it, against the KL weight."""
+    """Draw the ELBO against the KL weight, and above it the importance-weighted bound with K codes per image, L_K.
+
+    L_K is at most log p(x) (Burda et al. 2015, eq. 8). Runs examined with another number of codes are another line.
+    """
     _over_weights(axes, panel, "nats per image")
     _lines(axes, panel, lambda point: point.values("test/elbo"), suffix=", ELBO")
-    _lines(axes, panel, lambda point: point.values("test/log_px"), suffix=", log p(x)", dashed=True)
+    for n_codes in codes_of_bounds(panel):
+        _lines(axes, panel, partial(_bounds, n_codes), suffix=f", L{n_codes}", dashed=True)
+
+
+def _bounds(n_codes: int, point: Point) -> list[float]:
+    return point.bounds().get(n_codes, [])
+
+
+def codes_of_bounds(panel: Panel) -> list[int]:
+    """Return with how many codes per image log p(x) was bounded."""
+    return sorted({n_codes for series in panel.series for point in series.points for n_codes in point.bounds()})
 
 
 def draw_rate_distortion(axes: Axes, panel: Panel) -> None:
     """Draw the runs in the plane of rate and distortion, and where in it the ELBO is the same."""
     axes.set_title(panel.title, fontsize=11, parse_math=False)
     for index, series in enumerate(panel.series):
-        rate = [np.mean(point.values("test/kl")) for point in series.points]
-        distortion = [np.mean(point.values("test/distortion")) for point in series.points]
-        [line] = axes.plot(rate, distortion, label=series.name, markersize=5, linewidth=1.2, alpha=0.9)
-        line.set(color=COLORS[index % len(COLORS)], marker=MARKERS[index % len(MARKERS)])
+        rate_and_distortion = [rates for point in series.points if (rates := mean_rates(point))]
+        if not rate_and_distortion:
+            continue
+        [line] = axes.plot(*zip(*rate_and_distortion, strict=True), label=series.name, markersize=5, linewidth=1.2)
+        line.set(color=COLORS[index % len(COLORS)], marker=MARKERS[index % len(MARKERS)], alpha=0.9)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(left=-0.1)
     axes.set_xlabel("rate: KL [nats/image]")
     axes.set_ylabel("distortion [nats/image]")
     _equal_elbos(axes)
+
+
+def mean_rates(point: Point) -> tuple[float, float] | None:
+    """Return rate and distortion, means over the seeds; None for an autoencoder, whose rate is not defined."""
+    rates = point.values("test/kl")
+    return (float(np.mean(rates)), float(np.mean(point.values("test/distortion")))) if rates else None
 
 
 def _equal_elbos(axes: Axes) -> None:
@@ -110,10 +131,10 @@ def _equal_elbos(axes: Axes) -> None:
 
 
 def schedule_chart(histories: Sequence[History], ink: str = "black") -> Figure:
-    """Draw KL weights in force over the training, each as a share of its own largest.
+    """Draw KL weights in force over the training.
 
     Args:
-        histories: name, steps and weights in force of one run for each schedule.
+        histories: name, steps, and weights in force divided by kl_weight, of one run for each schedule.
         ink: colour of the axes.
     """
     figure = Figure(figsize=(WIDTH, HEIGHT))
@@ -140,7 +161,7 @@ def _over_weights(axes: Axes, panel: Panel, ylabel: str) -> None:
 
 def weights_of(panel: Panel) -> set[float]:
     """Return the KL weights that a log scale has a place for."""
-    return {point.kl_weight for series in panel.series for point in series.points if point.kl_weight > 0}
+    return {point.kl_weight for series in panel.series for point in series.over_weights}
 
 
 def _lines(
@@ -148,7 +169,7 @@ def _lines(
 ) -> None:
     """Draw a line of means for each series, and a band from the least to the largest over the seeds."""
     for index, series in enumerate(panel.series):
-        found = [(point.kl_weight, values(point)) for point in series.points if point.kl_weight > 0]
+        found = [(point.kl_weight, values(point)) for point in series.over_weights]
         points = [(weight, seeds) for weight, seeds in found if seeds]
         if not points:
             continue
@@ -163,17 +184,20 @@ def _lines(
             markersize=4 if dashed else 5,
             fillstyle="none" if dashed else "full",
             linewidth=1.4,
-            label=_label(series, len(panel.series)) + suffix,
+            label=_label(series.name, [len(seeds) for _, seeds in points], len(panel.series)) + suffix,
             zorder=3,
         )
         least, most = ([pick(seeds) for _, seeds in points] for pick in (min, max))
         if least != most:
             axes.fill_between(weights, least, most, color=color, alpha=0.2, linewidth=0, zorder=2)
+            axes.vlines(weights, least, most, color=color, alpha=0.5, linewidth=1, zorder=2)  # a band of one weight
 
 
-def _label(series: Series, n_series: int) -> str:
-    seeds = max(len(point.runs) for point in series.points)
-    return f"{series.name} ({seeds} seeds)" if seeds > 1 and n_series <= len(COLORS) else series.name
+def _label(name: str, n_seeds: Sequence[int], n_series: int) -> str:
+    if max(n_seeds) == 1 or n_series > len(COLORS):
+        return name
+    least = "" if min(n_seeds) == max(n_seeds) else f"{min(n_seeds)} to "
+    return f"{name} ({least}{max(n_seeds)} seeds)"
 
 
 def _finished(figure: Figure, ink: str) -> Figure:
@@ -196,7 +220,7 @@ def _finished(figure: Figure, ink: str) -> Figure:
             columns = 2 if max(map(len, labels)) < 28 else 1
             rows = math.ceil(len(labels) / columns)
             below = (0.5, -0.17)
-            axes.legend(
+            legend = axes.legend(
                 fontsize=9.5,
                 labelcolor=ink,
                 framealpha=0,
@@ -204,6 +228,8 @@ def _finished(figure: Figure, ink: str) -> Figure:
                 bbox_to_anchor=below,
                 ncols=columns,
             )
+            for text in legend.get_texts():  # a name may have a dollar sign in it
+                text.set_parse_math(False)
             if fixed:
                 _make_room(figure, rows)
     return figure

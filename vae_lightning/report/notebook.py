@@ -1,6 +1,6 @@
 """A page of the lab notebook, written from finished runs and never by hand: question, command, result, figures."""
 
-import shutil
+import io
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,9 +8,9 @@ from typing import Any
 
 from vae_lightning.files import write_atomically
 from vae_lightning.report.charts import phase_diagram
-from vae_lightning.report.rows import csv_text, kl_if_linear, verdict_with_margin
-from vae_lightning.report.series import Panel, Point, panels
-from vae_lightning.report.tables import UNITS_SHOWN, forecast_units, verdict_word, what_differs
+from vae_lightning.report.rows import csv_text, kl_if_linear, number, verdict_with_margin
+from vae_lightning.report.series import panels, spread
+from vae_lightning.report.tables import UNITS_SHOWN, forecast_units, has_density, verdict_word, what_differs
 from vae_lightning.runs.directory import CONFIG, FIGURES, RESULTS, read_config
 from vae_lightning.runs.state import FoundRun
 
@@ -32,10 +32,12 @@ def write_page(runs: Sequence[FoundRun], folder: Path) -> Path:
     directory = runs[0].directory
     figures = sorted((directory / FIGURES).glob("*.png")) if len(runs) == 1 else []
     for figure in figures:
-        shutil.copyfile(figure, folder / figure.name)
+        write_atomically(folder / figure.name, figure.read_bytes())
     names = [figure.name for figure in figures]
     if phases := phase_diagram(panels([run.results for run in runs])):
-        phases.savefig(folder / PHASES, dpi=DPI)
+        picture = io.BytesIO()
+        phases.savefig(picture, format="png", dpi=DPI)
+        write_atomically(folder / PHASES, picture.getvalue())
         names = [PHASES, *names]
     page = folder / "README.md"
     finding = (folder / FINDING).read_text(encoding="utf-8").strip() if (folder / FINDING).exists() else ""
@@ -55,7 +57,7 @@ def _page(runs: Sequence[FoundRun], config: dict[str, Any], figures: Sequence[st
         f"**Finding.** {finding}" if finding else "",
         "**Result.** Test images, nats per image.",
         *(pictures if len(results) > 1 else []),
-        _table(results) if len({found["seed"] for found in results}) == 1 else _tables_over_seeds(panels(results)),
+        _table(results) if len({found["seed"] for found in results}) == 1 else _tables_over_seeds(results),
         *(text(found) for found in results for text in (_kinds_found, _where_the_codes_lie) if len(results) == 1),
         *(pictures if len(results) == 1 else []),
         f"Written from the runs' `{RESULTS}` and `{CONFIG}` by `vae-report` ({versions}).",
@@ -90,9 +92,8 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
                 *([", ".join(differences)] if said else []),
                 f"{found['kl_weight']:g}",
                 "–" if critical is None else f"{critical:.4g}",
-                f"{found['test/elbo']:.2f}",
-                f"{found['test/kl']:.2f}",
-                kl_if_linear(found),
+                *(number(found[key], 2) if has_density(found) else "–" for key in ("test/elbo", "test/kl")),
+                number(kl_if_linear(found), 2),
                 " ".join(f"{kl:.2f}" for kl in units[:UNITS_SHOWN]) + (" …" if len(units) > UNITS_SHOWN else ""),
                 f"{found['test/distortion']:.2f}",
                 f"{found['test/active_units']} of {len(units)}",
@@ -106,32 +107,32 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _tables_over_seeds(ordered: Sequence[Panel]) -> str:
+def _tables_over_seeds(results: Sequence[dict[str, Any]]) -> str:
     """Return a table for each panel: means over the seeds, with the least and the largest where they differ."""
-    head = ["KL weight", "forecast", "series", "active units", "KL", "ELBO", "log p(x)", "distortion", "verdicts"]
+    head = ["KL weight", "forecast", "series", "active units", "KL", "ELBO", "log p(x) ≥", "distortion", "verdicts"]
     parts = []
-    for panel in ordered:
+    for panel in panels(results):
         lines = [head, ["---"] * len(head)]
         points = [(point, series.name) for series in panel.series for point in series.points]
         for point, name in sorted(points, key=lambda pair: pair[0].kl_weight):
+            bounds = "; ".join(
+                f"L{n_codes} {spread(values, '.2f')}" for n_codes, values in sorted(point.bounds().items())
+            )
             found = [
-                _over_seeds(point, f"test/{what}", digits)
-                for what, digits in (("active_units", 1), ("kl", 2), ("elbo", 2), ("log_px", 2), ("distortion", 2))
+                spread(point.values("test/active_units"), ".1f"),
+                *(spread(point.values(key), ".2f") for key in ("test/kl", "test/elbo")),
+                bounds or "–",
+                spread(point.values("test/distortion"), ".2f"),
             ]
             verdicts = Counter(verdict_word(run) for run in point.runs)
-            words = ", ".join(f"{number} {word}" for word, number in verdicts.items())
-            lines.append([f"{point.kl_weight:g}", forecast_units(point.runs[0]), name, *found, words])
+            words = ", ".join(f"{count} {word}" for word, count in verdicts.items())
+            forecast = ", ".join(dict.fromkeys(map(forecast_units, point.runs)))
+            lines.append([f"{point.kl_weight:g}", forecast, name, *found, words])
         parts.append(f"*{panel.title}*")
         parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines))
+    if old := sum("settings" not in found for found in results):
+        parts.append(f"Of {old} runs, which an earlier version made, `results.csv` alone tells.")
     return "\n\n".join(parts)
-
-
-def _over_seeds(point: Point, key: str, digits: int) -> str:
-    values = point.values(key)
-    if not values:
-        return "–"
-    mean, least, most = (f"{value:.{digits}f}" for value in (sum(values) / len(values), min(values), max(values)))
-    return mean if least == most else f"{mean} ({least} to {most})"
 
 
 def _kinds_found(found: dict[str, Any]) -> str:

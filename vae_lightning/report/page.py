@@ -15,17 +15,22 @@ from vae_lightning.files import write_atomically
 from vae_lightning.report.charts import History, schedule_chart
 from vae_lightning.report.charts_on_page import INK, charts, svg
 from vae_lightning.report.pictures import heat_map, sprite, thumbnail
-from vae_lightning.report.rows import csv_text, results_or_config
-from vae_lightning.report.series import PLAIN_SCHEDULE, SCHEDULE, Panel, panels
+from vae_lightning.report.rows import csv_text, number, results_or_config
+from vae_lightning.report.series import PLAIN_SCHEDULE, SCHEDULE, Panel, apart, panels
 from vae_lightning.report.table_on_page import COLUMNS, TEXT_COLUMNS, link, rows
-from vae_lightning.report.tables import forecast_units, verdict_word
+from vae_lightning.report.tables import forecast_units, has_density, verdict_word
 from vae_lightning.runs.command import this_command
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import CONFIG, FIGURES, LATENT_PLANE, read_config
+from vae_lightning.runs.identity import FEEDBACK
 from vae_lightning.runs.state import Found, FoundRun, State
 
 PAGE = "report.html"
 TABLE = "results.csv"
+SIGNS = {TABLE: "state,directory,run,", PAGE: "· vae-lightning</title>"}
+"""By which a file is known as one of an earlier report."""
+SIGN_WITHIN = 4000
+"""Characters from its beginning."""
 SHOWN = {"reconstructions": "test images above their reconstructions", "samples": "images of codes from the prior"}
 MANIFOLD = "the decoder's images over the latent plane"
 SCHEDULES_SHOWN = 8
@@ -49,15 +54,23 @@ def write_report(found: Found, folder: Path) -> Path:
     """Write ``report.html`` and ``results.csv`` about some runs into a folder; return the page.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or a file of such a name is there that no report wrote.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / TABLE, csv_text(found.runs, with_state=True).encode())
-        write_atomically(folder / PAGE, page(found, folder).encode())
+        for name, sign in SIGNS.items():
+            _check_ours(folder / name, sign)
+        # A path need not be UTF-8: the table keeps its bytes, the page shows something in their place.
+        write_atomically(folder / TABLE, csv_text(found.runs, with_state=True).encode(errors="surrogateescape"))
+        write_atomically(folder / PAGE, page(found, folder).encode(errors="replace"))
     except OSError as error:
         raise UserError(f"{folder}: cannot write the report ({error.strerror or error}); --output FOLDER") from error
     return folder / PAGE
+
+
+def _check_ours(path: Path, sign: str) -> None:
+    if path.exists() and sign not in path.read_text(encoding="utf-8", errors="replace")[:SIGN_WITHIN]:
+        raise UserError(f"{path}: was not written by vae-report, and stays as it is; --output FOLDER writes elsewhere")
 
 
 def page(found: Found, folder: Path) -> str:
@@ -121,12 +134,19 @@ def _questions(runs: Sequence[FoundRun]) -> list[str]:
 
 
 def _left_out(results: Sequence[dict[str, Any]]) -> str:
-    """Say which finished runs no chart shows."""
-    free = sum(found["kl_weight"] == 0 for found in results)
-    old = sum("settings" not in found for found in results)
-    told = [f"{free} with KL weight 0, which has no place on a log scale"] if free else []
-    told += [f"{old} of an earlier version, which do not say how they were made"] if old else []
-    return f"Runs that are in the table only: {'; '.join(told)}." if told else ""
+    """Say which finished runs the charts do not show, or not all of them."""
+    old = [found for found in results if "settings" not in found]
+    free = [found for found in results if found["kl_weight"] == 0]
+    own = [found for found in results if found not in old and found["settings"][f"{SCHEDULE}name"] in FEEDBACK]
+    points = [found for found in results if not has_density(found)]
+    told = [
+        (free, "with KL weight 0, which has no place on a log scale, are not on the charts over KL weights"),
+        (own, "with a schedule that ends at a KL weight of its own are not on the charts over KL weights"),
+        (points, "of autoencoders have no KL and no ELBO"),
+        (old, "of an earlier version, which do not say how they were made, are in the table only"),
+    ]
+    sentences = [f"{len(runs)} run{'s' * (len(runs) > 1)} {what}." for runs, what in told if runs]
+    return " ".join(sentences)
 
 
 def _heats(ordered: Sequence[Panel], runs: dict[int, _Run]) -> list[dict[str, Any]]:
@@ -157,21 +177,25 @@ def kl_history(curves: Curves) -> list[list[float | None]]:
 
 def _schedules(runs: Sequence[_Run]) -> dict[str, Any] | None:
     """Return a chart of the KL weight in force over the steps, of one run for each beta schedule."""
-    histories: dict[str, History] = {}
+    kinds: dict[str, tuple[dict[str, Any], list[int], list[float]]] = {}
     for run in runs:
         found = run.found.results
         settings = found.get("settings") or {}
-        own = {key: settings[key] for key in settings if key.startswith(SCHEDULE)}
-        key = json.dumps([own, found["epochs"]], sort_keys=True)
+        own = {key.removeprefix(SCHEDULE): settings[key] for key in settings if key.startswith(SCHEDULE)}
+        own["epochs"] = found["epochs"]
+        key = json.dumps(own, sort_keys=True)
         lines = [line for line in run.curves if "train/kl_weight" in line]
-        if own and key not in histories and lines and found["kl_weight"] > 0:
+        if "name" in own and key not in kinds and lines and found["kl_weight"] > 0:
             weights = [(line["train/kl_weight"] or 0.0) / found["kl_weight"] for line in lines]
-            numbers = [f"{value:g}" for value in own.values() if isinstance(value, int | float) and value is not True]
-            name = " ".join([own[f"{SCHEDULE}name"], *numbers])
-            histories[key] = (name, [line["step"] for line in lines], weights)
-    if not histories:
+            kinds[key] = (own, [line["step"] for line in lines], weights)
+    if not kinds:
         return None
-    plain_first = sorted(histories.values(), key=lambda history: history[0] != PLAIN_SCHEDULE)[:SCHEDULES_SHOWN]
+    settings_of_kinds = [own for own, _, _ in kinds.values()]
+    names = apart([own["name"] for own in settings_of_kinds], settings_of_kinds)
+    histories: list[History] = [
+        (name, steps, weights) for name, (_, steps, weights) in zip(names, kinds.values(), strict=True)
+    ]
+    plain_first = sorted(histories, key=lambda history: not history[0].startswith(PLAIN_SCHEDULE))[:SCHEDULES_SHOWN]
     label = f"KL weight in force over the training: {', '.join(name for name, _, _ in plain_first)}"
     return {"svg": svg(schedule_chart(plain_first, INK), label), "caption": "as recorded, one run of each"}
 
@@ -182,8 +206,8 @@ def _card(run: _Run, folder: Path) -> dict[str, Any]:
         "id": run.id,
         "name": run.found.name,
         "link": link(run.found.directory, folder),
-        "elbo": f"{found['test/elbo']:.2f}",
-        "kl": f"{found['test/kl']:.2f}",
+        "elbo": number(found["test/elbo"] if has_density(found) else None, 2),
+        "kl": number(found["test/kl"] if has_density(found) else None, 2),
         "active": f"{found['test/active_units']} of {len(found['test/kl_per_unit'])}",
         "forecast": forecast_units(found),
         "verdict": verdict_word(found),

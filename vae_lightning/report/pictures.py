@@ -23,7 +23,7 @@ def thumbnail(path: Path) -> str | None:
     try:
         with Image.open(path) as picture:
             small = picture.convert("L")
-    except OSError:
+    except (OSError, SyntaxError, ValueError):  # as Pillow answers files that are damaged
         return None
     small.thumbnail(THUMBNAIL, reducing_gap=2.0)
     content = io.BytesIO()
@@ -32,10 +32,12 @@ def thumbnail(path: Path) -> str | None:
 
 
 def sprite(path: Path) -> str | None:
-    """Return the latent plane of a run as a data URI; None where it has none."""
+    """Return the latent plane of a run as a data URI; None where it is missing or no picture."""
     try:
+        with Image.open(path) as picture:
+            picture.load()
         return data_uri(path.read_bytes(), WEBP)
-    except OSError:
+    except (OSError, SyntaxError, ValueError):
         return None
 
 

@@ -6,7 +6,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from vae_lightning.report.tables import verdict_word, what_differs
+from vae_lightning.report.series import OF_A_DENSITY
+from vae_lightning.report.tables import has_density, verdict_word, what_differs
 from vae_lightning.runs.identity import critical_quantity, settings, unusual_choices
 from vae_lightning.runs.state import FoundRun, State
 
@@ -39,14 +40,14 @@ def csv_text(runs: Sequence[FoundRun], with_state: bool) -> str:
     for run, differences in zip(runs, told, strict=True):
         row = results_or_config(run)
         row |= {"choices": " ".join(differences), "state": run.state, "directory": str(run.directory)}
-        writer.writerow(row | ({"kl_if_linear": kl_if_linear(run.results)} if run.results else {}))
+        writer.writerow(row | {"kl_if_linear": kl_if_linear(run.results)})
     return text.getvalue()
 
 
 def results_or_config(run: FoundRun) -> dict[str, Any]:
     """Return what a run found; of one that is not finished, what its config says under the same names."""
     if run.state is State.FINISHED:
-        return dict(run.results)
+        return run.results | ({} if has_density(run.results) else dict.fromkeys(OF_A_DENSITY))
     config = run.config
     found: dict[str, Any] = {"run": run.name, "settings": settings(config)}
     found |= {key: config.get(key) for key in ("kl_weight", "latent_dim", "seed")}
@@ -58,10 +59,15 @@ def results_or_config(run: FoundRun) -> dict[str, Any]:
     return found
 
 
-def kl_if_linear(found: dict[str, Any]) -> str:
-    """Return the KL that a linear model would have, as text."""
+def kl_if_linear(found: dict[str, Any]) -> float | None:
+    """Return the KL that a linear model would have, in nats per image; None where there is no forecast."""
     expected = found.get("forecast/kl_per_unit")
-    return "–" if expected is None else f"{sum(expected):.2f}"
+    return None if expected is None else sum(expected)
+
+
+def number(value: float | None, digits: int) -> str:
+    """Return a number as text, a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def verdict_with_margin(found: dict[str, Any]) -> str:

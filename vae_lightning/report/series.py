@@ -5,13 +5,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from vae_lightning.report.tables import what_differs
+from vae_lightning.report.tables import has_density, what_differs
+from vae_lightning.runs.identity import FEEDBACK
 
 Results = dict[str, Any]
 SCHEDULE = "beta_schedule."
 NOT_A_SERIES = ("kl_weight", "seed")
 NOT_OF_THE_DATA = ("data.batch_size", "data.validation_size")
 PLAIN_SCHEDULE = "constant"
+OF_A_DENSITY = ("test/elbo", "test/kl", "test/log_px")
 
 
 class Point(NamedTuple):
@@ -21,8 +23,25 @@ class Point(NamedTuple):
     runs: list[Results]
 
     def values(self, key: str) -> list[float]:
-        """Return what each run found, where it found something."""
-        return [float(run[key]) for run in self.runs if isinstance(run.get(key), int | float)]
+        """Return what each run found, where it found something; an autoencoder has no KL and no bound."""
+        runs = [run for run in self.runs if key not in OF_A_DENSITY or has_density(run)]
+        return [float(run[key]) for run in runs if isinstance(run.get(key), int | float)]
+
+    def bounds(self) -> dict[int, list[float]]:
+        """Return the bounds on log p(x), by the number of codes per image: those of different ones do not compare."""
+        found: dict[int, list[float]] = defaultdict(list)
+        for run in self.runs:
+            if run.get("test/log_px") is not None and (n_codes := run.get("test/log_px_samples")):
+                found[n_codes].append(run["test/log_px"])
+        return found
+
+
+def spread(values: Sequence[float], style: str) -> str:
+    """Return the mean as text, with the least and the largest where they differ; a dash for none."""
+    if not values:
+        return "–"
+    mean, least, most = (format(value, style) for value in (sum(values) / len(values), min(values), max(values)))
+    return mean if least == most else f"{mean} ({least} to {most})"
 
 
 class Series(NamedTuple):
@@ -35,6 +54,15 @@ class Series(NamedTuple):
     @property
     def runs(self) -> list[Results]:
         return [run for point in self.points for run in point.runs]
+
+    @property
+    def over_weights(self) -> list[Point]:
+        """The points that have a place on a log scale of KL weights: those of a weight above 0 which it is to the end.
+
+        A schedule with feedback ends at a weight of its own.
+        """
+        feedback = self.runs[0]["settings"][f"{SCHEDULE}name"] in FEEDBACK
+        return [] if feedback else [point for point in self.points if point.kl_weight > 0]
 
 
 class Panel(NamedTuple):
@@ -56,7 +84,7 @@ def panels(results: Sequence[Results]) -> list[Panel]:
         if "settings" in found:
             by_panel[json.dumps([_about_the_data(found), found["latent_dim"]], sort_keys=True)].append(found)
     groups = list(by_panel.values())
-    titles = _apart([_title(runs) for runs in groups], [_about_the_data(runs[0]) for runs in groups])
+    titles = apart([_title(runs) for runs in groups], [_about_the_data(runs[0]) for runs in groups])
     return [_panel(title, runs) for title, runs in zip(titles, groups, strict=True)]
 
 
@@ -113,10 +141,10 @@ def _names(groups: Sequence[Sequence[Results]]) -> list[str]:
         " ".join(dict.fromkeys([schedule, *(word for word in words if word not in shared)]))
         for schedule, words in zip(schedules, told, strict=True)
     ]
-    return _apart(names, [_own(run) for run in examples])
+    return apart(names, [_own(run) for run in examples])
 
 
-def _apart(names: Sequence[str], settings: Sequence[dict[str, Any]]) -> list[str]:
+def apart(names: Sequence[str], settings: Sequence[dict[str, Any]]) -> list[str]:
     """Return the names; equal ones with the settings in which those who have them differ."""
     found = []
     for name, own in zip(names, settings, strict=True):

@@ -13,9 +13,10 @@ from vae_lightning.runs.state import FoundRun, State
 
 Curves = list[dict[str, Any]]
 COLUMNS = (
-    "run", "state", "kl_weight", "kl_weight·σ²", "what else", "seed", "ELBO", "log p(x)", "KL", "distortion", "active",
-    "forecast", "verdict", "epochs", "seconds",
+    "run", "state", "kl_weight", "kl_weight·σ²", "what else", "seed", "ELBO", "log p(x) ≥", "KL", "distortion",
+    "active", "forecast", "verdict", "epochs", "seconds",
 )  # fmt: skip
+HELD_OUT = "held out"
 TEXT_COLUMNS = ("run", "state", "what else", "verdict")
 
 
@@ -47,21 +48,28 @@ def _row(run: FoundRun, curves: Curves, differences: Sequence[str], folder: Path
         _cell(found.get("epochs"), "d"),
         _cell(found.get("seconds"), ".0f"),
     ]
+    if found.get(HELD_OUT) == "val":  # not finished: what it has measured so far is not of the test images
+        for cell, column in zip(cells, COLUMNS, strict=True):
+            if column in {"ELBO", "KL", "distortion", "active"} and cell["key"] is not None:
+                cell["shown"] += " (val)"
     settings = found.get("settings") or {}
     plain = [settings.get(f"{part}.name", "") for part in ("data", "model", "likelihood", "beta_schedule")]
-    words = [*(str(cell["shown"]) for cell in cells), *plain, f"seed={found.get('seed')}"]
-    return {"cells": cells, "words": " ".join(words).lower()}
+    named = [f"{key}={cells[COLUMNS.index(key)]['shown']}" for key in ("kl_weight", "seed", "epochs")]
+    words = [*(str(cell["shown"]) for cell in cells), *plain, *named]
+    return {"cells": cells, "words": f" {' '.join(words)} ".lower()}
 
 
 def last_values(curves: Curves) -> dict[str, Any]:
-    """Return the last held-out values of a run that is not finished, under the names of its results."""
+    """Return the last held-out values of a run that is not finished, under the names of its results.
+
+    They come at the end of an epoch, and say with it how many are done; ``HELD_OUT`` says of which split they are.
+    """
     values: dict[str, Any] = {}
     for line in curves:
         for name, value in line.items():
             split, _, what = name.partition("/")
             if what and split != "train" and value is not None:
-                values[f"test/{what}"] = value
-        values["epochs"] = line["epoch"] + 1
+                values |= {f"test/{what}": value, "epochs": line["epoch"] + 1, HELD_OUT: split}
     return values
 
 
@@ -73,4 +81,4 @@ def _cell(value: float | int | None, style: str) -> dict[str, Any]:
 
 def link(path: Path, folder: Path) -> str:
     """Return the address of a directory as seen from a folder."""
-    return quote(os.path.relpath(path, folder.resolve())) + "/"
+    return quote(os.fsencode(os.path.relpath(path, folder.resolve()))) + "/"

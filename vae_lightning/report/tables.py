@@ -54,23 +54,37 @@ def _weighed(results: dict[str, Any]) -> str:
 def what_differs(results: Sequence[dict[str, Any]]) -> list[list[str]]:
     """Return for each run what tells it from an ordinary VAE and from the other runs, but for the KL weight.
 
-    Where the runs differ in an option, its name stands for all its settings; where they differ in a setting of one and
-    the same option, its key and value do.
+    Where they differ in an option, its name stands for all its settings; where those that have it differ in one of
+    these, its key and value are told as well.
     """
     settings = [row.get("settings", {}) for row in results]
     keys = [key for key in dict.fromkeys(key for of_run in settings for key in of_run) if key not in COLUMNS_ALREADY]
     differing = [key for key in keys if len({str(of_run.get(key)) for of_run in settings}) > 1]
-    renamed = tuple(key.removesuffix("name") for key in differing if key.endswith(".name"))
-    shown = [key for key in differing if not key.startswith(renamed)] if renamed else differing
     subjects = [key for key in ("data.name", "model.name") if key in differing]  # of which none is plain
     return [
         [
             *(of_run[key] for key in subjects if key in of_run),
             *row.get("choices", []),
-            *(f"{key}={of_run[key]}" for key in shown if key in of_run),
+            *(
+                f"{key}={of_run[key]}"
+                for key in differing
+                if key in of_run and not _said_by_option(key, of_run, settings)
+            ),
         ]
         for row, of_run in zip(results, settings, strict=True)
     ]
+
+
+def _said_by_option(key: str, of_run: dict[str, Any], settings: Sequence[dict[str, Any]]) -> bool:
+    """Say whether the name of a group's option tells what a setting is: all runs that have the option have it alike."""
+    option = f"{key.partition('.')[0]}.name"
+    alike = [other.get(key) for other in settings if other.get(option) == of_run.get(option)]
+    return option in of_run and len(set(map(str, alike))) == 1
+
+
+def has_density(results: dict[str, Any]) -> bool:
+    """Say whether a run's posterior has a density, and with it a KL and a bound: an autoencoder's points have none."""
+    return results.get("test/log_px_samples") != 0
 
 
 def verdict_word(results: dict[str, Any]) -> str:
@@ -112,11 +126,10 @@ def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:
         table.add_row(
             f"{row['kl_weight']:g}",
             "–" if critical is None else f"{critical:.4g}",
-            f"{row['test/elbo']:.2f}",
-            f"{row['test/kl']:.2f}",
+            *(f"{row[key]:.2f}" if has_density(row) else "–" for key in ("test/elbo", "test/kl")),
             f"{row['test/active_units']}/{len(row['test/kl_per_unit'])}",
             *([forecast_units(row), verdict_word(row)] if judged else []),
-            *([", ".join(differences)] if said else []),
-            row[run],
+            *([Text(", ".join(differences))] if said else []),
+            Text(row[run]),
         )
     return table
