@@ -86,6 +86,18 @@ def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
             ["hydra.launcher.returns=val/elbo: is for other sweepers; bisect counts active units"],
         ),
         (
+            ["-m", "data=digits", "wandb=offline"],
+            ["wandb=offline: "],
+        ),
+        (
+            ["-m", "data=digits", "hydra.launcher.gpus=[]"],
+            ["hydra.launcher.gpus=[]: list should have at least 1 item"],
+        ),
+        (
+            ["-m", "data=digits", "hydra/sweeper=bisect", "hydra.sweeper.precision=0.001"],
+            ["hydra.sweeper.precision=0.001: input should be greater than or equal to 0.002"],
+        ),
+        (
             ["-m", "data=digits", "hydra/launcher=pol"],
             ["Could not find 'hydra/launcher/pol'", "pool", "serial", "slurm"],
         ),

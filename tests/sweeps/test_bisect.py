@@ -1,14 +1,18 @@
 """Bisection of the KL weight: against thresholds that are known."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 from commands import Sweep
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from pydantic import ValidationError
 
 from vae_lightning.composing import composed
 from vae_lightning.errors import UserError
+from vae_lightning.sweeps import bisecting
 from vae_lightning.sweeps.bisect import BisectSettings, Search, searched
 from vae_lightning.sweeps.bisecting import planned_searches
 
@@ -59,7 +63,7 @@ def test_several_searches_share_their_rounds_and_halve_their_brackets() -> None:
 
 def test_what_does_not_end_is_said() -> None:
     with pytest.raises(UserError, match="max_rounds=3"):
-        searched([Search((), None, (5.0, 12.0))], settings(precision=0.001, max_rounds=3), units_by([8.0], []))
+        searched([Search((), None, (5.0, 12.0))], settings(precision=0.002, max_rounds=3), units_by([8.0], []))
     needed = math.ceil(math.log2(math.log(12 / 5) / math.log(1.05))) + 1
     searched([Search((), None, (5.0, 12.0))], settings(max_rounds=needed), units_by([8.0], []))
 
@@ -88,7 +92,8 @@ def test_a_search_without_a_threshold_ends_soon_and_says_why(units: Callable[[fl
 
 
 def planned(*arguments: str, **chosen: Any) -> list[Search]:
-    return planned_searches(arguments, settings(**chosen), lambda overrides: composed(overrides, derive=False))
+    parsed = OverridesParser.create().parse_overrides(list(arguments))
+    return planned_searches(parsed, settings(**chosen), lambda overrides: composed(overrides, derive=False))
 
 
 def test_the_forecast_is_where_a_search_begins() -> None:
@@ -107,13 +112,40 @@ def test_the_forecast_is_where_a_search_begins() -> None:
     [
         (["data=digits", "kl_weight=1,2"], "kl_weight=1,2: is what bisect looks for"),
         (["data=digits", "kl_weight=interval(5,2)"], "is what bisect looks for"),
+        (["data=digits", "kl_weight=interval(-5,20)"], "kl_weight=interval(5,20) says where, between 1e-08 and 1e+08"),
+        (["data=digits", "kl_weight=interval(5,inf)"], "is what bisect looks for"),
+        (
+            ["data=digits", "latent_dim=interval(2,5)"],
+            "bisect searches for kl_weight only; name values",
+        ),
+        (["data=digits", "latent_dim=big"], "latent_dim=big: input should be a valid integer"),
         (["data=digits", "latent_dim=1"], "hydra.sweeper.units=2: the model has latent_dim=1"),
         (["data=digits", "likelihood=gaussian_per_pixel"], "no forecast to begin the search with"),
     ],
 )
 def test_a_search_that_cannot_begin_is_refused(arguments: list[str], told: str) -> None:
-    with pytest.raises(UserError, match=told.replace("(", r"\(")):
+    with pytest.raises(UserError, match=re.escape(told)):
         planned(*arguments, units=2)
+
+
+def test_an_interval_stands_in_for_a_forecast_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_own_data(_: dict[str, Any]) -> list[float]:
+        raise UserError("a forecast reads the data of ... only")
+
+    monkeypatch.setattr(bisecting, "critical_weights", of_own_data)
+    [search] = planned("data=digits", "kl_weight=interval(3,5)")
+    assert (search.bracket, search.forecast) == ((3, 5), None)
+    with pytest.raises(UserError, match="a forecast reads"):
+        planned("data=digits")
+
+
+@pytest.mark.parametrize("threshold", [1.0004, 1.1999, 9.9995, 0.030007])
+def test_the_finest_precision_is_reached(threshold: float) -> None:
+    search = Search((), None, (threshold / 1.3, threshold * 1.3))
+    searched([search], settings(precision=0.002), units_by([threshold], []))
+    assert search.low <= threshold < search.high <= search.low * 1.002
+    with pytest.raises(ValidationError, match=r"greater than or equal to 0\.002"):
+        settings(precision=0.001)
 
 
 @pytest.mark.slow

@@ -136,17 +136,20 @@ def test_a_signal_lets_all_jobs_save_and_the_same_command_goes_on(
     assert [run.state for run in find_runs([asked.runs]).runs] == [State.INTERRUPTED] * 2  # the third was not begun
 
 
-@pytest.mark.slow
-def test_a_closed_terminal_lets_all_jobs_save(sweep: Callable[..., Sweep]) -> None:
-    """It signals the whole group, the fork server included, and takes what is printed away."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
+def test_a_signal_to_the_whole_group_lets_all_jobs_save(number: signal.Signals, sweep: Callable[..., Sweep]) -> None:
+    """The fork server is in it. A closed terminal sends it, and takes what is printed away; so does ``timeout``."""
     asked = sweep("trainer.max_epochs=100000", "kl_weight=1,2")
     with asked.start(start_new_session=True) as process:
         until(lambda: len({path.parent for path in asked.runs.glob("default/*/checkpoints/*.ckpt")}) == 2)
         assert process.stdout is not None
         process.stdout.close()
-        os.killpg(process.pid, signal.SIGHUP)
+        os.killpg(process.pid, number)
+        assert process.stderr is not None
+        errors = process.stderr.read()
         process.wait(timeout=120)
-    assert process.returncode == 128 + signal.SIGHUP
+    assert process.returncode == 128 + number
+    assert f"{number.name}: all is saved" in errors
     assert [run.state for run in find_runs([asked.runs]).runs] == [State.INTERRUPTED] * 2
 
 
@@ -161,6 +164,9 @@ def test_the_first_failure_stops_a_sweep_that_fails_fast_and_a_retry_helps_where
     assert first.returncode == 1
     assert "2 jobs are not finished" in first.stdout
     assert "running 1" not in first.stdout
+    refused = sweep(*one, "hydra.launcher.fail_fast=true", "kl_weight=-1,1", runs="refused").do()
+    assert refused.returncode == 1
+    assert "running" not in refused.stdout
     again = sweep(*one, "hydra.launcher.retries=1", faults="raise")
     with again.start() as process:
         assert process.stdout is not None

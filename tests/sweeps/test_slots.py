@@ -4,7 +4,7 @@ import pytest
 
 from vae_lightning.errors import UserError
 from vae_lightning.sweeps import slots as module
-from vae_lightning.sweeps.slots import Slots, environment, slots_of_this_machine
+from vae_lightning.sweeps.slots import environment, slots_of_this_machine
 
 
 @pytest.fixture(autouse=True)
@@ -65,10 +65,16 @@ def test_what_can_never_fit_is_refused() -> None:
         slots_of_this_machine("cuda", [0, 1], 1, 3, None)
 
 
+def test_threads_are_for_jobs_on_gpus_too() -> None:
+    assert slots_of_this_machine("cuda", [0, 1, 2, 3], 1, None, 2).threads == 2
+    with pytest.raises(UserError, match=r"n_slots=4, hydra\.launcher\.threads=3: 12 threads are more than the 8 cores"):
+        slots_of_this_machine("cuda", [0, 1, 2, 3], 1, None, 3)
+    assert slots_of_this_machine("cuda", list(range(16)), 1, None, None).threads == 1  # as the machine is
+
+
 def test_slots_come_back_in_order() -> None:
     slots = slots_of_this_machine("cpu", None, 1, 3, None)
     first, second = slots.take(1), slots.take(1)
-    assert isinstance(slots, Slots)
     slots.give_back(second or ())
     slots.give_back(first or ())
     assert [slot.number for slot in slots.free] == [0, 1, 2]

@@ -1,6 +1,7 @@
 """Sweeps through SLURM, on a real one of a single node that the tests start themselves."""
 
 import json
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -78,8 +79,11 @@ def test_a_job_is_not_queued_twice_nor_a_gpu_claimed_twice(
     asked = through_slurm(sweep(*LAUNCHER, "trainer.max_epochs=3", faults="a,b"), cluster)
     asked.command.append("hydra.launcher.sbatch={gres: 'gpu:1'}")  # of which there is one, for two jobs and two cores
     with asked.start() as process:
-        until(lambda: len(list(asked.runs.glob(".sweeps/slurm/default/*.json"))) == 2)
-        process.terminate()  # as a closed connection would; the jobs stay
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("sweep: 2 waiting")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert "SIGINT: the jobs stay in SLURM's queue, and the same command watches them again" in errors
     again = asked.do()
     assert again.returncode == 0, again.stderr
     jobs = {job_of(run) for run in asked.runs.glob("default/*")}
@@ -94,6 +98,6 @@ def test_slurm_refuses_and_it_is_said(cluster: dict[str, str], sweep: Callable[.
     asked.command.append("hydra.launcher.partition=nowhere")
     done = asked.do()
     assert done.returncode == 1
-    assert "hydra/launcher=slurm: the jobs were not taken" in done.stderr
+    assert "hydra/launcher=slurm: 2 jobs were not taken" in done.stderr
     assert "partition" in done.stderr
     assert "Traceback" not in done.stderr

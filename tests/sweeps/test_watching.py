@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,16 @@ Config = dict[str, Any]
 
 def write(folder: Path, *lines: dict[str, Any], torn: str = "") -> None:
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + torn)
+
+
+def test_an_old_failure_is_no_reason_for_a_job_that_was_never_begun(tmp_path: Path) -> None:
+    failure = tmp_path / "failure.json"
+    failure.write_text(json.dumps({"reason": "yesterday's", "log": None}))
+    os.utime(failure, (time.time() - 100, time.time() - 100))
+    job = Job(0, (), {"run": {"directory": str(tmp_path)}}, tmp_path / "log")
+    assert job.own_reason() is None
+    failure.touch()
+    assert job.own_reason() == "yesterday's"
 
 
 def test_a_watch_reads_what_is_new_and_knows_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

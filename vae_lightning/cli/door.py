@@ -42,7 +42,7 @@ def open_door(command: Callable[[], object]) -> None:
             print(f"{explain(error)}\n\nFor a stack trace: {FULL_TRACE}=1", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     except Interrupted as stopped:
-        _tell(f"{stopped}: all is saved; the same command (without rerun=true) goes on from there")
+        _tell(f"{stopped}")
         # Lightning kills the first rank when another one ends with an error.
         sys.exit(stopped.exit_code if _is_first_rank() else 0)
     except KeyboardInterrupt:

@@ -22,6 +22,7 @@ finished_in_sweep: list[dict[str, Any]] = []
 @hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")
 def run(hydra_config: "DictConfig") -> dict[str, Any]:
     """Train the run that a composed config names, or show its results if it is finished; return them."""
+    from vae_lightning.config import checked
     from vae_lightning.sweeps.jobs import with_group
     from vae_lightning.training import train
 
@@ -35,7 +36,7 @@ def run(hydra_config: "DictConfig") -> dict[str, Any]:
             "hydra/launcher=pool gives them more"
         )
     try:
-        results = train(with_group(config, HydraConfig.get().sweep.dir))
+        results = train(with_group(checked(config), HydraConfig.get().sweep.dir))
     except UserError as error:  # Hydra goes on with the next job and raises the first failure at the end
         print(f"FAILED {' '.join(HydraConfig.get().overrides.task)}\n{explain(error)}", file=sys.stderr)  # noqa: T201
         raise

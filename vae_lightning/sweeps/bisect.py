@@ -20,7 +20,8 @@ from vae_lightning.errors import UserError
 LOWEST, HIGHEST = 1e-8, 1e8
 """KL weights outside which nothing is looked for."""
 WIDEN = 1.2
-"""The first step beyond a bracket that the threshold is not in; each further one is squared."""
+"""Beyond a bracket that the threshold is not in each step is the square of the one before: its two ends have made
+this to the fourth of it, a factor of two."""
 Measure = Callable[[Sequence[tuple[str, ...]]], Sequence[dict[str, Any]]]
 """Overrides of runs to their results."""
 
@@ -30,7 +31,8 @@ class BisectSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     units: Annotated[int, Field(ge=1)]
-    precision: Annotated[float, Field(gt=0, lt=1)]
+    precision: Annotated[float, Field(ge=2e-3, lt=1)]
+    """The weights that are tried have four digits."""
     around: Annotated[float, Field(gt=1)]
     max_rounds: Annotated[int, Field(ge=1)]
 
@@ -61,8 +63,7 @@ class Search:
             return [rounded(weight)] if LOWEST <= weight <= HIGHEST else []
         if self.high / self.low <= 1 + precision:
             return []
-        middle = rounded(math.sqrt(self.low * self.high))
-        return [] if middle in {self.low, self.high} else [middle]
+        return [rounded(math.sqrt(self.low * self.high))]
 
     def learn(self, kl_weight: float, alive: bool) -> None:
         """Take in whether enough units were active at a weight."""

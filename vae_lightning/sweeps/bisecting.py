@@ -3,14 +3,13 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep
+from hydra.core.override_parser.types import IntervalSweep, Override
 from rich.console import Console
 
-from vae_lightning.config import settings_of
+from vae_lightning.config import checked, settings_of
 from vae_lightning.errors import UserError
 from vae_lightning.forecasting import critical_weights
-from vae_lightning.sweeps.bisect import BisectSettings, Search, searched, show
+from vae_lightning.sweeps.bisect import HIGHEST, LOWEST, BisectSettings, Search, searched, show
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
@@ -20,7 +19,7 @@ Compose = Callable[[Sequence[str]], dict[str, Any]]
 """Overrides to a resolved config."""
 
 
-def bisect(arguments: Sequence[str], settings: dict[str, Any], compose: Compose, launcher: "Launcher") -> None:
+def bisect(arguments: Sequence[Override], settings: dict[str, Any], compose: Compose, launcher: "Launcher") -> None:
     """Search for the KL weight in each combination of the other arguments' values, and print what was found.
 
     Raises:
@@ -45,7 +44,7 @@ def bisect(arguments: Sequence[str], settings: dict[str, Any], compose: Compose,
         raise UserError(f"no KL weight found at which the number of active units falls below {chosen.units}:\n{lines}")
 
 
-def planned_searches(arguments: Sequence[str], settings: BisectSettings, compose: Compose) -> list[Search]:
+def planned_searches(arguments: Sequence[Override], settings: BisectSettings, compose: Compose) -> list[Search]:
     """Return a search for each combination of values, with its forecast and its first bracket.
 
     Raises:
@@ -53,16 +52,14 @@ def planned_searches(arguments: Sequence[str], settings: BisectSettings, compose
     """
     from itertools import product
 
-    parsed = OverridesParser.create().parse_overrides(list(arguments))
     bracket = None
     values: list[list[str]] = []
-    for override in parsed:
+    for override in arguments:
         key = override.get_key_element()
-        value = override.value()
         if key == KEY:
-            if not isinstance(value, IntervalSweep) or not value.start or not value.end or value.start >= value.end:
-                raise UserError(f"{override.input_line}: is what bisect looks for; {KEY}=interval(5,20) says where")
-            bracket = (float(value.start), float(value.end))
+            bracket = _bracket(override)
+        elif override.is_sweep_override() and not override.is_discrete_sweep():
+            raise UserError(f"{override.input_line}: bisect searches for {KEY} only; name values, as {key}=2,5")
         elif override.is_discrete_sweep():
             values.append([f"{key}={text}" for text in override.sweep_string_iterator()])
         else:
@@ -73,12 +70,30 @@ def planned_searches(arguments: Sequence[str], settings: BisectSettings, compose
     return found
 
 
+def _bracket(override: Override) -> tuple[float, float]:
+    value = override.value()
+    if isinstance(value, IntervalSweep) and isinstance(value.start, int | float) and isinstance(value.end, int | float):
+        low, high = float(value.start), float(value.end)
+        if LOWEST <= low < high <= HIGHEST:
+            return low, high
+    raise UserError(
+        f"{override.input_line}: is what bisect looks for; {KEY}=interval(5,20) says where, "
+        f"between {LOWEST:g} and {HIGHEST:g}"
+    )
+
+
 def _search(
     overrides: tuple[str, ...], config: dict[str, Any], bracket: tuple[float, float] | None, settings: BisectSettings
 ) -> Search:
+    config = checked(config)
     if settings.units > config["latent_dim"]:
         raise UserError(f"hydra.sweeper.units={settings.units}: the model has latent_dim={config['latent_dim']} units")
-    weights = critical_weights(config)
+    try:
+        weights = critical_weights(config)
+    except UserError:  # of data of one's own there is no forecast
+        if bracket is None:
+            raise
+        weights = None
     forecast = weights[settings.units - 1] if weights and len(weights) >= settings.units else None
     if bracket is None:
         if not forecast:

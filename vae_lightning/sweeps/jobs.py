@@ -110,7 +110,8 @@ class Job:
         with contextlib.suppress(UserError, OSError):
             if self.directory and (self.directory / directory.FAILURE).exists():
                 written = (self.directory / directory.FAILURE).stat().st_mtime
-                if written >= time.time() - (time.monotonic() - self.began) - 1:
+                began = time.time() - (time.monotonic() - self.began) - 1 if self.began else self.planned_at
+                if written >= began:
                     return str((directory.read_failure(self.directory) or {}).get("reason", "")) or None
         return None
 
@@ -142,9 +143,8 @@ def planned(
     jobs: list[Job] = []
     seen: dict[str, int] = {}
     for number, overrides in enumerate(job_overrides, first_number):
-        composed = loader.load_sweep_config(sweep, list(overrides))
-        config = with_group(resolved(composed, derive=False), sweep.hydra.sweep.dir)
-        job = _planned(number, tuple(overrides), config, logs)
+        config = resolved(loader.load_sweep_config(sweep, list(overrides)), derive=False)
+        job = _planned(number, tuple(overrides), config, sweep.hydra.sweep.dir, logs)
         same = seen.setdefault(str(job.directory or job.name), number)
         if same != number:
             job.conclude(Standing.SAME, f"as job {same}")
@@ -152,9 +152,9 @@ def planned(
     return jobs
 
 
-def _planned(number: int, overrides: tuple[str, ...], config: Config, logs: Path) -> Job:
+def _planned(number: int, overrides: tuple[str, ...], config: Config, sweep_folder: str, logs: Path) -> Job:
     try:
-        config = checked(config)
+        config = with_group(checked(config), sweep_folder)
     except UserError as error:
         return Job(number, overrides, {}, logs / f"{number}.log", Standing.FAILED, str(error))
     identity = identify(config)
@@ -170,7 +170,7 @@ def _planned(number: int, overrides: tuple[str, ...], config: Config, logs: Path
 
 
 def with_group(config: Config, sweep_folder: str) -> Config:
-    """Return the config of a job; without a study or a group of its own it is grouped by its sweep in W&B."""
+    """Return the checked config of a job; without a study or a group of its own it is grouped by its sweep in W&B."""
     if config["study"]["name"] != "default" or config["wandb"]["group"] is not None:
         return config
     return {**config, "wandb": {**config["wandb"], "group": f"sweep {Path(sweep_folder).name}"}}

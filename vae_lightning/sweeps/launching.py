@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.console import Console
 
 from vae_lightning.config import settings_of
+from vae_lightning.errors import UserError
 from vae_lightning.report.tables import run_table
 from vae_lightning.sweeps.jobs import Job, Standing, check_can_return, failure_report, failures, planned
 from vae_lightning.sweeps.pool import PoolSettings, work_in_pool
+from vae_lightning.sweeps.process import MEMORY
 from vae_lightning.sweeps.slots import slots_of_this_machine
 from vae_lightning.sweeps.slurm import SlurmSettings, work_in_slurm
 
@@ -40,10 +42,12 @@ def launch_in_pool(asked: Asked, settings: dict[str, Any], context: ForkServerCo
     """Do a sweep's jobs on this machine; return them as they stand.
 
     Raises:
-        UserError: the launcher's settings do not fit the machine.
+        UserError: the launcher's settings do not fit the machine or the jobs.
         Interrupted: a signal came; all jobs have saved and stopped.
     """
     chosen = settings_of(PoolSettings, settings, PREFIX)
+    if chosen.memory_gb is not None and not MEMORY.exists():
+        raise UserError(f"hydra.launcher.memory_gb={chosen.memory_gb}: only Linux tells how much memory a process has")
     jobs = planned(*asked, asked.folder)
     check_can_return(jobs, chosen.returns)
     accelerators = {job.config["trainer"]["accelerator"] for job in jobs if job.config}
@@ -80,7 +84,7 @@ def results_shown(jobs: Sequence[Job], console: Console) -> Iterator[None]:
         if found:
             console.print(run_table(found, console.width))
         folders = dict.fromkeys(str(job.directory.parent) for job in jobs if job.directory)
-        stopped = sum(job.standing in {Standing.STOPPED, Standing.WAITING} for job in jobs)
+        stopped = sum(job.standing in {Standing.STOPPED, Standing.WAITING, Standing.RUNNING} for job in jobs)
         if stopped:
             console.print(
                 f"{stopped} jobs are not finished; the same command (without rerun=true) goes on with them",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, filter_overrides
 from hydra.plugins.launcher import Launcher
@@ -111,7 +112,8 @@ class BisectSweeper(Sweeper):
         def compose(overrides: Sequence[str]) -> dict[str, Any]:
             return resolved(self.loader.load_sweep_config(self.chosen, list(overrides)), derive=False)
 
-        bisect(arguments, self.settings, compose, self.engine)
+        parsed = OverridesParser.create(config_loader=self.loader).parse_overrides(arguments)
+        bisect(parsed, self.settings, compose, self.engine)
 
 
 def register() -> None:

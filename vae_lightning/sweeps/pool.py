@@ -16,7 +16,7 @@ from rich.console import Console
 
 from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.sweeps.board import Board, in_words
-from vae_lightning.sweeps.jobs import Job, Returned, Standing
+from vae_lightning.sweeps.jobs import Job, Returned, Standing, failures
 from vae_lightning.sweeps.process import Task, ask_to_stop, end, started
 from vae_lightning.sweeps.slots import Slot, Slots, environment
 
@@ -32,6 +32,7 @@ LOST = 255
 """Exit code that the fork server gives to those of which it knows none."""
 SAVED = {128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
 """Exit codes of a job that stopped at a signal."""
+GO_ON = "the same command (without rerun=true) goes on from their last checkpoints"
 
 
 class PoolSettings(BaseModel):
@@ -40,7 +41,7 @@ class PoolSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
     n_slots: Annotated[int, Field(ge=1)] | None
     threads: Annotated[int, Field(ge=1)] | None
-    gpus: list[int | str] | None
+    gpus: Annotated[list[int | str], Field(min_length=1)] | None
     jobs_per_gpu: Annotated[int, Field(ge=1)]
     retries: Annotated[int, Field(ge=0)]
     timeout: Annotated[float, Field(gt=0)] | None
@@ -69,7 +70,9 @@ class Pool:
         self.running: list[_Running] = []
         self.deadlines: dict[int, float] = {}
         """Of running jobs that were told to stop: when they are ended."""
-        self.stopping = False
+        self.stopping = settings.fail_fast and bool(failures(jobs))
+        self.cut_short = 0
+        """Jobs that were ended before they had saved."""
         self.asked: list[int] = []
         """Signals that came."""
         self.asked_at: list[float] = []
@@ -91,6 +94,8 @@ class Pool:
                     self.board.look()
             finally:
                 self._let_go()  # of none, but after an error of ours
+        if self.cut_short:
+            raise Interrupted(self.asked[0], f"{self.cut_short} jobs were ended before they had saved; {GO_ON}")
         if self.asked:
             raise Interrupted(self.asked[0])
 
@@ -139,6 +144,7 @@ class Pool:
         if code == 0 and job.finds_results():
             self._conclude(job, Standing.DONE)
         elif self.stopping and (code in SAVED or code < 0 or code == LOST):
+            self.cut_short += bool(self.asked) and code not in SAVED
             self._conclude(job, Standing.STOPPED)
         elif job.attempts <= self.settings.retries and not self.stopping:
             reason = f"attempt {job.attempts} failed: {self._why(job, code, timed_out)}; it is tried again"
@@ -148,12 +154,12 @@ class Pool:
             self.waiting.append(job)
         else:
             self._conclude(job, Standing.FAILED, self._why(job, code, timed_out))
-            self.stopping = self.stopping or self.settings.fail_fast
 
     def _conclude(self, job: Job, standing: Standing, reason: str = "") -> None:
         job.conclude(standing, reason)
         if standing is Standing.FAILED:
             job.note_failure()
+            self.stopping = self.stopping or self.settings.fail_fast
         self.board.tell(job)
 
     def _why(self, job: Job, code: int, timed_out: bool) -> str:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
@@ -26,6 +26,7 @@ PATIENCE_S = 90.0
 """A job waits so long for a run that a dying sweep's job still owns."""
 ORPHAN_S = 60.0
 """A job whose sweep has died saves and stops; after so long it is ended."""
+MEMORY = Path("/proc/self/status")
 MORE_LIKELY = "500"
 """Out of 1,000: where memory runs out, the kernel shall end a job and not the sweep."""
 
@@ -50,6 +51,7 @@ def fork_server() -> ForkServerContext:
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
+    resource_tracker.ensure_running()  # by itself; the server would start it, and lift the hold for two of the signals
     # A closed terminal, or a batch system, signals whole groups: the server must live until the jobs have saved.
     with signals_held():
         forkserver.ensure_running()
@@ -90,9 +92,9 @@ def work(task: Task) -> None:
         _limit_memory(task.memory_gb)
     with contextlib.suppress(OSError):  # Linux has it
         Path("/proc/self/oom_score_adj").write_text(MORE_LIKELY)
-    threading.Thread(target=_stop_without_the_sweep, daemon=True).start()
     if task.alone:
         sys.exit(_supervised(task))
+    _stop_without_the_sweep()
     import torch
 
     from vae_lightning.training import train
@@ -120,19 +122,22 @@ def _write_to(log: Path) -> None:
 
 def _limit_memory(gigabytes: float) -> None:
     """Let this process have so much memory beside what was there when it was forked; a larger request raises then."""
-    there = re.search(r"VmData:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    limit = int(there[1]) * 1024 + int(gigabytes * 2**30) if there else int(gigabytes * 2**30)
+    there = re.search(r"VmData:\s+(\d+) kB", MEMORY.read_text())
+    limit = (int(there[1]) * 1024 if there else 0) + int(gigabytes * 2**30)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _stop_without_the_sweep() -> None:
-    parent = parent_process()
-    if parent is None:
-        return
-    parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)  # saves after the batch in hand
-    threading.Event().wait(ORPHAN_S)
-    os.killpg(0, signal.SIGKILL)
+    """From now on save and stop when the sweep has died."""
+
+    def watch() -> None:
+        if (parent := parent_process()) is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)  # saves after the batch in hand
+            threading.Event().wait(ORPHAN_S)
+            os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _supervised(task: Task) -> int:
@@ -147,6 +152,7 @@ def _supervised(task: Task) -> int:
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS),  # noqa: PLW1509 (no threads here)
         )
         signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    _stop_without_the_sweep()
     code = process.wait()
     return code if code >= 0 else 128 - code
 
@@ -154,7 +160,8 @@ def _supervised(task: Task) -> int:
 def end(process: BaseProcess) -> None:
     """End a process and all that it started, now."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid or 0, signal.SIGKILL)
+        if process.pid:
+            os.killpg(process.pid, signal.SIGKILL)
     process.kill()
 
 

@@ -82,15 +82,16 @@ def slots_of_this_machine(
                 f"hydra.launcher.n_slots={n_slots}: {len(names)} GPUs x jobs_per_gpu={jobs_per_gpu} are {len(room)}"
             )
         slots = [Slot(number, name) for number, name in enumerate(room[:n_slots])]
-        return Slots(slots, threads or max(1, cores // len(slots)))
-    n_slots = n_slots or max(1, cores // (threads or 1))
-    threads = threads or max(1, cores // n_slots)
-    if n_slots * threads > cores:
+    else:
+        slots = [Slot(number, None) for number in range(n_slots or max(1, cores // (threads or 1)))]
+    n_threads = threads or max(1, cores // len(slots))
+    # More GPUs than cores are what a machine may have; more threads than cores somebody has asked for.
+    if len(slots) * n_threads > cores and (threads or not names):
         raise UserError(
-            f"hydra.launcher.n_slots={n_slots}, hydra.launcher.threads={threads}: {n_slots * threads} threads are more "
-            f"than the {cores} cores, and would slow each other down"
+            f"hydra.launcher.n_slots={len(slots)}, hydra.launcher.threads={n_threads}: {len(slots) * n_threads} "
+            f"threads are more than the {cores} cores, and would slow each other down"
         )
-    return Slots([Slot(number, None) for number in range(n_slots)], threads)
+    return Slots(slots, n_threads)
 
 
 def n_cores() -> int:

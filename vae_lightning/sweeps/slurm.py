@@ -21,7 +21,7 @@ from vae_lightning.files import write_json
 from vae_lightning.sweeps.board import Board
 from vae_lightning.sweeps.jobs import Job, Returned, Standing
 from vae_lightning.sweeps.process import signals_held
-from vae_lightning.sweeps.slurm_queue import JOB_NAME, account, queue, queue_or_error
+from vae_lightning.sweeps.slurm_queue import account, queue, queue_or_error
 from vae_lightning.sweeps.slurm_run import SAVE_SIGNAL, RunInSlurm
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 LOOK_S = 2.0
 SETTLED_S = 20.0
 """A job that has left the queue has so long to show its results: shared folders are slow."""
+JOB_NAME = "vae-train"
 RECORDS = Path(".sweeps/slurm")
 """In ``runs_dir``: each run's job in SLURM, so that the same command finds it again instead of queueing it twice."""
 IN_QUEUE = re.compile(r"PENDING|CONFIGURING|REQUEUE|SUSPENDED|RESV|SPECIAL_EXIT")
@@ -61,6 +62,11 @@ def work_in_slurm(jobs: Sequence[Job], settings: SlurmSettings, folder: Path, co
         Interrupted: a signal came; the jobs stay in the queue.
     """
     waiting = [job for job in jobs if job.standing is Standing.WAITING]
+    if settings.signal_before_s >= 60 * settings.time_min:
+        raise UserError(
+            f"hydra.launcher.signal_before_s={settings.signal_before_s}: must be less than the time of a job, "
+            f"hydra.launcher.time_min={settings.time_min} minutes"
+        )
     if shutil.which("sbatch") is None:
         raise UserError("hydra/launcher=slurm: there is no sbatch here; hydra/launcher=pool uses this machine alone")
     # Read by submitit when it is imported, here and on the nodes.
@@ -72,15 +78,22 @@ def work_in_slurm(jobs: Sequence[Job], settings: SlurmSettings, folder: Path, co
     listed = queue_or_error()
     ids = {job.number: found for job in waiting if (found := _recorded(job)) in listed}
     for alike in _by_resources([job for job in waiting if job.number not in ids]):
-        ids |= _submitted(submitit.SlurmExecutor(folder / "slurm", settings.max_timeouts), alike, settings)
-    where = f"SLURM, partition {settings.partition or 'by default'}"
-    with Board(jobs, console, where) as board:
         try:
+            ids |= _submitted(submitit.SlurmExecutor(folder / "slurm", settings.max_timeouts), alike, settings)
+        except UserError as error:
+            there = f"\n{len(ids)} others are in the queue; scancel {_arrays(ids)} would stop them" if ids else ""
+            raise UserError(f"{error}{there}") from error
+    where = f"SLURM, partition {settings.partition or 'by default'}"
+    try:
+        with Board(jobs, console, where) as board:
             _watch({ids[job.number]: job for job in waiting}, board)
-        except KeyboardInterrupt as stopped:
-            names = " ".join(sorted({job_id.split("_")[0] for job_id in ids.values()}))
-            console.print(f"the jobs stay in SLURM's queue; scancel {names} would stop them", highlight=False)
-            raise Interrupted(signal.SIGINT) from stopped
+    except KeyboardInterrupt as stopped:
+        stay = "the jobs stay in SLURM's queue, and the same command watches them again"
+        raise Interrupted(signal.SIGINT, f"{stay}; scancel {_arrays(ids)} would stop them") from stopped
+
+
+def _arrays(ids: dict[int, str]) -> str:
+    return " ".join(sorted({job_id.split("_")[0] for job_id in ids.values()}))
 
 
 def _by_resources(jobs: Sequence[Job]) -> list[list[Job]]:
@@ -107,6 +120,7 @@ def _submitted(executor: "submitit.SlurmExecutor", jobs: Sequence[Job], settings
         signal_delay_s=settings.signal_before_s,
         array_parallelism=settings.at_once,
         stderr_to_stdout=True,
+        srun_args=["--kill-on-bad-exit=1"],  # else the ranks beside one that failed wait for it, with all GPUs held
         setup=[f"export SUBMITIT_PREEMPT_SIGNAL={os.environ['SUBMITIT_PREEMPT_SIGNAL']}", *settings.setup],
         **{name: value for name, value in chosen.items() if value is not None},
         **({"mem": f"{math.ceil(settings.mem_gb * 1024)}M"} if settings.mem_gb else {}),
@@ -118,7 +132,7 @@ def _submitted(executor: "submitit.SlurmExecutor", jobs: Sequence[Job], settings
             with executor.batch():
                 submitted = [executor.submit(RunInSlurm(job.config, settings.cpus_per_task)) for job in jobs]
         except Exception as error:  # submitit's own, with sbatch's words in it
-            raise UserError(f"hydra/launcher=slurm: the jobs were not taken; {error}") from error
+            raise UserError(f"hydra/launcher=slurm: {len(jobs)} jobs were not taken; {error}") from error
         ids = {}
         try:
             for job, found in zip(jobs, submitted, strict=True):

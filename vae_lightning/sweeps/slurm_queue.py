@@ -6,7 +6,6 @@ import time
 
 from vae_lightning.errors import UserError
 
-JOB_NAME = "vae-train"
 TRIES = 4
 PAUSE_S = 2.0
 
@@ -22,7 +21,7 @@ def queue_or_error() -> dict[str, str]:
 
 def queue() -> dict[str, str] | None:
     """Return the state of each of this user's jobs, by id; None where SLURM does not answer."""
-    told = _answer("squeue", "--me", "--array", "--noheader", f"--name={JOB_NAME}", "--format=%i|%T")
+    told = _answer("squeue", "--me", "--array", "--noheader", "--format=%i|%T")
     if told is None:
         return None
     return dict(line.strip().split("|", 1) for line in told.splitlines() if "|" in line)

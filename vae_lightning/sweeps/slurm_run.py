@@ -24,7 +24,7 @@ class RunInSlurm:
     def __init__(self, config: dict[str, Any], threads: int) -> None:
         self.config = config
         self.threads = threads
-        self.began = 0.0
+        self.submitted_at = time.time()
 
     def __call__(self) -> None:
         """Train. Raises SystemExit with why it failed, after which submitit has no result to keep."""
@@ -33,7 +33,6 @@ class RunInSlurm:
         from vae_lightning.training import train
 
         torch.set_num_threads(self.threads)
-        self.began = time.time()
         try:
             train(self.config, patience_s=PATIENCE_S)
         except UserError as error:
@@ -50,6 +49,6 @@ class RunInSlurm:
         from submitit.helpers import DelayedSubmission
 
         config = Path(self.config["run"]["directory"]) / CONFIG
-        if config.exists() and config.stat().st_mtime >= self.began:
+        if config.exists() and config.stat().st_mtime >= self.submitted_at:
             self.config = {**self.config, "rerun": False}
         return DelayedSubmission(self)
