@@ -1,27 +1,26 @@
 """Runs -> one page of HTML that opens from the disk, with no network: charts, pictures, an explorer, a table."""
 
-import json
 import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
 from vae_lightning.errors import UserError
 from vae_lightning.files import write_atomically
-from vae_lightning.report.charts import History, schedule_chart
-from vae_lightning.report.charts_on_page import INK, charts, svg
-from vae_lightning.report.pictures import heat_map, sprite, thumbnail
+from vae_lightning.report.charts_on_page import charts
+from vae_lightning.report.over_time import heats, kl_history, schedules
+from vae_lightning.report.pictures import heat_map
 from vae_lightning.report.rows import csv_text, number, results_or_config
-from vae_lightning.report.series import PLAIN_SCHEDULE, SCHEDULE, Panel, apart, panels
+from vae_lightning.report.series import SCHEDULE, panels
+from vae_lightning.report.shown import PICTURES, ShownRun, looked_at
 from vae_lightning.report.table_on_page import COLUMNS, TEXT_COLUMNS, link, rows
 from vae_lightning.report.tables import forecast_units, has_density, verdict_word
 from vae_lightning.runs.command import this_command
-from vae_lightning.runs.curves import read_curves
-from vae_lightning.runs.directory import CONFIG, FIGURES, LATENT_PLANE, read_config
+from vae_lightning.runs.directory import CONFIG, LATENT_PLANE, read_config
 from vae_lightning.runs.identity import FEEDBACK
 from vae_lightning.runs.state import Found, FoundRun, State
 
@@ -31,23 +30,10 @@ SIGNS = {TABLE: "state,directory,run,", PAGE: "· vae-lightning</title>"}
 """By which a file is known as one of an earlier report."""
 SIGN_WITHIN = 4000
 """Characters from its beginning."""
-SHOWN = {"reconstructions": "test images above their reconstructions", "samples": "images of codes from the prior"}
 MANIFOLD = "the decoder's images over the latent plane"
-SCHEDULES_SHOWN = 8
 PLANE_SIDE, PLANE_REACH = 21, 3
 """As :mod:`vae_lightning.callbacks.figures` draws the latent plane."""
 NOT_OURS = "not a run of this project, by its name and what it holds"
-Curves = list[dict[str, Any]]
-
-
-class _Run(NamedTuple):
-    """A run with what is shown of it."""
-
-    id: str
-    """Of its card on the page."""
-    found: FoundRun
-    curves: Curves
-    pictures: dict[str, str | None]
 
 
 def write_report(found: Found, folder: Path) -> Path:
@@ -76,7 +62,7 @@ def _check_ours(path: Path, sign: str) -> None:
 def page(found: Found, folder: Path) -> str:
     """Return the page about some runs; its links are relative to ``folder``."""
     with ThreadPoolExecutor() as pool:  # decoding and encoding pictures leaves the interpreter to others
-        runs = list(pool.map(_looked_at, range(len(found.runs)), found.runs))
+        runs = list(pool.map(looked_at, range(len(found.runs)), found.runs))
     finished = [run for run in runs if run.found.state is State.FINISHED]
     results = [run.found.results for run in finished]
     ordered = panels(results)
@@ -91,8 +77,8 @@ def page(found: Found, folder: Path) -> str:
         counts={**Counter(run.state.value for run in found.runs), "foreign": len(found.foreign)},
         panels=list(charts(ordered)),
         left_out=_left_out(results),
-        heats=_heats(ordered, {id(run.found.results): run for run in finished}),
-        schedules=_schedules(finished),
+        heats=heats(ordered, finished),
+        schedules=schedules(finished),
         sprites=sprites,
         plane_side=PLANE_SIDE,
         plane_reach=PLANE_REACH,
@@ -105,19 +91,6 @@ def page(found: Found, folder: Path) -> str:
         report_command=this_command(),
         now=time.strftime("%Y-%m-%d %H:%M %Z"),
     )
-
-
-def _looked_at(number: int, run: FoundRun) -> _Run:
-    figures = run.directory / FIGURES
-    pictures: dict[str, str | None] = {}
-    if run.state is State.FINISHED:
-        pictures = {name: thumbnail(figures / f"{name}.png") for name in SHOWN}
-        pictures[LATENT_PLANE] = sprite(figures / LATENT_PLANE)
-    try:
-        curves = [line for line in read_curves(run.directory) if isinstance(line, dict)]
-    except (UserError, OSError):  # the numbers in its results are whole all the same
-        curves = []
-    return _Run(f"run-{number}", run, curves, pictures)
 
 
 def _questions(runs: Sequence[FoundRun]) -> list[str]:
@@ -149,58 +122,7 @@ def _left_out(results: Sequence[dict[str, Any]]) -> str:
     return " ".join(sentences)
 
 
-def _heats(ordered: Sequence[Panel], runs: dict[int, _Run]) -> list[dict[str, Any]]:
-    groups = []
-    for panel in ordered:
-        for series in panel.series:
-            heats = [_heat(found, runs[id(found)]) for found in series.runs]
-            if shown := [heat for heat in heats if heat]:
-                groups.append({"name": f"{panel.title}, {series.name}", "runs": shown})
-    return groups
-
-
-def _heat(found: dict[str, Any], run: _Run) -> dict[str, Any] | None:
-    history = kl_history(run.curves)
-    uri = heat_map(history)
-    if uri is None:
-        return None
-    largest = max((value for value in history[-1] if value is not None), default=0.0)
-    about = {"weight": f"{found['kl_weight']:g}", "seed": found["seed"], "largest": f"{largest:.2f}"}
-    return {"uri": uri, "id": run.id, "epochs": len(history), **about}
-
-
-def kl_history(curves: Curves) -> list[list[float | None]]:
-    """Return the KL of each unit, epoch by epoch, as the curves have it."""
-    epochs = [value for line in curves for name, value in line.items() if name.endswith("/kl_per_unit")]
-    return [epoch for epoch in epochs if isinstance(epoch, list) and len(epoch) == len(epochs[-1] or ())]
-
-
-def _schedules(runs: Sequence[_Run]) -> dict[str, Any] | None:
-    """Return a chart of the KL weight in force over the steps, of one run for each beta schedule."""
-    kinds: dict[str, tuple[dict[str, Any], list[int], list[float]]] = {}
-    for run in runs:
-        found = run.found.results
-        settings = found.get("settings") or {}
-        own = {key.removeprefix(SCHEDULE): settings[key] for key in settings if key.startswith(SCHEDULE)}
-        own["epochs"] = found["epochs"]
-        key = json.dumps(own, sort_keys=True)
-        lines = [line for line in run.curves if "train/kl_weight" in line]
-        if "name" in own and key not in kinds and lines and found["kl_weight"] > 0:
-            weights = [(line["train/kl_weight"] or 0.0) / found["kl_weight"] for line in lines]
-            kinds[key] = (own, [line["step"] for line in lines], weights)
-    if not kinds:
-        return None
-    settings_of_kinds = [own for own, _, _ in kinds.values()]
-    names = apart([own["name"] for own in settings_of_kinds], settings_of_kinds)
-    histories: list[History] = [
-        (name, steps, weights) for name, (_, steps, weights) in zip(names, kinds.values(), strict=True)
-    ]
-    plain_first = sorted(histories, key=lambda history: not history[0].startswith(PLAIN_SCHEDULE))[:SCHEDULES_SHOWN]
-    label = f"KL weight in force over the training: {', '.join(name for name, _, _ in plain_first)}"
-    return {"svg": svg(schedule_chart(plain_first, INK), label), "caption": "as recorded, one run of each"}
-
-
-def _card(run: _Run, folder: Path) -> dict[str, Any]:
+def _card(run: ShownRun, folder: Path) -> dict[str, Any]:
     found, history = run.found.results, kl_history(run.curves)
     return {
         "id": run.id,
@@ -212,9 +134,9 @@ def _card(run: _Run, folder: Path) -> dict[str, Any]:
         "forecast": forecast_units(found),
         "verdict": verdict_word(found),
         "pictures": [
-            {"uri": uri, "alt": f"{SHOWN[name]}, run {run.found.name}"}
+            {"uri": uri, "alt": f"{PICTURES[name]}, run {run.found.name}"}
             for name, uri in run.pictures.items()
-            if uri and name in SHOWN
+            if uri and name in PICTURES
         ],
         "plane": run.pictures.get(LATENT_PLANE),
         "plane_alt": f"{MANIFOLD}, run {run.found.name}",
