@@ -31,7 +31,7 @@ def test_every_option_is_in_the_table_with_its_defaults(group: str) -> None:
         for key, value in leaves(node):
             if group != "model":  # its table tells the layers in words
                 assert key in told, f"{group}={path.stem}: the table does not tell the default of {key}"
-                alike = told[key] == str(value).replace(" ", "") or float(told[key]) == float(value)
+                alike = yaml.safe_load(told[key]) == value or float(told[key]) == float(value)
                 assert alike, f"{group}={path.stem}: the table says {key}={told[key]}, the file {value}"
 
 

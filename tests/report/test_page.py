@@ -18,6 +18,7 @@ from PIL import Image
 from vae_lightning.errors import UserError
 from vae_lightning.report.page import page, write_report
 from vae_lightning.report.pictures import heat_map, sprite, thumbnail
+from vae_lightning.report.table_on_page import rows
 from vae_lightning.runs.state import State, find_runs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -80,9 +81,9 @@ def test_which_run_is_which(mixed: Path) -> None:
 def test_the_table_has_the_exact_values(tmp_path: Path) -> None:
     grid(tmp_path)
     write_report(find_runs([tmp_path]), tmp_path / "out")
-    rows = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
-    assert len(rows) == 12
-    [row] = [row for row in rows if row["run"] == "cyclical_linear-w5-s1"]
+    lines = list(csv.DictReader((tmp_path / "out" / "results.csv").read_text().splitlines()))
+    assert len(lines) == 12
+    [row] = [row for row in lines if row["run"] == "cyclical_linear-w5-s1"]
     expected = {
         "state": "finished", "kl_weight": "5.0", "kl_weight_times_variance": "2.5", "seed": "1", "test/elbo": "-106.25",
         "test/kl": "0.9", "test/distortion": "100.75", "test/active_units": "1", "forecast/active_units": "1",
@@ -141,6 +142,17 @@ def test_what_is_held_out_in_training_is_not_taken_for_test_images(tmp_path: Pat
     text = page(find_runs([tmp_path]), tmp_path)
     assert "-321.50 (val)" in text
     assert "epochs=1 " in text  # the second has begun only
+
+
+def test_a_row_is_found_by_each_of_its_settings(tmp_path: Path) -> None:
+    found = results("a", 1.0)
+    for binarize, n_cycles in (("none", 4), ("dynamic", 8)):
+        settings = {**found["settings"], "data.binarize": binarize, "optimizer.lr": n_cycles}
+        finished(tmp_path, binarize, settings=settings)
+    [dynamic, _] = rows([(run, []) for run in find_runs([tmp_path]).runs], tmp_path)
+    for word in ("data.binarize=dynamic", "optimizer.lr=8", "kl_weight=1", "seed=0", "epochs=3"):
+        assert f" {word} " in dynamic["words"]  # as the page looks for what has an equals sign
+    assert " data.binarize=none " not in dynamic["words"]
 
 
 def test_files_that_no_report_wrote_stay(tmp_path: Path) -> None:

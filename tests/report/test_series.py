@@ -18,6 +18,7 @@ from vae_lightning.report.charts import (
     phase_diagram,
 )
 from vae_lightning.report.series import Panel, panels
+from vae_lightning.report.tables import forecast_units
 from vae_lightning.runs.state import find_runs
 
 
@@ -125,6 +126,23 @@ def test_an_autoencoder_has_no_rate_and_no_bound() -> None:
     [panel] = panels([changed(results("a", 1.0, **points), posterior__name="point"), results("b", 1.0)])
     for draw in (draw_elbo, draw_kl, draw_rate_distortion):
         assert not [name for name in lines_of(draw, panel) if "point" in name]
+
+
+def test_the_forecast_is_of_a_plain_vae() -> None:
+    own = changed(results("a", 1.0), objective__name="free_bits")
+    [panel] = panels([own, results("b", 5.0)])
+    assert "forecast of a plain VAE" in lines_of(draw_units, panel)
+    assert lines_of(draw_kl, panel)["linear forecast"] == [[5, 2]]
+    assert (forecast_units(own), forecast_units(results("b", 5.0))) == ("2 if plain", "1")
+
+
+def test_a_cross_entropy_is_called_one() -> None:
+    grey = changed(results("a", 1.0), likelihood__name="bernoulli")
+    binary = changed(grey, data__binarize="dynamic")
+    assert [panel.title for panel in panels([grey, binary])] == [
+        "mnist, bernoulli on grey pixels, latent 2",
+        "mnist (dynamic binarisation), bernoulli, latent 2",
+    ]
 
 
 @pytest.mark.renders

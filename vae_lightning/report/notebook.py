@@ -109,7 +109,7 @@ def _table(results: Sequence[dict[str, Any]]) -> str:
 
 def _tables_over_seeds(results: Sequence[dict[str, Any]]) -> str:
     """Return a table for each panel: means over the seeds, with the least and the largest where they differ."""
-    head = ["KL weight", "forecast", "series", "active units", "KL", "ELBO", "log p(x) ≥", "distortion", "verdicts"]
+    head = ["KL weight", "forecast", "series", "active units", "KL", "ELBO", "L_K", "distortion", "verdicts"]
     parts = []
     for panel in panels(results):
         lines = [head, ["---"] * len(head)]

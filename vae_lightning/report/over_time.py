@@ -31,7 +31,7 @@ def _heat(found: dict[str, Any], run: ShownRun) -> dict[str, Any] | None:
     uri = heat_map(history)
     if uri is None:
         return None
-    largest = max((value for value in history[-1] if value is not None), default=0.0)
+    largest = max((value for epoch in history for value in epoch if value is not None), default=0.0)
     about = {"weight": f"{found['kl_weight']:g}", "seed": found["seed"], "largest": f"{largest:.2f}"}
     return {"uri": uri, "id": run.id, "epochs": len(history), **about}
 

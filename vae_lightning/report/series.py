@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from vae_lightning.report.tables import has_density, what_differs
+from vae_lightning.report.tables import has_density, is_plain, what_differs
 from vae_lightning.runs.identity import FEEDBACK
 
 Results = dict[str, Any]
@@ -56,6 +56,11 @@ class Series(NamedTuple):
         return [run for point in self.points for run in point.runs]
 
     @property
+    def is_plain(self) -> bool:
+        """Whether it is the kind of model that forecasts are of."""
+        return is_plain(self.runs[0])
+
+    @property
     def over_weights(self) -> list[Point]:
         """The points that have a place on a log scale of KL weights: those of a weight above 0 which it is to the end.
 
@@ -99,8 +104,13 @@ def _about_the_data(found: Results) -> dict[str, Any]:
 
 def _title(runs: Sequence[Results]) -> str:
     settings = runs[0]["settings"]
-    drawn = "" if settings["data.binarize"] == "none" else f" ({settings['data.binarize']} binarisation)"
-    return f"{settings['data.name']}{drawn}, {settings['likelihood.name']}, latent {runs[0]['latent_dim']}"
+    grey = settings["data.binarize"] == "none"
+    drawn = "" if grey else f" ({settings['data.binarize']} binarisation)"
+    # Of grey pixels a Bernoulli's log-likelihood is a cross-entropy: its "ELBO" does not compare with others'.
+    cross_entropy = " on grey pixels" * (grey and settings["likelihood.name"] == "bernoulli")
+    return (
+        f"{settings['data.name']}{drawn}, {settings['likelihood.name']}{cross_entropy}, latent {runs[0]['latent_dim']}"
+    )
 
 
 def _panel(title: str, runs: Sequence[Results]) -> Panel:

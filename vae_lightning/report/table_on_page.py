@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import quote
 
 from vae_lightning.report.rows import results_or_config
-from vae_lightning.report.tables import verdict_word, what_differs
+from vae_lightning.report.tables import forecast_units, verdict_word, what_differs
 from vae_lightning.runs.state import FoundRun, State
 
 Curves = list[dict[str, Any]]
 COLUMNS = (
-    "run", "state", "kl_weight", "kl_weight·σ²", "what else", "seed", "ELBO", "log p(x) ≥", "KL", "distortion",
+    "run", "state", "kl_weight", "kl_weight·σ²", "what else", "seed", "ELBO", "L_K", "KL", "distortion",
     "active", "forecast", "verdict", "epochs", "seconds",
 )  # fmt: skip
 HELD_OUT = "held out"
@@ -39,11 +39,11 @@ def _row(run: FoundRun, curves: Curves, differences: Sequence[str], folder: Path
         {"shown": ", ".join(word for word in differences if not word.startswith("seed=")), "text": True, "key": None},
         _cell(found.get("seed"), "d"),
         _cell(found.get("test/elbo"), ".2f"),
-        _cell(found.get("test/log_px"), ".2f"),
+        _cell(found.get("test/log_px"), ".2f", prefix=f"L{found.get('test/log_px_samples')} "),
         _cell(found.get("test/kl"), ".2f"),
         _cell(found.get("test/distortion"), ".2f"),
         _cell(found.get("test/active_units"), "g"),
-        _cell(found.get("forecast/active_units"), "d"),
+        {**_cell(found.get("forecast/active_units"), "d"), "shown": forecast_units(found)},
         {"shown": verdict, "text": True, "key": None, "word": verdict if run.results else None},
         _cell(found.get("epochs"), "d"),
         _cell(found.get("seconds"), ".0f"),
@@ -55,7 +55,7 @@ def _row(run: FoundRun, curves: Curves, differences: Sequence[str], folder: Path
     settings = found.get("settings") or {}
     plain = [settings.get(f"{part}.name", "") for part in ("data", "model", "likelihood", "beta_schedule")]
     named = [f"{key}={cells[COLUMNS.index(key)]['shown']}" for key in ("kl_weight", "seed", "epochs")]
-    words = [*(str(cell["shown"]) for cell in cells), *plain, *named]
+    words = [*(str(cell["shown"]) for cell in cells), *plain, *named, *differences]
     return {"cells": cells, "words": f" {' '.join(words)} ".lower()}
 
 
@@ -73,10 +73,10 @@ def last_values(curves: Curves) -> dict[str, Any]:
     return values
 
 
-def _cell(value: float | int | None, style: str) -> dict[str, Any]:
+def _cell(value: float | int | None, style: str, prefix: str = "") -> dict[str, Any]:
     if value is None or not math.isfinite(value):
         return {"shown": "–" if value is None else str(value), "key": None}
-    return {"shown": format(value, style), "key": float(value)}
+    return {"shown": prefix + format(value, style), "key": float(value)}
 
 
 def link(path: Path, folder: Path) -> str:

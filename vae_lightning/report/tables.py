@@ -94,10 +94,15 @@ def verdict_word(results: dict[str, Any]) -> str:
     return results["verdict"] or "no verdict"
 
 
+def is_plain(results: dict[str, Any]) -> bool:
+    """Say whether a run is of the model that forecasts are of: an ELBO, in which kl_weight multiplies the KL."""
+    return results.get("settings", {}).get("objective.name", "elbo") == "elbo" and has_density(results)
+
+
 def forecast_units(results: dict[str, Any]) -> str:
-    """Return how many units the data's spectrum lets live, as a number or a dash."""
+    """Return how many units the data's spectrum lets live, in a plain VAE if the run is another; or a dash."""
     units = results.get("forecast/active_units")
-    return "–" if units is None else str(units)
+    return "–" if units is None else f"{units}{'' if is_plain(results) else ' if plain'}"
 
 
 def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:

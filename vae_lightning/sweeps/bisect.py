@@ -128,8 +128,21 @@ def show(searches: Sequence[Search], settings: BisectSettings, console: Console)
         own = [override for override in search.overrides if override not in common]
         table.add_row(*told, " ".join([*own, search.outcome]))
     console.print(table)
-    found = [math.log(search.threshold) for search in searches if search.threshold]
-    if len(found) > 1:
-        mean = sum(found) / len(found)
-        spread = math.sqrt(sum((value - mean) ** 2 for value in found) / (len(found) - 1))
-        console.print(f"mean {math.exp(mean):.4g}, within a factor of {math.exp(spread):.3f}", highlight=False)
+    for setting, found in _over_seeds(searches).items():
+        mean = math.exp(sum(map(math.log, found)) / len(found))
+        console.print(
+            f"{setting}geometric mean over {len(found)} seeds: {mean:.4g} ({min(found):.4g} to {max(found):.4g})",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
+def _over_seeds(searches: Sequence[Search]) -> dict[str, list[float]]:
+    """Return the thresholds of searches that differ in the seed alone, by what they share of what not all share."""
+    common = set.intersection(*(set(search.overrides) for search in searches))
+    found: dict[str, list[float]] = {}
+    for search in searches:
+        own = [word for word in search.overrides if word not in common and not word.startswith("seed=")]
+        if search.threshold:
+            found.setdefault(" ".join([*own, ""]), []).append(search.threshold)
+    return {setting: thresholds for setting, thresholds in found.items() if len(thresholds) > 1}

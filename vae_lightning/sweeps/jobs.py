@@ -187,9 +187,9 @@ def check_can_return(jobs: Iterable[Job], curve: Returned) -> None:
 
 
 def values_of_all(jobs: Sequence[Job], curve: Returned) -> list[Any]:
-    """Return what each job tells the sweeper, also where another one is the same run."""
-    found = {str(job.directory): job for job in jobs if job.results}
-    return [found[str(job.directory)].value(curve) for job in jobs]
+    """Return what each job tells the sweeper, also where another one is the same run; None of one that failed."""
+    found = {str(job.directory): job.value(curve) for job in jobs if job.results}
+    return [found.get(str(job.directory)) for job in jobs]
 
 
 def failures(jobs: Iterable[Job]) -> list[Job]:

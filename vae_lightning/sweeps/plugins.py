@@ -40,19 +40,22 @@ class OurLauncher(Launcher):
     def returns(self, jobs: "Sequence[Job]") -> list[JobReturn]:
         """Return what came of the jobs in Hydra's terms, to whatever sweeper asked for them.
 
+        A sweeper that optimises (``returns``) counts failures itself; reading the value of a failed job raises there.
+
         Raises:
             UserError: some failed; with the last lines of their logs.
         """
         from vae_lightning.errors import UserError
         from vae_lightning.sweeps.jobs import failure_report, failures, values_of_all
 
-        if failures(jobs):
+        if failures(jobs) and not self.settings["returns"]:
             raise UserError(failure_report(jobs))
-        done = JobStatus.COMPLETED
-        return [
-            JobReturn(job.overrides, OmegaConf.create(job.config), status=done, _return_value=value)
-            for job, value in zip(jobs, values_of_all(jobs, self.settings["returns"]), strict=True)
-        ]
+        returned = []
+        for job, found in zip(jobs, values_of_all(jobs, self.settings["returns"]), strict=True):
+            status = JobStatus.FAILED if found is None else JobStatus.COMPLETED
+            value = UserError(failure_report([job])) if found is None else found
+            returned.append(JobReturn(job.overrides, OmegaConf.create(job.config), status=status, _return_value=value))
+        return returned
 
 
 class PoolLauncher(OurLauncher):
