@@ -40,9 +40,9 @@ def svg(figure: Figure, label: str) -> Markup:
 
 
 def charts(ordered: Sequence[Panel]) -> Iterator[dict[str, Any]]:
-    """Return the charts of each panel for which it has anything, by kind."""
+    """Return the charts of each panel that say something, by kind."""
     for panel in ordered:
-        over_weights = bool(weights_of(panel))
+        over_weights = len(weights_of(panel)) > 1  # at one weight the series would lie on each other
         kinds: list[tuple[str, Draw, str, Tell, bool]] = [
             ("units", draw_units, "active units", _told("test/active_units"), over_weights),
             ("kl", draw_kl, "KL", _told("test/kl"), over_weights),
