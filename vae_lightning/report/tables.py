@@ -95,8 +95,10 @@ def verdict_word(results: dict[str, Any]) -> str:
 
 
 def is_plain(results: dict[str, Any]) -> bool:
-    """Say whether a run is of the model that forecasts are of: an ELBO, in which kl_weight multiplies the KL."""
-    return results.get("settings", {}).get("objective.name", "elbo") == "elbo" and has_density(results)
+    """Say whether a run is of the model that forecasts are of: a Gaussian posterior, kl_weight times its whole KL."""
+    settings = results.get("settings", {})
+    gaussian = settings.get("posterior.name", "diagonal") in {"diagonal", "full_covariance"}
+    return bool(gaussian and settings.get("objective.name", "elbo") == "elbo")
 
 
 def forecast_units(results: dict[str, Any]) -> str:
