@@ -21,12 +21,12 @@ TINY = ["data=digits", "model=linear", "latent_dim=2", "trainer.max_epochs=1", "
 
 ON_TWO_RANKS = {
     "elbo": [],
-    "iwae": ["objective=iwae", "objective.n_samples=5"],
     "free bits and the batch's own sigma": [
         "objective=free_bits", "objective.free_nats=0.3", "likelihood=gaussian_optimal"
     ],
 }  # fmt: skip
 MORE_ON_TWO_RANKS = {
+    "iwae": ["objective=iwae", "objective.n_samples=5"],
     # The normalisation takes the encoder's bias away again: its gradient is rounding, which a tiny eps would blow up.
     "a capacity, its KL from the samples, by feedback, and the batch's own means": [
         "objective=capacity", "estimator.kl=sampled", "beta_schedule=control_vae", "beta_schedule.minimum=0.1",
