@@ -187,3 +187,7 @@ def test_a_grown_grid_runs_only_what_is_new_and_one_run_twice_is_one_run(sweep: 
     assert sum(line.startswith("running") for line in grown.stdout.splitlines()) == 1
     assert "the same run 2 digits" in grown.stdout
     assert ": as job 1" in grown.stdout
+    nothing_new = sweep("trainer.max_epochs=1", "kl_weight=1,2")
+    assert nothing_new.do().returncode == 0
+    # There a sweeper of somebody else's writes its answer, also where every job was finished before.
+    assert len(list(nothing_new.runs.glob(".sweeps/*/"))) == 3

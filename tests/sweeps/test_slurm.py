@@ -77,7 +77,9 @@ def test_a_job_is_not_queued_twice_nor_a_gpu_claimed_twice(
     cluster: dict[str, str], sweep: Callable[..., Sweep]
 ) -> None:
     asked = through_slurm(sweep(*LAUNCHER, "trainer.max_epochs=3", faults="a,b"), cluster)
-    asked.command.append("hydra.launcher.sbatch={gres: 'gpu:1'}")  # of which there is one, for two jobs and two cores
+    asked.command.append(
+        "hydra.launcher.sbatch={gres: 'gpu:1', job_name: mine}"
+    )  # of which there is one, for two jobs and two cores
     with asked.start() as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("sweep: 2 waiting")

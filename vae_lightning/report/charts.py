@@ -53,7 +53,7 @@ def draw_units(axes: Axes, panel: Panel) -> None:
         if len(weights) < panel.latent_dim:  # so many are kept in the results; below the last there may be more
             dense = dense[dense >= weights.min()]
         units = [min(panel.latent_dim, int((weights > at).sum())) for at in dense]
-        label = "forecast" if all(series.is_plain for series in panel.series) else "forecast of a plain VAE"
+        label = "forecast" if all(series.forecast_applies for series in panel.series) else "forecast of a plain VAE"
         axes.plot(dense, units, color=FORECAST, linewidth=2.2, alpha=0.9, label=label, zorder=1)
     _lines(axes, panel, lambda point: point.values("test/active_units"))
     axes.set_ylim(-0.4, panel.latent_dim + 0.6)
@@ -66,7 +66,7 @@ def draw_kl(axes: Axes, panel: Panel) -> None:
     linear = {
         point.kl_weight: sum(found["forecast/kl_per_unit"])
         for series in panel.series
-        if series.is_plain
+        if series.forecast_applies
         for point in series.over_weights
         for found in point.runs
         if point.kl_weight == found["kl_weight_at_the_end"] and found.get("forecast/kl_per_unit")

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from vae_lightning.report.tables import has_density, is_plain, what_differs
+from vae_lightning.report.tables import forecast_applies, has_density, what_differs
 from vae_lightning.runs.identity import FEEDBACK
 
 Results = dict[str, Any]
@@ -56,9 +56,9 @@ class Series(NamedTuple):
         return [run for point in self.points for run in point.runs]
 
     @property
-    def is_plain(self) -> bool:
+    def forecast_applies(self) -> bool:
         """Whether it is the kind of model that forecasts are of."""
-        return is_plain(self.runs[0])
+        return forecast_applies(self.runs[0])
 
     @property
     def over_weights(self) -> list[Point]:

@@ -94,7 +94,7 @@ def verdict_word(results: dict[str, Any]) -> str:
     return results["verdict"] or "no verdict"
 
 
-def is_plain(results: dict[str, Any]) -> bool:
+def forecast_applies(results: dict[str, Any]) -> bool:
     """Say whether a run is of the model that forecasts are of: a Gaussian posterior, kl_weight times its whole KL."""
     settings = results.get("settings", {})
     gaussian = settings.get("posterior.name", "diagonal") in {"diagonal", "full_covariance"}
@@ -104,7 +104,7 @@ def is_plain(results: dict[str, Any]) -> bool:
 def forecast_units(results: dict[str, Any]) -> str:
     """Return how many units the data's spectrum lets live, in a plain VAE if the run is another; or a dash."""
     units = results.get("forecast/active_units")
-    return "–" if units is None else f"{units}{'' if is_plain(results) else ' if plain'}"
+    return "–" if units is None else f"{units}{'' if forecast_applies(results) else ' if plain'}"
 
 
 def run_table(results: Sequence[dict[str, Any]], width: int) -> RenderableType:

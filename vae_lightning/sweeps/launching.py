@@ -11,7 +11,7 @@ from rich.console import Console
 from vae_lightning.config import settings_of
 from vae_lightning.errors import UserError
 from vae_lightning.report.tables import run_table
-from vae_lightning.sweeps.jobs import Job, Standing, check_can_return, failure_report, failures, planned
+from vae_lightning.sweeps.jobs import Job, Returned, Standing, check_can_return, failure_report, failures, planned
 from vae_lightning.sweeps.pool import PoolSettings, work_in_pool
 from vae_lightning.sweeps.process import MEMORY
 from vae_lightning.sweeps.slots import slots_of_this_machine
@@ -48,8 +48,7 @@ def launch_in_pool(asked: Asked, settings: dict[str, Any], context: ForkServerCo
     chosen = settings_of(PoolSettings, settings, PREFIX)
     if chosen.memory_gb is not None and not MEMORY.exists():
         raise UserError(f"hydra.launcher.memory_gb={chosen.memory_gb}: only Linux tells how much memory a process has")
-    jobs = planned(*asked, asked.folder)
-    check_can_return(jobs, chosen.returns)
+    jobs = _planned(asked, chosen.returns)
     accelerators = {job.config["trainer"]["accelerator"] for job in jobs if job.config}
     accelerator = "cuda" if "cuda" in accelerators else "cpu"
     slots = slots_of_this_machine(accelerator, chosen.gpus, chosen.jobs_per_gpu, chosen.n_slots, chosen.threads)
@@ -62,11 +61,18 @@ def launch_in_pool(asked: Asked, settings: dict[str, Any], context: ForkServerCo
 def launch_in_slurm(asked: Asked, settings: dict[str, Any]) -> list[Job]:
     """Do a sweep's jobs through SLURM; return them as they stand. Raises as :func:`work_in_slurm`."""
     chosen = settings_of(SlurmSettings, settings, PREFIX)
-    jobs = planned(*asked, asked.folder)
-    check_can_return(jobs, chosen.returns)
+    jobs = _planned(asked, chosen.returns)
     console = Console()
     with results_shown(jobs, console):
         work_in_slurm(jobs, chosen, asked.folder, console)
+    return jobs
+
+
+def _planned(asked: Asked, returns: Returned) -> list[Job]:
+    jobs = planned(*asked, asked.folder)
+    check_can_return(jobs, returns)
+    # As Hydra's own launchers do: sweepers write what they found there, also if no job had to be done.
+    asked.folder.mkdir(parents=True, exist_ok=True)
     return jobs
 
 
