@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 
 from vae_lightning import training
+from vae_lightning.config import checked
 from vae_lightning.errors import UserError
 from vae_lightning.runs import wandb_probe, wandb_window
+from vae_lightning.runs.identity import identify
+from vae_lightning.runs.wandb_settings import Mode
 
 Config = dict[str, Any]
 BIN = Path(sys.executable).parent
@@ -181,3 +184,48 @@ def test_a_server_that_falls_silent_delays_the_end_by_ten_seconds_at_most(
     assert seconds_after_training("auto") - seconds_after_training("offline") < 10
     server.shutdown()
     server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("there", "chosen", "in_force"),
+    [
+        ("disabled", "auto", "disabled"),
+        ("offline", "auto", "offline"),
+        ("dryrun", "auto", "offline"),
+        ("online", "auto", "online"),
+        ("", "auto", "auto"),
+        ("of", "auto", "auto"),
+        ("disabled", "online", "online"),
+        ("online", "disabled", "disabled"),
+    ],
+)
+def test_under_auto_the_environment_decides(
+    there: str, chosen: Mode, in_force: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", there)
+    assert wandb_window.mode_in_force(chosen) == in_force
+
+
+@pytest.mark.parametrize("there", ["disabled", "offline"])
+def test_nothing_is_sent_where_the_environment_forbids_it(
+    there: str, tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is an account, and a server that would take everything."""
+    asked: list[str] = []
+
+    class Server(BaseHTTPRequestHandler):
+        def handle(self) -> None:
+            asked.append("asked")
+            super().handle()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("WANDB_MODE", there)
+        config = tiny("wandb.mode=auto", "trainer.max_epochs=1")
+        training.train(config)
+        server.shutdown()
+    assert asked == []
+    folder = identify(checked(config)).directory / "wandb"
+    assert len(list(folder.glob("offline-run-*"))) == (there == "offline")

@@ -11,7 +11,7 @@ from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.runs.identity import RunIdentity, unusual_choices
 from vae_lightning.runs.wandb_curves import STEP, WandbCurves, give_up
 from vae_lightning.runs.wandb_probe import why_offline
-from vae_lightning.runs.wandb_settings import WandbSettings
+from vae_lightning.runs.wandb_settings import Mode, WandbSettings
 
 if TYPE_CHECKING:
     import wandb
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 5.0
 FINISH_TIMEOUT_S = 6.0
 FOLDER = "wandb"
+ENVIRONMENT = "WANDB_MODE"
+"""The variable by which users of W&B say, for all their programs, whether anything may be sent."""
+MODES_OF_THE_ENVIRONMENT: dict[str, Mode] = {
+    "online": "online",
+    "run": "online",
+    "shared": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "disabled",
+}
+"""What W&B takes there, old spellings included, in our terms."""
 REPLACED = "replaced"
 """Below it lie offline records of a run that was continued: the newest holds all that they held."""
 
@@ -36,6 +47,7 @@ def wandb_window(
     Raises:
         UserError: ``wandb.mode=online``, and it cannot be.
     """
+    settings = settings.model_copy(update={"mode": mode_in_force(settings.mode)})
     if settings.mode == "disabled":
         yield None
         return
@@ -61,6 +73,15 @@ def wandb_window(
         window.finish(exit_code, stopped)
 
 
+def mode_in_force(chosen: Mode) -> Mode:
+    """Return the mode of a run: the one chosen by ``wandb.mode``; under ``auto`` the environment decides, if it says.
+
+    A word that W&B does not know is left to W&B, which then refuses to start.
+    """
+    there = os.environ.get(ENVIRONMENT, "").strip().lower()
+    return MODES_OF_THE_ENVIRONMENT.get(there, chosen) if chosen == "auto" else chosen
+
+
 def _opened(
     settings: WandbSettings,
     identity: RunIdentity,
@@ -68,7 +89,7 @@ def _opened(
     continues: bool,
     tell: Callable[[str], None],
 ) -> WandbCurves:
-    reason = "wandb.mode=offline" if settings.mode == "offline" else why_offline() if settings.mode == "auto" else None
+    reason = "as asked for" if settings.mode == "offline" else why_offline() if settings.mode == "auto" else None
     try:
         run = _start(settings, identity, config, continues, online=reason is None)
     except Exception as error:
