@@ -32,8 +32,8 @@ from vae_lightning.runs.curve_logger import JsonLinesLogger
 from vae_lightning.runs.directory import make_folders
 from vae_lightning.runs.identity import identify
 from vae_lightning.runs.trainer import quieten_lightning
+from vae_lightning.runs.wandb_session import wandb_session
 from vae_lightning.runs.wandb_settings import WandbSettings
-from vae_lightning.runs.wandb_window import wandb_window
 
 PAIRS = {"mlp": 9, "conv": 24}  # measured, after one to warm up
 BATCHES = {"mlp": 600, "conv": 25}  # in each stretch
@@ -159,7 +159,7 @@ def epoch_pairs(folder: Path, model: str, latent_dim: int) -> Pairs:
     trainer = build_trainer(config, identity.directory, [UnitMonitor(), progress, pairs, signals, saving])
     trainer.limit_train_batches = BATCHES[model]
     trainer.limit_val_batches = 1
-    with wandb_window(WandbSettings(**config["wandb"]), identity, config, False, print) as window:
+    with wandb_session(WandbSettings(**config["wandb"]), identity, config, False, print) as window:
         assert window
         trainer.loggers = [JsonLinesLogger(identity.directory), window]
         trainer.fit(vae, datamodule=data)

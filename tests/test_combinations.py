@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vae_lightning.assemble import build_data, build_model
-from vae_lightning.combinations import kl_computation, worth_knowing
+from vae_lightning.combinations import caveats, kl_computation
 from vae_lightning.composing import config_folder
 from vae_lightning.distributions import (
     BernoulliLikelihood,
@@ -23,8 +23,8 @@ from vae_lightning.distributions import (
 )
 from vae_lightning.errors import UserError
 from vae_lightning.objectives import DoublyReparameterized, Elbo, Iwae, Mmd, Pathwise, StickingTheLanding
-from vae_lightning.timeline import Moment
 from vae_lightning.training import train
+from vae_lightning.training_step import TrainingStep
 
 Config = dict[str, Any]
 
@@ -100,18 +100,18 @@ def test_a_known_bias_is_said_at_the_start(tiny: Callable[..., Config], capsys: 
         Iwae(DoublyReparameterized(), n_samples=5),
         Elbo(StickingTheLanding(), n_samples=5),
     ):
-        assert worth_knowing(objective, objective.estimator, diagonal, pixels, "none") == []
+        assert caveats(objective, objective.estimator, diagonal, pixels, "none") == []
 
 
 def test_sums_that_are_no_bounds_and_keys_that_do_nothing_are_said() -> None:
     elbo = Elbo(Pathwise(kl="closed_form"), n_samples=1)
     mmd = Mmd(Pathwise(kl="closed_form"), n_samples=1, alpha=1.0, lambda_=10.0, bandwidth=1.0)
     diagonal, bernoulli = LocationScalePosterior(2, noise=gaussian_noise()), BernoulliLikelihood()
-    [grey] = worth_knowing(elbo, elbo.estimator, diagonal, bernoulli, "none")
+    [grey] = caveats(elbo, elbo.estimator, diagonal, bernoulli, "none")
     assert "cross-entropy" in grey
-    assert worth_knowing(elbo, elbo.estimator, diagonal, bernoulli, "dynamic") == []
+    assert caveats(elbo, elbo.estimator, diagonal, bernoulli, "dynamic") == []
     for objective, posterior in ((elbo, PointPosterior(2)), (mmd, diagonal)):
-        [idle] = worth_knowing(objective, objective.estimator, posterior, bernoulli, "static")
+        [idle] = caveats(objective, objective.estimator, posterior, bernoulli, "static")
         assert "kl_weight and beta_schedule change nothing" in idle
 
 
@@ -147,7 +147,7 @@ def test_every_combination_takes_a_step_or_is_refused(configure: Callable[..., C
             refused += bool(re.search(r"(estimator|posterior|objective)=", str(reason)))
             continue
         noise = model.posterior.noise((2, len(batch.pixels), 2), torch.Generator().manual_seed(0))
-        loss = model.bound(batch.pixels, noise, 1.0, Moment(0, 100, 10)).loss
+        loss = model.bound(batch.pixels, noise, 1.0, TrainingStep(0, 100, 10)).loss
         loss.backward()
         assert loss.isfinite(), choice
         gradients = [parameter.grad for parameter in model.parameters()]

@@ -18,7 +18,7 @@ from vae_lightning.data.idx import encode_idx
 from vae_lightning.distributions import BernoulliLikelihood
 from vae_lightning.errors import UserError
 from vae_lightning.optimizers import optimizer_of
-from vae_lightning.timeline import Moment
+from vae_lightning.training_step import TrainingStep
 
 Config = dict[str, Any]
 OPTIONS = sorted(path.relative_to(config_folder()).with_suffix("") for path in config_folder().glob("*/*.yaml"))
@@ -49,14 +49,14 @@ def test_every_yaml_file_builds_a_model_that_takes_a_step(
     batch = next(iter(data.train_dataloader()))
     assert isinstance(batch, Batch)
     noise = torch.randn(model.objective.n_samples, len(batch.pixels), model.latent_dim)
-    moment = Moment(0, 100, 10)
-    bound = model.bound(batch.pixels, noise, model.kl_weight, moment)
+    at = TrainingStep(0, 100, 10)
+    bound = model.bound(batch.pixels, noise, model.kl_weight, at)
     optimizer = optimizer_of(model.optimizer, model.parameter_groups())
     bound.loss.backward()
     optimizer.step()
     assert bound.loss.isfinite()
-    assert 0 <= model.beta_schedule(moment) <= 1
-    assert 0 <= model.lr_schedule(moment) <= 1
+    assert 0 <= model.beta_schedule(at) <= 1
+    assert 0 <= model.lr_schedule(at) <= 1
     if option.name in {"gpu", "multi_gpu"} and not torch.cuda.is_available():
         with pytest.raises(UserError, match=r"trainer.accelerator=cuda"):
             build_trainer(config, tmp_path, [])

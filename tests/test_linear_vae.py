@@ -24,7 +24,7 @@ from vae_lightning.distributions import (
 )
 from vae_lightning.networks import MLPDecoder, MLPEncoder
 from vae_lightning.objectives import Elbo, Pathwise
-from vae_lightning.timeline import Moment
+from vae_lightning.training_step import TrainingStep
 
 SPECTRUM = [4.0, 2.0, 1.0, 0.3, 0.1]
 LATENT_DIM = 4
@@ -48,8 +48,8 @@ def trained(likelihood: Likelihood, kl_weight: float) -> tuple[Tensor, LocationS
         half = torch.randn(1, 1000, LATENT_DIM, generator=generator)
         noise = torch.cat([half, -half])  # antithetic: the mean of the noise is exactly 0
         optimizer.zero_grad()
-        moment = Moment(step, STEPS, STEPS)
-        bound = objective(pixels, family(encoder(pixels)), decoder, likelihood, noise, kl_weight, moment)
+        at = TrainingStep(step, STEPS, STEPS)
+        bound = objective(pixels, family(encoder(pixels)), decoder, likelihood, noise, kl_weight, at)
         bound.loss.backward()
         optimizer.step()
         decay.step()

@@ -16,8 +16,8 @@ from vae_lightning.optimizers import optimizer_of
 from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.runs.curve_logger import JsonLinesLogger
 from vae_lightning.runs.curves import read_curves
-from vae_lightning.timeline import Moment
 from vae_lightning.training import quieten_lightning
+from vae_lightning.training_step import TrainingStep
 
 Config = dict[str, Any]
 
@@ -46,7 +46,7 @@ def test_the_logged_means_are_what_a_plain_loop_computes(tiny: Callable[..., Con
     rows = []
     for step, batch in zip(range(5), data.train_dataloader(), strict=False):
         noise = torch.randn(1, 100, 3, generator=generator_for(0, Stream.TRAINING_NOISE, step))
-        bound = model.bound(batch.pixels, noise, 0.3 * step / 15, Moment(step, 15, 15))
+        bound = model.bound(batch.pixels, noise, 0.3 * step / 15, TrainingStep(step, 15, 15))
         optimizer.zero_grad()
         bound.loss.backward()
         optimizer.step()
@@ -87,7 +87,7 @@ def test_evaluation_equals_the_bound_over_the_whole_split(tiny: Callable[..., Co
     noise = torch.randn(1, 297, 3, generator=generator_for(0, Stream.EVALUATION_NOISE))
     with torch.no_grad():
         posterior = model.encode(batch.pixels)
-        bound = model.bound(batch.pixels, noise, 1.0, Moment(0, 1, 1))
+        bound = model.bound(batch.pixels, noise, 1.0, TrainingStep(0, 1, 1))
     assert model.evaluation is not None
     assert model.evaluation.scalars()["elbo"] == pytest.approx(
         -float((bound.distortion + bound.kl_per_unit.sum(1)).double().mean()), rel=1e-6

@@ -15,11 +15,11 @@ import torch
 from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.errors import UserError
 from vae_lightning.runs.checkpoints import load_checkpoint
-from vae_lightning.runs.claim import claimed
 from vae_lightning.runs.comparison import differences, run_differences
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import checkpoints
 from vae_lightning.runs.identity import identify
+from vae_lightning.runs.lock import locked_run
 from vae_lightning.training import train
 
 Config = dict[str, Any]
@@ -117,7 +117,7 @@ def test_a_resumed_run_counts_all_its_seconds(tiny: Callable[..., Config]) -> No
 
 
 def interrupted_at_the_end(config: Config) -> Path:
-    """Return the directory of a run that is over but for its last examination."""
+    """Return the directory of a run that is over but for its last evaluation."""
     train(config)
     (folder_of(config) / "results.json").unlink()
     return folder_of(config)
@@ -216,7 +216,7 @@ def test_whichever_bit_is_flipped_it_is_seen_or_changes_nothing(saved_often: Con
 
 def test_a_run_that_is_being_trained_is_left_alone(saved_often: Config) -> None:
     folder = interrupted_at_the_end(saved_often)
-    with claimed(folder, {**saved_often, "run": identify(saved_often).derived()}, print):
+    with locked_run(folder, {**saved_often, "run": identify(saved_often).derived()}, print):
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         for again in (saved_often, {**saved_often, "rerun": True}):
             with pytest.raises(UserError, match=r"another process is training this run; this one leaves it alone"):

@@ -15,8 +15,8 @@ from vae_lightning.data.loader import as_floats
 from vae_lightning.errors import UserError
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.identity import identify
-from vae_lightning.timeline import Moment
 from vae_lightning.training import train
+from vae_lightning.training_step import TrainingStep
 
 Config = dict[str, Any]
 
@@ -88,7 +88,7 @@ def test_one_epoch_on_real_mnist_gains_a_hundred_nats(configure: Callable[..., C
     data = build_data(config)
     untrained, test = build_model(config, data.image_shape), next(iter(data.test_dataloader()))
     with torch.no_grad():
-        bound = untrained.bound(test.pixels, torch.zeros(1, 1000, 2), 1.0, Moment(0, 600, 600))
+        bound = untrained.bound(test.pixels, torch.zeros(1, 1000, 2), 1.0, TrainingStep(0, 600, 600))
     before = -float((bound.distortion + bound.kl_per_unit.sum(1)).mean())
     images = as_floats(data.splits["test"].pixels).flatten(1)
     best_constant = -(784 / 2 * math.log(math.pi) + float(images.var(0, correction=0).sum()))

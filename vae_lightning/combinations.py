@@ -5,7 +5,6 @@ Only our own classes are judged; a user's class is taken at its word.
 
 from torch.optim import Optimizer
 
-from vae_lightning.beta_schedules import Controller
 from vae_lightning.distributions import (
     BatchNormPosterior,
     BernoulliLikelihood,
@@ -30,6 +29,7 @@ from vae_lightning.objectives import (
     Vimco,
 )
 from vae_lightning.optimizers import Aggressive
+from vae_lightning.schedules import Controller
 
 
 def check_estimator(objective: Objective, estimator: Estimator) -> None:
@@ -56,7 +56,7 @@ def check_estimator(objective: Objective, estimator: Estimator) -> None:
             )
 
 
-def worth_knowing(
+def caveats(
     objective: Objective, estimator: Estimator, posterior: PosteriorFamily, likelihood: Likelihood, binarize: str
 ) -> list[str]:
     """Say what is defined and yet may not be what it seems: biased gradients, sums that are no bounds, idle keys."""
@@ -90,7 +90,7 @@ def why_no_price(objective: Objective, posterior: PosteriorFamily, kl_weight: fl
     return "kl_weight is 0: a nat costs nothing" if kl_weight == 0 else None
 
 
-def price_of_a_nat(objective: Objective, kl_weight: float) -> float:
+def kl_coefficient(objective: Objective, kl_weight: float) -> float:
     """Return what the loss charges for a nat of KL."""
     return kl_weight * (1 - objective.alpha) if isinstance(objective, Mmd) else kl_weight
 

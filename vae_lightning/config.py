@@ -93,7 +93,7 @@ class TopLevel(BaseModel):
 
 OWN_ROOMS = tuple(
     f"vae_lightning.{room}"
-    for room in ("beta_schedules", "data", "distributions", "networks", "objectives", "optimizers", "runs.trainer")
+    for room in ("schedules", "data", "distributions", "networks", "objectives", "optimizers", "runs.trainer")
 )
 """Whose ``__all__`` a config that was found in a directory may name; and torch's modules and optimisers."""
 

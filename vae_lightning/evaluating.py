@@ -14,15 +14,15 @@ from vae_lightning.callbacks import RunFigures
 from vae_lightning.combinations import has_weighted_kl
 from vae_lightning.config import check_origins, checked
 from vae_lightning.errors import UserError
-from vae_lightning.examination import Effort, Examination, forecast_of
+from vae_lightning.evaluation import Effort, Evaluator, forecast_of
 from vae_lightning.files import write_json
 from vae_lightning.module import VAE
-from vae_lightning.report.findings import findings_page
-from vae_lightning.report.forecasts import forecast_results
+from vae_lightning.report.evaluation_table import findings_page
+from vae_lightning.report.forecast_table import forecast_results
 from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
-from vae_lightning.runs.claim import check_fingerprint
 from vae_lightning.runs.length import last_moment
+from vae_lightning.runs.lock import check_fingerprint
 from vae_lightning.runs.trainer import precision_plugins, quieten_lightning
 
 RESIDUAL_SAMPLES = 8
@@ -56,7 +56,7 @@ def evaluate(
     last = last_moment(config, data)
     kl_weight = model.kl_weight_at(last._replace(step=min(checkpoint["global_step"] - 1, last.step)))
     effort = Effort(n_importance_samples, RESIDUAL_SAMPLES, thorough=True)
-    examination = Examination(model, data, kl_weight, effort)
+    evaluation = Evaluator(model, data, kl_weight, effort)
     model_forecast = forecast_of(model, data)
     figures = RunFigures(run_directory, model_forecast)
     console.print(f"examining {checkpoint_path} on {len(data.splits['test'].pixels):,} test images", soft_wrap=True)
@@ -71,10 +71,10 @@ def evaluate(
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    trainer.test(examination, datamodule=data, verbose=False)
-    assert examination.findings is not None  # noqa: S101 (the test pass has just been)
+    trainer.test(evaluation, datamodule=data, verbose=False)
+    assert evaluation.findings is not None  # noqa: S101 (the test pass has just been)
     foreseen = model_forecast if has_weighted_kl(model.objective, model.posterior) else None
-    found = {**forecast_results(foreseen, kl_weight), **examination.findings.results(), **figures.kinds}
+    found = {**forecast_results(foreseen, kl_weight), **evaluation.findings.results(), **figures.kinds}
     written = run_directory / (directory.RESULTS if earlier else directory.EVALUATION)
     at = {"epochs": checkpoint["epoch"] + 1, "steps": checkpoint["global_step"], "kl_weight_at_the_end": kl_weight}
     results = {**(earlier or at), **found}

@@ -12,7 +12,7 @@ from vae_lightning.config import checked
 from vae_lightning.data.splits import Images
 from vae_lightning.distributions import BernoulliLikelihood, Likelihood
 from vae_lightning.errors import UserError
-from vae_lightning.report.forecasts import NONE, forecast_curve_table, forecast_page
+from vae_lightning.report.forecast_table import NONE, forecast_curve_table, forecast_page
 from vae_lightning.runs.identity import FEEDBACK, is_plain
 from vae_lightning.theory import (
     Convention,
@@ -66,7 +66,7 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
         elsewhere = _elsewhere(weights[0], variance, n_pixels, latent_dim, bernoulli)
         console.print(forecast_page("vae-forecast", found, weights[0], elsewhere, rows))
     if curves:
-        from vae_lightning.drawings import forecast_curves
+        from vae_lightning.plots import forecast_curves
 
         every = [weight for _, _, weights in curves for weight in weights if weight > 0]
         panels = [(name, found.critical_weights.tolist(), found.latent_dim) for name, found, _ in curves]

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from vae_lightning.beta_schedules import Controller
 from vae_lightning.data import Batch, ImageDataModule
 from vae_lightning.diagnostics import (
     MeanMoments,
@@ -20,8 +19,8 @@ from vae_lightning.diagnostics import (
     active_units,
     mutual_information,
 )
-from vae_lightning.diagnostics.term_window import (
-    TermWindow,
+from vae_lightning.diagnostics.step_buffer import (
+    StepBuffer,
     check_finite,
     check_finite_evaluation,
     check_finite_weights,
@@ -29,10 +28,11 @@ from vae_lightning.diagnostics.term_window import (
 )
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily
 from vae_lightning.objectives import Bound, Objective, elbo_terms
-from vae_lightning.optimizers import Aggressive, OptimizerFactory, ParameterGroups, Separate, constant, optimizer_of
+from vae_lightning.optimizers import Aggressive, OptimizerFactory, ParameterGroups, Separate, optimizer_of
 from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.ranks import mean_over_ranks
-from vae_lightning.timeline import Moment, Schedule
+from vae_lightning.schedules import Controller, constant
+from vae_lightning.training_step import Schedule, TrainingStep
 
 N_INFORMATION_IMAGES = 2000
 """Images by which aggressive inference judges itself."""
@@ -58,7 +58,7 @@ class Evaluation(NamedTuple):
 class VAE(LightningModule):
     """Encoder, decoder and a bound on log p(x), in nats per image.
 
-    The KL weight in force at a step is ``kl_weight * beta_schedule(moment)``. Noise is a function of (seed, step),
+    The KL weight in force at a step is ``kl_weight * beta_schedule(at)``. Noise is a function of (seed, step),
     drawn for the global batch and sliced by rank, so that one device and several see the same.
     """
 
@@ -93,7 +93,7 @@ class VAE(LightningModule):
         self.means = PosteriorMeanMoments(latent_dim)
         self.evaluation: Evaluation | None = None
         self._evaluation_noise: Float[Tensor, "samples n latent"] = torch.empty(0)
-        self._window = TermWindow()
+        self._window = StepBuffer()
         self._encoder_steps = 0
 
     # What the model is ------------------------------------------------------------------------------------------
@@ -116,10 +116,10 @@ class VAE(LightningModule):
         pixels: Float[Tensor, "batch channels height width"],
         noise: Float[Tensor, "samples batch latent"],
         kl_weight: float | Float[Tensor, ""],
-        moment: Moment,
+        at: TrainingStep,
     ) -> Bound:
         """Return the objective of a batch: its loss, and the unweighted terms."""
-        return self.objective(pixels, self.encode(pixels), self.decoder, self.likelihood, noise, kl_weight, moment)
+        return self.objective(pixels, self.encode(pixels), self.decoder, self.likelihood, noise, kl_weight, at)
 
     def parameter_groups(self) -> ParameterGroups:
         """Return the encoder's parameters and the decoder's, each with those of its distribution."""
@@ -139,7 +139,7 @@ class VAE(LightningModule):
         self._length = (n_batches * int(self.trainer.max_epochs or 1), n_batches)
         if getattr(self.lr_schedule, "func", self.lr_schedule) is constant:  # spare every step what it would cost
             return optimizer
-        schedule = LambdaLR(optimizer, lambda step: self.lr_schedule(self.moment(step)))
+        schedule = LambdaLR(optimizer, lambda step: self.lr_schedule(self.step_of_run(step)))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @property
@@ -158,13 +158,13 @@ class VAE(LightningModule):
     def on_fit_start(self) -> None:
         self.log_interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
 
-    def moment(self, step: int) -> Moment:
+    def step_of_run(self, step: int) -> TrainingStep:
         """Return where ``step`` stands in the run that the Trainer is set to."""
-        return Moment(step, *self._length)
+        return TrainingStep(step, *self._length)
 
-    def kl_weight_at(self, moment: Moment) -> float:
-        """Return the KL weight in force at a moment; with a controller as schedule, the one it has arrived at."""
-        return self.kl_weight * float(self.beta_schedule(moment))
+    def kl_weight_at(self, at: TrainingStep) -> float:
+        """Return the KL weight in force at a step of the run; with a controller, the one it has arrived at."""
+        return self.kl_weight * float(self.beta_schedule(at))
 
     def training_noise(
         self, n_images: int, *position: int, stream: Stream = Stream.TRAINING_NOISE
@@ -176,12 +176,12 @@ class VAE(LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         step = self.global_step
-        moment = self.moment(step)
-        kl_weight = self.kl_weight * self.beta_schedule(moment)
+        at = self.step_of_run(step)
+        kl_weight = self.kl_weight * self.beta_schedule(at)
         optimizer = self.running_optimizer
         if isinstance(optimizer, Aggressive) and optimizer.aggressive:
-            self._refine_encoder(optimizer, batch, kl_weight, moment)
-        bound = self.bound(batch.pixels, self.training_noise(len(batch.pixels), step), kl_weight, moment)
+            self._refine_encoder(optimizer, batch, kl_weight, at)
+        bound = self.bound(batch.pixels, self.training_noise(len(batch.pixels), step), kl_weight, at)
         self._window.add(bound, kl_weight)
         if isinstance(self.beta_schedule, Controller):
             means = bound.distortion.detach().mean(), bound.kl_per_unit.detach().sum(-1).mean()
@@ -192,15 +192,15 @@ class VAE(LightningModule):
         return bound.loss
 
     def _refine_encoder(
-        self, optimizer: Aggressive, batch: Batch, kl_weight: float | Float[Tensor, ""], moment: Moment
+        self, optimizer: Aggressive, batch: Batch, kl_weight: float | Float[Tensor, ""], at: TrainingStep
     ) -> None:
         """Let the encoder catch up: first on this batch, then on batches drawn for it."""
         loader = self.data.train_dataloader()
 
         def loss_of(index: int) -> Float[Tensor, ""]:
-            pixels = batch.pixels if index == 0 else loader.drawn_batch(moment.step, index).pixels
-            noise = self.training_noise(len(pixels), moment.step, index, stream=Stream.REFINEMENT_NOISE)
-            return self.bound(pixels, noise, kl_weight, moment).loss
+            pixels = batch.pixels if index == 0 else loader.drawn_batch(at.step, index).pixels
+            noise = self.training_noise(len(pixels), at.step, index, stream=Stream.REFINEMENT_NOISE)
+            return self.bound(pixels, noise, kl_weight, at).loss
 
         self._encoder_steps += optimizer.refine_encoder(loss_of, self.trainer.gradient_clip_val)
 
@@ -289,7 +289,7 @@ class VAE(LightningModule):
         # Torchmetrics squeezes what one latent unit has measured into a scalar.
         evaluation = Evaluation(
             terms._replace(kl_per_unit=terms.kl_per_unit.reshape(-1)),
-            MeanMoments(*(moment.reshape(-1) for moment in means)),
+            MeanMoments(*(values.reshape(-1) for values in means)),
         )
         self.terms.reset()
         self.means.reset()

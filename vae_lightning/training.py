@@ -19,22 +19,22 @@ from vae_lightning.combinations import check_pixels, has_weighted_kl
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import Interrupted, UserError
-from vae_lightning.examination import AFTER_TRAINING, Examination, forecast_of
+from vae_lightning.evaluation import AFTER_TRAINING, Evaluator, forecast_of
 from vae_lightning.module import VAE
 from vae_lightning.report.description import description
-from vae_lightning.report.forecasts import forecast_results
-from vae_lightning.report.start import start_summary
+from vae_lightning.report.forecast_table import forecast_results
+from vae_lightning.report.start_summary import start_summary
 from vae_lightning.report.tables import results_summary
 from vae_lightning.runs import directory
-from vae_lightning.runs.beginning import Start, start_in_shorter_run, start_of
-from vae_lightning.runs.claim import A_LOOK_S, check_unchanged, claimed
 from vae_lightning.runs.curve_logger import JsonLinesLogger
 from vae_lightning.runs.curves import continue_curves
 from vae_lightning.runs.identity import RunIdentity, identify
 from vae_lightning.runs.length import last_moment, steps_per_epoch
+from vae_lightning.runs.lock import A_LOOK_S, check_unchanged, locked_run
+from vae_lightning.runs.resume import ResumePoint, resume_point_in_shorter_run, resume_point_of
 from vae_lightning.runs.trainer import quieten_lightning
+from vae_lightning.runs.wandb_session import wandb_session
 from vae_lightning.runs.wandb_settings import WandbSettings
-from vae_lightning.runs.wandb_window import wandb_window
 from vae_lightning.theory import Forecast
 
 Config = dict[str, Any]
@@ -94,13 +94,15 @@ def _train_and_test(
     tell = partial(console.print, soft_wrap=True, highlight=False)
 
     begun = not config["rerun"] and directory.newest_checkpoint(identity.directory)
-    elsewhere = None if begun else start_in_shorter_run(config, parts.model, steps_per_epoch(config, parts.data), tell)
+    elsewhere = (
+        None if begun else resume_point_in_shorter_run(config, parts.model, steps_per_epoch(config, parts.data), tell)
+    )
     # Nothing is written before all that can be refused has been built.
-    with claimed(identity.directory, config, tell, patience_s) if first_process else nullcontext():
+    with locked_run(identity.directory, config, tell, patience_s) if first_process else nullcontext():
         # Another process may have finished it while this one was building.
         if first_process and not config["rerun"] and (results := _results_of(identity, config)):
             return results
-        own = None if config["rerun"] else start_of(identity.directory, tell, set_aside=first_process)
+        own = None if config["rerun"] else resume_point_of(identity.directory, tell, set_aside=first_process)
         try:
             results = _run(config, identity, parts, own or elsewhere, console)
             if first_process:
@@ -129,7 +131,9 @@ def _build(config: Config, identity: RunIdentity, console: Console) -> _Parts:
     return _Parts(data, model, trainer, model_forecast, figures, timer)
 
 
-def _run(config: Config, identity: RunIdentity, parts: _Parts, start: Start | None, console: Console) -> dict[str, Any]:
+def _run(
+    config: Config, identity: RunIdentity, parts: _Parts, start: ResumePoint | None, console: Console
+) -> dict[str, Any]:
     """Fit, examine and draw, with the curves in the run directory and, where it is wanted, in W&B."""
     data, model, trainer = parts[:3]
     tell = partial(console.print, soft_wrap=True, highlight=False)
@@ -139,7 +143,7 @@ def _run(config: Config, identity: RunIdentity, parts: _Parts, start: Start | No
     else:
         settings_of_wandb.mode = "disabled"  # one window for all ranks
     continues = start is not None and not config["rerun"]
-    with wandb_window(settings_of_wandb, identity, config, continues, tell) as window:
+    with wandb_session(settings_of_wandb, identity, config, continues, tell) as window:
         trainer.loggers = [JsonLinesLogger(identity.directory), *([window] if window else [])]
         console.print(start_summary(config, identity, data, model, trainer, parts.forecast))
         if window:
@@ -160,22 +164,22 @@ def _results(config: Config, identity: RunIdentity, parts: _Parts) -> dict[str, 
     epochs, steps = trainer.current_epoch, trainer.global_step
     kl_weight = model.kl_weight_at(last_moment(config, data))
     foreseen = model_forecast if has_weighted_kl(model.objective, model.posterior) else None
-    examination = Examination(model, data, kl_weight, AFTER_TRAINING)
+    evaluation = Evaluator(model, data, kl_weight, AFTER_TRAINING)
     with _signals_told(trainer):
-        trainer.test(examination, datamodule=data, verbose=False)
-    assert examination.findings is not None  # noqa: S101 (the test pass has just been)
+        trainer.test(evaluation, datamodule=data, verbose=False)
+    assert evaluation.findings is not None  # noqa: S101 (the test pass has just been)
     return {
         **description(config, identity, model, kl_weight),
         "epochs": epochs,
         "steps": steps,
         "seconds": round(timer.time_elapsed("train"), 3),
         **forecast_results(foreseen, kl_weight),
-        **examination.findings.results(),
+        **evaluation.findings.results(),
         **figures.kinds,
     }
 
 
-def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, start: Start | None) -> None:
+def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, start: ResumePoint | None) -> None:
     try:
         with _signals_told(trainer):
             trainer.fit(model, datamodule=data, ckpt_path=start.checkpoint if start else None, weights_only=True)

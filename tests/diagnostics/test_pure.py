@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from vae_lightning.diagnostics import (
+    PerImageMetric,
     ResidualMoments,
     ResidualSpectrum,
-    Rows,
     collapse_epsilon,
     completeness,
     continuity,
@@ -28,11 +28,11 @@ def generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-# Rows -----------------------------------------------------------------------------------------------------------
+# PerImageMetric ------------------------------------------------------------------------------------------------
 
 
 def test_rows_come_back_in_the_order_of_the_split() -> None:
-    rows, values = Rows(), torch.arange(20.0).reshape(10, 2)
+    rows, values = PerImageMetric(), torch.arange(20.0).reshape(10, 2)
     for part in (torch.tensor([7, 8, 9]), torch.tensor([0]), torch.arange(1, 7)):
         rows.update(part, values[part])
     torch.testing.assert_close(rows.compute(), values)

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from vae_lightning.distributions import GaussianLikelihood, LocationScale, gaussian_noise
-from vae_lightning.timeline import Moment
+from vae_lightning.training_step import TrainingStep
 
 VARIANCE = 0.3
 LIKELIHOOD = GaussianLikelihood(variance=VARIANCE, mean="identity")
-MOMENT = Moment(step=0, total_steps=100, steps_per_epoch=10)
+MOMENT = TrainingStep(step=0, total_steps=100, steps_per_epoch=10)
 
 
 def normals(*shape: int, seed: int = 0) -> Tensor:

@@ -37,7 +37,7 @@ from vae_lightning.objectives import (
     Vimco,
     mmd_from_prior,
 )
-from vae_lightning.timeline import Moment
+from vae_lightning.training_step import TrainingStep
 
 PATHWISE = Pathwise(kl="closed_form")
 ELBO = Elbo(PATHWISE, n_samples=1)
@@ -45,8 +45,8 @@ MEAN_KL = POSTERIOR.kl_per_unit().mean(0)
 NOISE = normals(1, 5, 2)
 
 
-def bound_of(objective: Objective, noise: Tensor = NOISE, kl_weight: float = 1.0, moment: Moment = MOMENT) -> Bound:
-    return objective(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, noise, kl_weight, moment)
+def bound_of(objective: Objective, noise: Tensor = NOISE, kl_weight: float = 1.0, at: TrainingStep = MOMENT) -> Bound:
+    return objective(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, noise, kl_weight, at)
 
 
 def free_bits(free_nats: float, group_size: int = 1) -> FreeBits:
@@ -123,10 +123,10 @@ def test_noise_neither_opens_nor_closes_the_gate_of_free_bits(kl: str) -> None:
 
 @pytest.mark.parametrize("kl", ["closed_form", "sampled"])
 def test_a_capacity_at_the_measured_kl_has_no_penalty(kl: str) -> None:
-    grown = Moment(step=50, total_steps=100, steps_per_epoch=10)
+    grown = TrainingStep(step=50, total_steps=100, steps_per_epoch=10)
     c_max = float(MEAN_KL.sum())
     objective = Capacity(Pathwise(kl=kl), n_samples=1, capacity=c_max, growth=0.5, gamma=100.0)
-    found = bound_of(objective, moment=grown)
+    found = bound_of(objective, at=grown)
     assert torch.equal(found.loss, found.distortion.mean())
 
 
@@ -143,8 +143,8 @@ def test_a_capacity_at_the_measured_kl_has_no_penalty(kl: str) -> None:
     ],
 )
 def test_the_capacity_grows_linearly_and_stays(step: int, growth: float | str, share: float) -> None:
-    moment = Moment(step=step, total_steps=100, steps_per_epoch=10)
-    found = bound_of(capacity(4.0, growth, gamma=30.0), kl_weight=2.0, moment=moment)
+    at = TrainingStep(step=step, total_steps=100, steps_per_epoch=10)
+    found = bound_of(capacity(4.0, growth, gamma=30.0), kl_weight=2.0, at=at)
     expected = found.distortion.mean() + 60 * (MEAN_KL.sum() - 4 * share).abs()
     torch.testing.assert_close(found.loss, expected)
 

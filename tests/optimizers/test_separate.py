@@ -13,11 +13,11 @@ from vae_lightning.assemble import build_data, build_model
 from vae_lightning.data import ImageDataModule
 from vae_lightning.module import VAE
 from vae_lightning.optimizers import OptimizerFactory, Separate
-from vae_lightning.timeline import Moment
+from vae_lightning.training_step import TrainingStep
 
 Config = dict[str, Any]
 STEPS = 50
-MOMENT = Moment(0, 50, 600)
+MOMENT = TrainingStep(0, 50, 600)
 ADAM = partial(Adam, lr=1e-3, fused=True)
 
 

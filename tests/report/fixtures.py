@@ -8,10 +8,10 @@ import yaml
 from PIL import Image
 
 SCHEDULES = {
-    "constant": {"beta_schedule.name": "constant", "beta_schedule._target_": "vae_lightning.beta_schedules.constant"},
+    "constant": {"beta_schedule.name": "constant", "beta_schedule._target_": "vae_lightning.schedules.constant"},
     "cyclical_linear": {
         "beta_schedule.name": "cyclical_linear",
-        "beta_schedule._target_": "vae_lightning.beta_schedules.cyclical",
+        "beta_schedule._target_": "vae_lightning.schedules.cyclical",
         "beta_schedule.n_cycles": 4,
     },
 }

@@ -17,9 +17,9 @@ from PIL import Image
 
 from vae_lightning.errors import UserError
 from vae_lightning.report.page import page, write_report
+from vae_lightning.report.page_table import rows
 from vae_lightning.report.pictures import heat_map, sprite, thumbnail
-from vae_lightning.report.table_on_page import rows
-from vae_lightning.runs.state import State, find_runs
+from vae_lightning.runs.status import RunStatus, find_runs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -31,7 +31,7 @@ def middle_of(picture: bytes) -> tuple[int, ...]:
         return opened.convert("RGB").getpixel((opened.width // 2, opened.height // 2))
 
 
-def states(folder: Path) -> dict[str, State]:
+def states(folder: Path) -> dict[str, RunStatus]:
     return {run.name: run.state for run in find_runs([folder]).runs}
 
 
@@ -62,11 +62,11 @@ def mixed(tmp_path: Path) -> Iterator[Path]:
 
 def test_which_run_is_which(mixed: Path) -> None:
     assert states(mixed) == {
-        "done": State.FINISHED,
-        "failed": State.FAILED,
-        "interrupted": State.INTERRUPTED,
-        "running": State.RUNNING,
-        "torn": State.FAILED,
+        "done": RunStatus.FINISHED,
+        "failed": RunStatus.FAILED,
+        "interrupted": RunStatus.INTERRUPTED,
+        "running": RunStatus.RUNNING,
+        "torn": RunStatus.FAILED,
     }
     found = find_runs([mixed, mixed / "done"])
     assert {path.name for path in found.foreign} == {"alien", "[bold]list", "half", "alien2"}

@@ -19,7 +19,7 @@ from vae_lightning.report.charts import (
 )
 from vae_lightning.report.series import Panel, panels
 from vae_lightning.report.tables import forecast_units
-from vae_lightning.runs.state import find_runs
+from vae_lightning.runs.status import find_runs
 
 
 def test_seeds_become_points_and_schedules_lines(tmp_path: Path) -> None:

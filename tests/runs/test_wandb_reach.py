@@ -16,7 +16,7 @@ import pytest
 from vae_lightning import training
 from vae_lightning.config import checked
 from vae_lightning.errors import UserError
-from vae_lightning.runs import wandb_probe, wandb_window
+from vae_lightning.runs import wandb_probe, wandb_session
 from vae_lightning.runs.identity import identify
 from vae_lightning.runs.wandb_settings import Mode
 
@@ -81,7 +81,7 @@ def test_a_server_that_refuses_the_run_is_replaced_by_offline(
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", answering)
-    monkeypatch.setattr(wandb_window, "START_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(wandb_session, "START_TIMEOUT_S", 1.0)
     with pytest.raises(UserError, match=r"wandb.mode=online: (.|\n)*; auto would fall back to offline"):
         training.train(tiny("wandb.mode=online"))
     results = training.train(tiny("wandb.mode=auto"))
@@ -203,7 +203,7 @@ def test_under_auto_the_environment_decides(
     there: str, chosen: Mode, in_force: Mode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", there)
-    assert wandb_window.mode_in_force(chosen) == in_force
+    assert wandb_session.mode_in_force(chosen) == in_force
 
 
 @pytest.mark.parametrize("there", ["disabled", "offline"])

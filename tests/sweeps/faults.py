@@ -8,17 +8,17 @@ from pathlib import Path
 
 import torch
 
-from vae_lightning.timeline import Moment
+from vae_lightning.training_step import TrainingStep
 
 STEP = 20
 
 
-def faulty(moment: Moment, *, fault: str, folder: str) -> float:
+def faulty(at: TrainingStep, *, fault: str, folder: str) -> float:
     """Return 1. At its first and last steps it notes who it is; at step 20 ``fault`` happens."""
     place = Path(folder)
-    if moment.step in {0, moment.total_steps - 1}:
-        _note(place, fault, "began" if moment.step == 0 else "ended")
-    if moment.step == STEP and (place / "on").exists():
+    if at.step in {0, at.total_steps - 1}:
+        _note(place, fault, "began" if at.step == 0 else "ended")
+    if at.step == STEP and (place / "on").exists():
         _note(place, fault, "fault")
         if fault.startswith("raise"):
             raise ArithmeticError("the job's own mistake")

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from vae_lightning.composing import composed
 from vae_lightning.errors import UserError
 from vae_lightning.sweeps import bisecting
-from vae_lightning.sweeps.bisect import BisectSettings, Search, searched
-from vae_lightning.sweeps.bisecting import planned_searches
+from vae_lightning.sweeps.bisect import planned_searches
+from vae_lightning.sweeps.threshold_search import BisectSettings, Search, searched
 
 Measure = Callable[[Sequence[tuple[str, ...]]], list[dict[str, Any]]]
 

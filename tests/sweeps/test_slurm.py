@@ -12,7 +12,7 @@ from commands import Sweep
 from test_pool import note, until
 
 from vae_lightning.runs.comparison import run_differences
-from vae_lightning.runs.state import State, find_runs
+from vae_lightning.runs.status import RunStatus, find_runs
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
 STEP_45 = "step000000045"
@@ -60,7 +60,7 @@ def test_a_preempted_job_goes_on_exactly_and_failed_ones_are_reported(
     assert "ArithmeticError: the job's own mistake" in errors
     assert "SLURM says" in errors
     states = {run.name: run.state for run in find_runs([asked.runs]).runs}
-    assert sorted(states.values()) == [State.FAILED, State.FAILED, State.FINISHED]
+    assert sorted(states.values()) == [RunStatus.FAILED, RunStatus.FAILED, RunStatus.FINISHED]
     scontrol = ["scontrol", "show", "job"]
     shown = subprocess.run(scontrol, env=asked.environment, capture_output=True, text=True, check=True)
     assert "Restarts=1" in shown.stdout
@@ -92,7 +92,7 @@ def test_a_job_is_not_queued_twice_nor_a_gpu_claimed_twice(
     assert len({job.split("_")[0] for job in jobs}) == 1  # one array, submitted once
     first, second = sorted((note(asked, name, "began")["at"], note(asked, name, "ended")["at"]) for name in "ab")
     assert first[1] < second[0]
-    assert {run.state for run in find_runs([asked.runs]).runs} == {State.FINISHED}
+    assert {run.state for run in find_runs([asked.runs]).runs} == {RunStatus.FINISHED}
 
 
 def test_slurm_refuses_and_it_is_said(cluster: dict[str, str], sweep: Callable[..., Sweep]) -> None:

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from vae_lightning.data import ImageDataModule
 from vae_lightning.data.loader import as_floats
-from vae_lightning.diagnostics import NearestKinds, share_collapsed
+from vae_lightning.diagnostics import NearestNeighbourClassifier, share_collapsed
 from vae_lightning.diagnostics.active_units import THRESHOLD
 from vae_lightning.diagnostics.collapse_curve import DELTA
-from vae_lightning.drawings import (
+from vae_lightning.evaluation import Evaluator, Findings
+from vae_lightning.module import VAE
+from vae_lightning.plots import (
     aggregate_posterior,
     collapse_curve,
     curves,
@@ -26,8 +28,6 @@ from vae_lightning.drawings import (
     residuals,
     units,
 )
-from vae_lightning.examination import Examination, Findings
-from vae_lightning.module import VAE
 from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import FIGURES, LATENT_PLANE
@@ -59,7 +59,7 @@ class RunFigures(Callback):
         """Which classes the pictures show by nearest neighbours, and how often these are right on real images."""
 
     @torch.no_grad()
-    def on_test_end(self, trainer: Trainer, pl_module: Examination) -> None:  # type: ignore[override]
+    def on_test_end(self, trainer: Trainer, pl_module: Evaluator) -> None:  # type: ignore[override]
         if not trainer.is_global_zero or pl_module.findings is None:
             return
         figures = [*self._draw(pl_module.model, pl_module.data), *self._draw_findings(pl_module, pl_module.findings)]
@@ -129,21 +129,21 @@ class RunFigures(Callback):
         pixels = data.splits["test"].pixels
         return (float(pixels.min()), float(pixels.max())) if pixels.is_floating_point() else (0.0, 1.0)
 
-    def _draw_findings(self, examination: Examination, findings: Findings) -> Iterator[tuple[str, Figure]]:
-        """Draw what was found; after a thorough examination all of it."""
-        model, split = examination.model, examination.data.curve_split
+    def _draw_findings(self, evaluation: Evaluator, findings: Findings) -> Iterator[tuple[str, Figure]]:
+        """Draw what was found; after a thorough evaluation all of it."""
+        model, split = evaluation.model, evaluation.data.curve_split
         kl = findings.kl_per_unit.float().mean(0).cpu()
         lines = read_curves(self.run_directory)
         history = [line[f"{split}/kl_per_unit"] for line in lines if f"{split}/kl_per_unit" in line]
         # A value that was not finite lies there as null.
         kl_by_epoch = torch.tensor([[0.0 if value is None else value for value in epoch] for epoch in history])
-        weight = examination.price if not examination.why_no_verdict else None
+        weight = evaluation.price if not evaluation.why_no_verdict else None
         forecast_kl = self.forecast.kl_per_unit(weight) if self.forecast and weight else None
         variances = findings.means.float().var(0, correction=0).cpu()
-        if not examination.has_density:  # of a point there is no KL to draw
+        if not evaluation.has_density:  # of a point there is no KL to draw
             return
         yield "units", units(kl, variances, kl_by_epoch.reshape(-1, len(kl)), forecast_kl, THRESHOLD)
-        if not examination.effort.thorough:
+        if not evaluation.effort.thorough:
             return
         epsilons = torch.logspace(-4, math.log10(max(1.0, float(findings.kl_per_unit.max()))), 400).double()
         shares = share_collapsed(findings.kl_per_unit.cpu(), epsilons)
@@ -160,14 +160,14 @@ class RunFigures(Callback):
             codes[row, :, unit] = steps
         images = model.decode(codes.flatten(0, 1)).cpu()
         title = f"units {', '.join(map(str, liveliest.tolist()))} from -3 to 3, the others as for the first test image"
-        yield "traversals", image_grid(images, len(steps), title, self._value_range(examination.data))
+        yield "traversals", image_grid(images, len(steps), title, self._value_range(evaluation.data))
 
     def _decoded(
         self, name: str, codes: Float[Tensor, "n latent"], model: VAE, data: ImageDataModule
     ) -> Float[Tensor, "n channels height width"]:
         images = model.decode(codes).cpu()
         if data.splits["train"].labels.max() > 0:
-            nearest = NearestKinds(data.splits["train"])
+            nearest = NearestNeighbourClassifier(data.splits["train"])
             self.kinds[f"{name}/count_per_class"] = nearest.count(images)
             test = data.splits["test"]
             rows = torch.arange(min(N_JUDGED, len(test.labels)), device=test.labels.device)

@@ -4,14 +4,14 @@ import argparse
 import os
 from pathlib import Path
 
-from vae_lightning.cli.door import open_door
+from vae_lightning.cli.run_command import run_command
 from vae_lightning.errors import UserError
 
 SAMPLES = 500
 
 
 def main() -> None:
-    open_door(evaluate)
+    run_command(evaluate)
 
 
 def evaluate() -> None:

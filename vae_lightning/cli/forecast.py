@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vae_lightning.cli.door import open_door
+from vae_lightning.cli.run_command import run_command
 from vae_lightning.composing import composed
 from vae_lightning.errors import UserError
 
@@ -23,7 +23,7 @@ EXAMPLES = """
 
 
 def main() -> None:
-    open_door(forecast)
+    run_command(forecast)
 
 
 def forecast() -> None:

@@ -7,11 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from vae_lightning.cli.door import open_door
+from vae_lightning.cli.run_command import run_command
 
 
 def main() -> None:
-    open_door(job)
+    run_command(job)
 
 
 def job() -> None:

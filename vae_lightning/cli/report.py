@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from vae_lightning.cli.door import open_door
+from vae_lightning.cli.run_command import run_command
 from vae_lightning.errors import UserError
 
 
 def main() -> None:
-    open_door(report)
+    run_command(report)
 
 
 def report() -> None:
@@ -26,7 +26,7 @@ def report() -> None:
 
     from vae_lightning.report.page import NOT_OURS, write_report
     from vae_lightning.report.tables import run_table
-    from vae_lightning.runs.state import State, find_runs
+    from vae_lightning.runs.status import RunStatus, find_runs
 
     found = find_runs(options.directories)
     places = ", ".join(map(str, options.directories))
@@ -34,11 +34,11 @@ def report() -> None:
         others = "".join(f"\n{path}: {NOT_OURS}" for path in found.foreign)
         raise UserError(f"{places}: no run of vae-train in it or below it{others}")
     console = Console()
-    finished = [run for run in found.runs if run.state is State.FINISHED]
+    finished = [run for run in found.runs if run.state is RunStatus.FINISHED]
     if finished:
         console.print(run_table([run.results for run in finished], console.width))
     for run in found.runs:
-        if run.state is not State.FINISHED:
+        if run.state is not RunStatus.FINISHED:
             reason = f": {run.reason}" if run.reason else ""
             console.print(f"{run.state} {run.name}{reason}", soft_wrap=True, highlight=False, markup=False)
     for path in found.foreign:

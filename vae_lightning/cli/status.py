@@ -4,12 +4,12 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from vae_lightning.cli.door import open_door
+from vae_lightning.cli.run_command import run_command
 from vae_lightning.errors import UserError
 
 
 def main() -> None:
-    open_door(status)
+    run_command(status)
 
 
 def status() -> None:
@@ -20,8 +20,8 @@ def status() -> None:
 
     from rich.console import Console
 
-    from vae_lightning.report.standing import standing_table
-    from vae_lightning.runs.state import find_runs
+    from vae_lightning.report.status_table import status_table
+    from vae_lightning.runs.status import find_runs
 
     found = find_runs(options.directories)
     if not found.runs and not found.foreign:
@@ -29,5 +29,5 @@ def status() -> None:
     console = Console()
     counts = Counter(run.state.value for run in found.runs) + Counter(foreign=len(found.foreign))
     console.print(", ".join(f"{number} {state}" for state, number in counts.items()), highlight=False)
-    if table := standing_table(found, console.width):
+    if table := status_table(found, console.width):
         console.print(table)

@@ -7,7 +7,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
-from vae_lightning.cli.door import explain, open_door
+from vae_lightning.cli.run_command import explain, run_command
 from vae_lightning.composing import config_folder, resolved
 from vae_lightning.errors import UserError
 from vae_lightning.sweeps.plugins import register
@@ -59,7 +59,7 @@ def run_and_summarise() -> None:
 
 def main() -> None:
     register()
-    open_door(run_and_summarise)
+    run_command(run_and_summarise)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import argparse
 import signal
 
-from vae_lightning.cli.door import open_door
+from vae_lightning.cli.run_command import run_command
 from vae_lightning.composing import composed
 from vae_lightning.errors import UserError
 
@@ -15,7 +15,7 @@ EXAMPLES = """
 
 
 def main() -> None:
-    open_door(verify)
+    run_command(verify)
 
 
 def verify() -> None:

@@ -4,25 +4,25 @@ from vae_lightning.diagnostics.active_units import MeanMoments, PosteriorMeanMom
 from vae_lightning.diagnostics.collapse_curve import collapse_epsilon, share_collapsed
 from vae_lightning.diagnostics.importance import log_px
 from vae_lightning.diagnostics.information import MutualInformation, mutual_information
-from vae_lightning.diagnostics.kinds import NearestKinds
 from vae_lightning.diagnostics.latent_space import completeness, continuity
+from vae_lightning.diagnostics.nearest_neighbours import NearestNeighbourClassifier
+from vae_lightning.diagnostics.per_image import PerImageMetric
 from vae_lightning.diagnostics.probe import linear_probe
 from vae_lightning.diagnostics.rate_distortion import RateDistortion, RateDistortionMetric
 from vae_lightning.diagnostics.residual import ResidualMoments, ResidualSpectrum, residual_spectrum
-from vae_lightning.diagnostics.rows import Rows
 from vae_lightning.diagnostics.sensitivity import Sensitivity, decoder_sensitivity
 from vae_lightning.diagnostics.verdicts import Verdict, verdict
 
 __all__ = [
     "MeanMoments",
     "MutualInformation",
-    "NearestKinds",
+    "NearestNeighbourClassifier",
+    "PerImageMetric",
     "PosteriorMeanMoments",
     "RateDistortion",
     "RateDistortionMetric",
     "ResidualMoments",
     "ResidualSpectrum",
-    "Rows",
     "Sensitivity",
     "Verdict",
     "active_directions",

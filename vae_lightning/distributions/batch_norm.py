@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from vae_lightning.distributions.location_scale import LocationScale
 from vae_lightning.distributions.precision import at_least_float32
-from vae_lightning.distributions.running import move_towards
+from vae_lightning.distributions.running import update_running_mean
 from vae_lightning.distributions.standard_noise import gaussian_noise
 from vae_lightning.ranks import mean_over_ranks
 
@@ -30,6 +30,7 @@ class BatchNormPosterior(nn.Module):
         gamma: the fixed standard deviation.
     """
 
+    has_density = True
     running_mean: Tensor
     running_variance: Tensor
     n_seen: Tensor
@@ -53,8 +54,8 @@ class BatchNormPosterior(nn.Module):
             variance = mean_over_ranks((raw - mean).square().mean(0))
             with torch.no_grad():
                 self.n_seen.add_(1)
-                move_towards(self.running_mean, mean, self.n_seen)
-                move_towards(self.running_variance, variance, self.n_seen)
+                update_running_mean(self.running_mean, mean, self.n_seen)
+                update_running_mean(self.running_variance, variance, self.n_seen)
         else:
             mean, variance = self.running_mean, self.running_variance
         normalised = (raw - mean) * torch.rsqrt(variance.clamp_min(LEAST_VARIANCE))

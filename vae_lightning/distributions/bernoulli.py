@@ -20,6 +20,7 @@ class BernoulliLikelihood:
     """It has no variance of its own choosing, so kl_weight x sigma^2 is not defined."""
     values_per_pixel = 1
     needs_unit_interval = True
+    is_binary = True
 
     def mean(
         self, values: Float[Tensor, "*batch channels height width"]
@@ -57,6 +58,7 @@ class ContinuousBernoulliLikelihood:
     variance = None
     values_per_pixel = 1
     needs_unit_interval = True
+    is_binary = False
     LARGEST_VALUE = 1e7
     """Where the natural parameter of a mean is looked for; means nearer than 1e-7 to 0 or 1 are taken there."""
 

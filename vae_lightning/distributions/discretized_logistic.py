@@ -30,6 +30,7 @@ class DiscretizedLogisticLikelihood(nn.Module):
     variance = None
     values_per_pixel = 1
     needs_unit_interval = True
+    is_binary = False
 
     def __init__(self, *, initial_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]) -> None:
         super().__init__()

@@ -54,6 +54,7 @@ class FullCovariancePosterior(nn.Module):
         latent_dim: number of latent units.
     """
 
+    has_density = True
     places: Tensor
 
     def __init__(self, latent_dim: int) -> None:

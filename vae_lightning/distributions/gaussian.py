@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 
 from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.prior import LOG_2PI
-from vae_lightning.distributions.running import move_towards
+from vae_lightning.distributions.running import update_running_mean
 from vae_lightning.ranks import mean_over_ranks
 
 IMAGE_DIMS = (-3, -2, -1)
@@ -29,7 +29,7 @@ def pixel_mean(values: Float[Tensor, "*shape"], mean: Mean) -> Float[Tensor, "*s
     return torch.sigmoid(values) if mean == "sigmoid" else values
 
 
-def softly_above(log_sigma: Float[Tensor, "*shape"], least: float) -> Float[Tensor, "*shape"]:
+def soft_lower_bound(log_sigma: Float[Tensor, "*shape"], least: float) -> Float[Tensor, "*shape"]:
     """Bound from below without ever losing the gradient (Rybkin et al. 2021, section 4)."""
     return least + torch.nn.functional.softplus(log_sigma - least)
 
@@ -44,6 +44,7 @@ class OneVarianceGaussian(ABC):
 
     values_per_pixel = 1
     needs_unit_interval = False
+    is_binary = False
     squash: Mean
 
     @property
@@ -121,13 +122,13 @@ class GaussianLearnedLikelihood(OneVarianceGaussian, nn.Module):
         above = 0.5 * math.log(initial_variance) - min_log_sigma
         if above <= 0:
             raise ValueError(f"initial_variance={initial_variance:g} is not above exp(2 min_log_sigma)")
-        # The inverse of softly_above: ln(e^above - 1) + least.
+        # The inverse of soft_lower_bound: ln(e^above - 1) + least.
         raw = above + math.log(-math.expm1(-above)) + min_log_sigma
         self.raw_log_sigma = nn.Parameter(torch.tensor(raw))
 
     @property
     def sigma_squared(self) -> Float[Tensor, ""]:
-        return torch.exp(2 * softly_above(self.raw_log_sigma, self.min_log_sigma))
+        return torch.exp(2 * soft_lower_bound(self.raw_log_sigma, self.min_log_sigma))
 
     @property
     def variance(self) -> float:
@@ -174,5 +175,5 @@ class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
             return self.running_variance
         variance = mean_over_ranks(error.mean() / n_pixels).clamp_min(self.least_variance)
         self.n_seen.add_(1)
-        move_towards(self.running_variance, variance, self.n_seen)
+        update_running_mean(self.running_variance, variance, self.n_seen)
         return variance

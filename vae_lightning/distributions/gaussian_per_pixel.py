@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from vae_lightning.distributions.gaussian import IMAGE_DIMS, LogSigma, Mean, normal_sample, pixel_mean, softly_above
+from vae_lightning.distributions.gaussian import IMAGE_DIMS, LogSigma, Mean, normal_sample, pixel_mean, soft_lower_bound
 from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.prior import LOG_2PI
 
@@ -22,6 +22,7 @@ class GaussianPerPixelLikelihood:
     variance = None
     values_per_pixel = 2
     needs_unit_interval = False
+    is_binary = False
 
     def __init__(self, *, min_log_sigma: LogSigma, mean: Mean) -> None:
         self.squash = mean
@@ -35,7 +36,7 @@ class GaussianPerPixelLikelihood:
     def log_variance(
         self, values: Float[Tensor, "*batch values height width"]
     ) -> Float[Tensor, "*batch channels height width"]:
-        return 2 * softly_above(at_least_float32(values.chunk(2, dim=-3)[1]), self.min_log_sigma)
+        return 2 * soft_lower_bound(at_least_float32(values.chunk(2, dim=-3)[1]), self.min_log_sigma)
 
     def sample(
         self, values: Float[Tensor, "*batch values height width"], generator: Generator

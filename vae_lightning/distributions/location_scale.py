@@ -50,6 +50,8 @@ class LocationScalePosterior:
         noise: the standard distribution that is moved.
     """
 
+    has_density = True
+
     def __init__(self, latent_dim: int, *, noise: StandardNoise) -> None:
         self.latent_dim = latent_dim
         self.standard = noise

@@ -36,6 +36,8 @@ class PointPosterior:
         latent_dim: number of latent units.
     """
 
+    has_density = False
+
     def __init__(self, latent_dim: int) -> None:
         self.n_parameters = latent_dim
 

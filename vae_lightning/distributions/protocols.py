@@ -32,6 +32,10 @@ class PosteriorFamily(Protocol):
     """How to read the encoder's outputs as a posterior. It is built with the number of latent units."""
 
     @property
+    def has_density(self) -> bool:
+        """Whether q(z|x) has a density, and so a KL and a bound on log p(x)."""
+
+    @property
     def n_parameters(self) -> int:
         """How many numbers the encoder must give per image."""
 
@@ -56,6 +60,10 @@ class Likelihood(Protocol):
     @property
     def needs_unit_interval(self) -> bool:
         """Whether pixels must lie in [0, 1]."""
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether it is a distribution over pixels that are 0 or 1: its means are then grey where its draws are not."""
 
     def mean(
         self, values: Float[Tensor, "*batch values height width"]

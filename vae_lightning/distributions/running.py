@@ -9,7 +9,7 @@ MOMENTUM = 0.1
 
 
 @torch.no_grad()
-def move_towards(
+def update_running_mean(
     statistic: Float[Tensor, "*shape"], of_batch: Float[Tensor, "*shape"], n_seen: Int[Tensor, ""]
 ) -> None:
     """Move a running statistic, in place, by batch number ``n_seen``: a plain mean at first, then by ``MOMENTUM``."""

@@ -14,7 +14,7 @@ from vae_lightning.distributions import Likelihood, Posterior
 from vae_lightning.objectives.bound import Bound, Decoder, log_likelihood, measured_kl_per_unit
 from vae_lightning.objectives.estimators import Draw, Estimator
 from vae_lightning.ranks import mean_over_ranks
-from vae_lightning.timeline import Length, Moment, steps_of
+from vae_lightning.training_step import Length, TrainingStep, steps_of
 
 NSamples = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -51,14 +51,14 @@ class Elbo:
         likelihood: Likelihood,
         noise: Float[Tensor, "samples batch latent"],
         kl_weight: float | Float[Tensor, ""],
-        moment: Moment,
+        at: TrainingStep,
     ) -> Bound:
         """Return the bound for given noise and KL weight: a pure function of its arguments."""
         draw = self.estimator.draw(posterior, noise)
         log_px = log_likelihood(pixels, draw.codes, decoder, likelihood)
         distortion = -self.estimator.expectation(log_px, draw)
         kl = kl_terms(posterior, draw, self.estimator)
-        loss = distortion.mean() + self.penalty(kl, kl_weight, draw.codes, moment)
+        loss = distortion.mean() + self.penalty(kl, kl_weight, draw.codes, at)
         return Bound(loss, distortion, kl.measured)
 
     def penalty(
@@ -66,7 +66,7 @@ class Elbo:
         kl: KlTerms,
         kl_weight: float | Float[Tensor, ""],
         codes: Float[Tensor, "samples batch latent"],
-        moment: Moment,
+        at: TrainingStep,
     ) -> Float[Tensor, ""]:
         """Return what is added to the batch mean of the distortion."""
         return kl_weight * kl.in_loss.mean(0).sum()
@@ -109,7 +109,7 @@ class FreeBits(Elbo):
         kl: KlTerms,
         kl_weight: float | Float[Tensor, ""],
         codes: Float[Tensor, "samples batch latent"],
-        moment: Moment,
+        at: TrainingStep,
     ) -> Float[Tensor, ""]:
         in_loss, measured = (mean_over_ranks(units.mean(0).unflatten(0, (-1, self.group_size)).sum(1)) for units in kl)
         return kl_weight * torch.where(measured >= self.free_nats, in_loss, self.free_nats).sum()
@@ -145,13 +145,13 @@ class Capacity(Elbo):
         kl: KlTerms,
         kl_weight: float | Float[Tensor, ""],
         codes: Float[Tensor, "samples batch latent"],
-        moment: Moment,
+        at: TrainingStep,
     ) -> Float[Tensor, ""]:
-        target = self.capacity * self.share_grown(moment)
+        target = self.capacity * self.share_grown(at)
         in_loss, measured = (mean_over_ranks(units.mean(0).sum()) - target for units in kl)
         # |.| of what is measured: the sign of a noisy estimate would be a biased one.
         return kl_weight * self.gamma * in_loss * measured.detach().sign()
 
-    def share_grown(self, moment: Moment) -> float:
-        """Return C / C_max at a moment."""
-        return min(1.0, moment.step / steps_of(self.growth, moment.steps_per_epoch, moment.total_steps))
+    def share_grown(self, at: TrainingStep) -> float:
+        """Return C / C_max at a step of the run."""
+        return min(1.0, at.step / steps_of(self.growth, at.steps_per_epoch, at.total_steps))

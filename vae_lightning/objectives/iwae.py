@@ -7,7 +7,7 @@ from vae_lightning.distributions import Likelihood, Posterior
 from vae_lightning.objectives.bound import Bound, Decoder, log_likelihood, measured_kl_per_unit
 from vae_lightning.objectives.elbo import Elbo, NSamples
 from vae_lightning.objectives.estimators import Estimator
-from vae_lightning.timeline import Moment
+from vae_lightning.training_step import TrainingStep
 
 
 class Iwae:
@@ -33,12 +33,12 @@ class Iwae:
         likelihood: Likelihood,
         noise: Float[Tensor, "samples batch latent"],
         kl_weight: float | Float[Tensor, ""],
-        moment: Moment,
+        at: TrainingStep,
     ) -> Bound:
         """Return the bound for given noise and KL weight: a pure function of its arguments."""
         if len(noise) == 1:
             elbo = Elbo(self.estimator, n_samples=1)
-            return elbo(pixels, posterior, decoder, likelihood, noise, kl_weight, moment)
+            return elbo(pixels, posterior, decoder, likelihood, noise, kl_weight, at)
         draw = self.estimator.draw(posterior, noise)
         log_px = log_likelihood(pixels, draw.codes, decoder, likelihood)
         log_weights = log_px - kl_weight * draw.kl_samples.sum(-1)

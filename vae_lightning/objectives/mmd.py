@@ -12,7 +12,7 @@ from vae_lightning.errors import UserError
 from vae_lightning.objectives.elbo import Elbo, KlTerms, NonNegative, NSamples
 from vae_lightning.objectives.estimators import Estimator
 from vae_lightning.ranks import gathered_over_ranks
-from vae_lightning.timeline import Moment
+from vae_lightning.training_step import TrainingStep
 
 
 class Mmd(Elbo):
@@ -53,7 +53,7 @@ class Mmd(Elbo):
         kl: KlTerms,
         kl_weight: float | Float[Tensor, ""],
         codes: Float[Tensor, "samples batch latent"],
-        moment: Moment,
+        at: TrainingStep,
     ) -> Float[Tensor, ""]:
         distance = torch.stack([mmd_from_prior(gathered_over_ranks(of_batch), self.bandwidth) for of_batch in codes])
         kept = (1 - self.alpha) * kl.in_loss.mean(0).sum()

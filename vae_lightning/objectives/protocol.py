@@ -8,12 +8,12 @@ from torch import Tensor
 from vae_lightning.distributions import Likelihood, Posterior
 from vae_lightning.objectives.bound import Bound, Decoder
 from vae_lightning.objectives.estimators import Estimator
-from vae_lightning.timeline import Moment
+from vae_lightning.training_step import TrainingStep
 
 
 @runtime_checkable
 class Objective(Protocol):
-    """A loss as a pure function: noise, KL weight and moment come in as arguments."""
+    """A loss as a pure function: noise, KL weight and step of the run come in as arguments."""
 
     @property
     def estimator(self) -> Estimator:
@@ -31,5 +31,5 @@ class Objective(Protocol):
         likelihood: Likelihood,
         noise: Float[Tensor, "samples batch latent"],
         kl_weight: float | Float[Tensor, ""],
-        moment: Moment,
+        at: TrainingStep,
     ) -> Bound: ...

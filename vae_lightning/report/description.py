@@ -7,7 +7,7 @@ import torch
 
 from vae_lightning import __version__
 from vae_lightning.module import VAE
-from vae_lightning.report.start import kl_of
+from vae_lightning.report.start_summary import kl_of
 from vae_lightning.runs.command import this_command
 from vae_lightning.runs.identity import RunIdentity, critical_quantity, settings, unusual_choices
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from vae_lightning.files import write_atomically
 from vae_lightning.report.charts import phase_diagram
-from vae_lightning.report.rows import csv_text, kl_if_linear, number, verdict_with_margin
+from vae_lightning.report.csv_rows import csv_text, kl_if_linear, number, verdict_with_margin
 from vae_lightning.report.series import panels, spread
 from vae_lightning.report.tables import UNITS_SHOWN, forecast_units, has_density, verdict_word, what_differs
 from vae_lightning.runs.directory import CONFIG, FIGURES, RESULTS, read_config
-from vae_lightning.runs.state import FoundRun
+from vae_lightning.runs.status import FoundRun
 
 FINDING = "finding.md"
 PHASES = "phase_diagram.png"

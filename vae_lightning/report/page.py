@@ -11,18 +11,18 @@ from jinja2 import Environment, PackageLoader
 
 from vae_lightning.errors import UserError
 from vae_lightning.files import write_atomically
-from vae_lightning.report.charts_on_page import charts
-from vae_lightning.report.over_time import heats, kl_history, schedules
+from vae_lightning.report.csv_rows import csv_text, number, results_or_config
+from vae_lightning.report.page_charts import charts
+from vae_lightning.report.page_table import COLUMNS, TEXT_COLUMNS, link, rows
 from vae_lightning.report.pictures import heat_map
-from vae_lightning.report.rows import csv_text, number, results_or_config
+from vae_lightning.report.run_view import PICTURES, RunView, run_view
 from vae_lightning.report.series import SCHEDULE, panels
-from vae_lightning.report.shown import PICTURES, ShownRun, looked_at
-from vae_lightning.report.table_on_page import COLUMNS, TEXT_COLUMNS, link, rows
 from vae_lightning.report.tables import forecast_units, has_density, verdict_word
+from vae_lightning.report.time_charts import heats, kl_history, schedules
 from vae_lightning.runs.command import this_command
 from vae_lightning.runs.directory import CONFIG, LATENT_PLANE, read_config
 from vae_lightning.runs.identity import FEEDBACK
-from vae_lightning.runs.state import Found, FoundRun, State
+from vae_lightning.runs.status import Found, FoundRun, RunStatus
 
 PAGE = "report.html"
 TABLE = "results.csv"
@@ -62,8 +62,8 @@ def _check_ours(path: Path, sign: str) -> None:
 def page(found: Found, folder: Path) -> str:
     """Return the page about some runs; its links are relative to ``folder``."""
     with ThreadPoolExecutor() as pool:  # decoding and encoding pictures leaves the interpreter to others
-        runs = list(pool.map(looked_at, range(len(found.runs)), found.runs))
-    finished = [run for run in runs if run.found.state is State.FINISHED]
+        runs = list(pool.map(run_view, range(len(found.runs)), found.runs))
+    finished = [run for run in runs if run.found.state is RunStatus.FINISHED]
     results = [run.found.results for run in finished]
     ordered = panels(results)
     environment = Environment(
@@ -122,7 +122,7 @@ def _left_out(results: Sequence[dict[str, Any]]) -> str:
     return " ".join(sentences)
 
 
-def _card(run: ShownRun, folder: Path) -> dict[str, Any]:
+def _card(run: RunView, folder: Path) -> dict[str, Any]:
     found, history = run.found.results, kl_history(run.curves)
     return {
         "id": run.id,
@@ -149,7 +149,7 @@ def _others(found: Found, folder: Path) -> list[dict[str, str]]:
     unfinished = [
         {"state": run.state.value, "name": run.name, "link": link(run.directory, folder), "reason": run.reason}
         for run in found.runs
-        if run.state is not State.FINISHED
+        if run.state is not RunStatus.FINISHED
     ]
     foreign = [
         {"state": "foreign", "name": str(path), "link": link(path, folder), "reason": NOT_OURS}

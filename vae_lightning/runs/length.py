@@ -4,7 +4,7 @@ from typing import Any
 
 from vae_lightning.data import ImageDataModule
 from vae_lightning.runs.trainer import SMOKE_BATCHES
-from vae_lightning.timeline import Moment
+from vae_lightning.training_step import TrainingStep
 
 Config = dict[str, Any]
 
@@ -13,8 +13,8 @@ def steps_per_epoch(config: Config, data: ImageDataModule) -> int:
     return SMOKE_BATCHES if config["smoke"] else len(data.splits["train"].pixels) // data.batch_size
 
 
-def last_moment(config: Config, data: ImageDataModule) -> Moment:
+def last_moment(config: Config, data: ImageDataModule) -> TrainingStep:
     """Return where the last step of a run stands."""
     n_batches = steps_per_epoch(config, data)
     total = n_batches * (1 if config["smoke"] else config["trainer"]["max_epochs"])
-    return Moment(total - 1, total, n_batches)
+    return TrainingStep(total - 1, total, n_batches)

@@ -1,148 +1,105 @@
-"""Where the number of active units changes: bisection of the KL weight on a log scale.
+"""The bisect sweeper's work: a command line into searches, a round of jobs through the launcher, the answer."""
 
-Several searches go on at once, one for each seed, so that all slots have work. The library's root finders (as
-``scipy.optimize.bisect``) ask for one value after another, and of a function that is continuous; here a round of jobs
-answers all searches together, and the answer is a count.
-"""
-
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from rich.box import SIMPLE_HEAD
+from hydra.core.override_parser.types import IntervalSweep, Override
 from rich.console import Console
-from rich.table import Table
 
+from vae_lightning.config import checked, settings_of
 from vae_lightning.errors import UserError
+from vae_lightning.forecasting import critical_weights
+from vae_lightning.sweeps.threshold_search import HIGHEST, LOWEST, BisectSettings, Search, searched, show
 
-LOWEST, HIGHEST = 1e-8, 1e8
-"""KL weights outside which nothing is looked for."""
-WIDEN = 1.2
-"""Beyond a bracket that the threshold is not in each step is the square of the one before: its two ends have made
-this to the fourth of it, a factor of two."""
-Measure = Callable[[Sequence[tuple[str, ...]]], Sequence[dict[str, Any]]]
-"""Overrides of runs to their results."""
+if TYPE_CHECKING:
+    from hydra.plugins.launcher import Launcher
 
-
-class BisectSettings(BaseModel):
-    """The section ``hydra.sweeper`` of ``hydra/sweeper=bisect``."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    units: Annotated[int, Field(ge=1)]
-    precision: Annotated[float, Field(ge=2e-3, lt=1)]
-    """The weights that are tried have four digits."""
-    around: Annotated[float, Field(gt=1)]
-    max_rounds: Annotated[int, Field(ge=1)]
+KEY = "kl_weight"
+Compose = Callable[[Sequence[str]], dict[str, Any]]
+"""Overrides to a resolved config."""
 
 
-@dataclass
-class Search:
-    """The search for one threshold: alive at ``low``, dead at ``high``, as far as these are known."""
-
-    overrides: tuple[str, ...]
-    forecast: float | None
-    bracket: tuple[float, float]
-    """Where the search begins."""
-    low: float | None = None
-    high: float | None = None
-
-    contradiction: str = ""
-    """Why it was given up: more units at a larger weight."""
-    _step: float = WIDEN
-
-    def wanted(self, precision: float) -> list[float]:
-        """Return the KL weights at which it wants to know next; none when the bracket is narrow enough, or hopeless."""
-        if self.contradiction:
-            return []
-        if self.low is None and self.high is None:
-            return list(dict.fromkeys(rounded(weight) for weight in self.bracket))
-        if self.low is None or self.high is None:
-            weight = self.low * self._step if self.low else (self.high or HIGHEST) / self._step
-            return [rounded(weight)] if LOWEST <= weight <= HIGHEST else []
-        if self.high / self.low <= 1 + precision:
-            return []
-        return [rounded(math.sqrt(self.low * self.high))]
-
-    def learn(self, kl_weight: float, alive: bool) -> None:
-        """Take in whether enough units were active at a weight."""
-        if alive:
-            self.low = max(kl_weight, self.low or 0.0)
-        else:
-            self.high = min(kl_weight, self.high or math.inf)
-        # Beyond a first bracket that was wrong it goes in ever larger steps.
-        self._step = min(self._step**2, HIGHEST / LOWEST)
-        if self.low and self.high and self.low > self.high:
-            self.contradiction = f"more units were active at {self.low:g} than at {self.high:g}"
-
-    @property
-    def outcome(self) -> str:
-        """Say why there is no threshold; nothing where there is one."""
-        if self.contradiction or self.threshold:
-            return self.contradiction
-        return "alive at every weight that was tried" if self.low else "dead at every weight that was tried"
-
-    @property
-    def threshold(self) -> float | None:
-        """The middle of the bracket on a log scale; None where none was found."""
-        return math.sqrt(self.low * self.high) if self.low and self.high and not self.contradiction else None
-
-
-def rounded(kl_weight: float) -> float:
-    """Return a weight as a person would type it: the same search asks for the same runs."""
-    return float(f"{kl_weight:.4g}")
-
-
-def searched(searches: Sequence[Search], settings: BisectSettings, measure: Measure) -> None:
-    """Bring all searches to their ends, a round of jobs at a time.
+def bisect(arguments: Sequence[Override], settings: dict[str, Any], compose: Compose, launcher: "Launcher") -> None:
+    """Search for the KL weight in each combination of the other arguments' values, and print what was found.
 
     Raises:
-        UserError: a search has not ended after ``max_rounds``.
+        UserError: there is no bracket to begin with, a job failed, or a search does not end.
     """
-    for _ in range(settings.max_rounds):
-        asked = [(search, weight) for search in searches for weight in search.wanted(settings.precision)]
-        if not asked:
-            return
-        results = measure([(*search.overrides, f"kl_weight={weight:g}") for search, weight in asked])
-        for (search, weight), found in zip(asked, results, strict=True):
-            search.learn(weight, found["test/active_units"] >= settings.units)
-    if any(search.wanted(settings.precision) for search in searches):
-        raise UserError(
-            f"hydra.sweeper.max_rounds={settings.max_rounds}: not found within so many rounds; the runs stay"
-        )
+    chosen = settings_of(BisectSettings, settings, "hydra.sweeper.")
+    searches = planned_searches(arguments, chosen, compose)
+    n_done = 0
+
+    def measure(overrides: Sequence[tuple[str, ...]]) -> list[dict[str, Any]]:
+        nonlocal n_done
+        returns = launcher.launch(overrides, n_done)
+        n_done += len(overrides)
+        return [job.return_value for job in returns]
+
+    try:
+        searched(searches, chosen, measure)
+    finally:
+        show(searches, chosen, Console())
+    if hopeless := [search for search in searches if search.threshold is None]:
+        lines = "\n".join(f"{' '.join(search.overrides)}: {search.outcome}" for search in hopeless)
+        raise UserError(f"no KL weight found at which the number of active units falls below {chosen.units}:\n{lines}")
 
 
-def show(searches: Sequence[Search], settings: BisectSettings, console: Console) -> None:
-    """Print the threshold that each search found, beside the forecast."""
-    what = "one unit is" if settings.units == 1 else f"{settings.units} units are"
-    console.print(f"the largest KL weight at which at least {what} active", soft_wrap=True, highlight=False)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for column in ("KL weight", "alive at", "dead at", "forecast"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("search", overflow="fold")
-    common = set.intersection(*(set(search.overrides) for search in searches))
-    for search in searches:
-        values = (search.threshold, search.low, search.high, search.forecast)
-        told = ("–" if value is None else f"{value:.4g}" for value in values)
-        own = [override for override in search.overrides if override not in common]
-        table.add_row(*told, " ".join([*own, search.outcome]))
-    console.print(table)
-    for setting, found in _over_seeds(searches).items():
-        mean = math.exp(sum(map(math.log, found)) / len(found))
-        console.print(
-            f"{setting}geometric mean over {len(found)} seeds: {mean:.4g} ({min(found):.4g} to {max(found):.4g})",
-            soft_wrap=True,
-            highlight=False,
-        )
+def planned_searches(arguments: Sequence[Override], settings: BisectSettings, compose: Compose) -> list[Search]:
+    """Return a search for each combination of values, with its forecast and its first bracket.
+
+    Raises:
+        UserError: ``kl_weight`` has values of its own, or there is neither a forecast nor an interval to begin with.
+    """
+    from itertools import product
+
+    bracket = None
+    values: list[list[str]] = []
+    for override in arguments:
+        key = override.get_key_element()
+        if key == KEY:
+            bracket = _bracket(override)
+        elif override.is_sweep_override() and not override.is_discrete_sweep():
+            raise UserError(f"{override.input_line}: bisect searches for {KEY} only; name values, as {key}=2,5")
+        elif override.is_discrete_sweep():
+            values.append([f"{key}={text}" for text in override.sweep_string_iterator()])
+        else:
+            values.append([override.input_line or ""])
+    found = [_search(tuple(chosen), compose(chosen), bracket, settings) for chosen in product(*values)]
+    if not found:
+        raise UserError("hydra/sweeper=bisect: no values to search in")
+    return found
 
 
-def _over_seeds(searches: Sequence[Search]) -> dict[str, list[float]]:
-    """Return the thresholds of searches that differ in the seed alone, by what they share of what not all share."""
-    common = set.intersection(*(set(search.overrides) for search in searches))
-    found: dict[str, list[float]] = {}
-    for search in searches:
-        own = [word for word in search.overrides if word not in common and not word.startswith("seed=")]
-        if search.threshold:
-            found.setdefault(" ".join([*own, ""]), []).append(search.threshold)
-    return {setting: thresholds for setting, thresholds in found.items() if len(thresholds) > 1}
+def _bracket(override: Override) -> tuple[float, float]:
+    value = override.value()
+    if isinstance(value, IntervalSweep) and isinstance(value.start, int | float) and isinstance(value.end, int | float):
+        low, high = float(value.start), float(value.end)
+        if LOWEST <= low < high <= HIGHEST:
+            return low, high
+    raise UserError(
+        f"{override.input_line}: is what bisect looks for; {KEY}=interval(5,20) says where, "
+        f"between {LOWEST:g} and {HIGHEST:g}"
+    )
+
+
+def _search(
+    overrides: tuple[str, ...], config: dict[str, Any], bracket: tuple[float, float] | None, settings: BisectSettings
+) -> Search:
+    config = checked(config)
+    if settings.units > config["latent_dim"]:
+        raise UserError(f"hydra.sweeper.units={settings.units}: the model has latent_dim={config['latent_dim']} units")
+    try:
+        weights = critical_weights(config)
+    except UserError:  # of data of one's own there is no forecast
+        if bracket is None:
+            raise
+        weights = None
+    forecast = weights[settings.units - 1] if weights and len(weights) >= settings.units else None
+    if bracket is None:
+        if not forecast:
+            raise UserError(
+                f"likelihood={config['likelihood']['name']}: no forecast to begin the search with; "
+                f"{KEY}=interval(LOW,HIGH) gives a bracket"
+            )
+        bracket = (forecast / settings.around, forecast * settings.around)
+    return Search(overrides, forecast, bracket)

@@ -12,9 +12,9 @@ from vae_lightning.composing import resolved
 from vae_lightning.config import checked
 from vae_lightning.errors import UserError
 from vae_lightning.runs import directory
-from vae_lightning.runs.claim import check_unchanged, is_claimed
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.identity import identify
+from vae_lightning.runs.lock import check_unchanged, is_locked
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -117,7 +117,7 @@ class Job:
 
     def note_failure(self) -> None:
         """Note in the run's directory why it failed, unless another process works there."""
-        if self.directory and not is_claimed(self.directory):
+        if self.directory and not is_locked(self.directory):
             directory.record_failure(self.directory, self.reason, self.log)
 
     def last_lines(self) -> list[str]:

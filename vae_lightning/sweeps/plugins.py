@@ -71,7 +71,7 @@ class PoolLauncher(OurLauncher):
         self.context = fork_server()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_lightning.sweeps.launching import Asked, launch_in_pool
+        from vae_lightning.sweeps.launch import Asked, launch_in_pool
 
         asked = Asked(self.loader, self.config, [filter_overrides(job) for job in job_overrides], initial_job_idx)
         return self.returns(launch_in_pool(asked, self.settings, self.context))
@@ -83,7 +83,7 @@ class SlurmLauncher(OurLauncher):
     __module__ = NAMESPACE
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_lightning.sweeps.launching import Asked, launch_in_slurm
+        from vae_lightning.sweeps.launch import Asked, launch_in_slurm
 
         asked = Asked(self.loader, self.config, [filter_overrides(job) for job in job_overrides], initial_job_idx)
         return self.returns(launch_in_slurm(asked, self.settings))
@@ -107,7 +107,7 @@ class BisectSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> None:
         """Search in each combination of the arguments' values; what is found is printed."""
         from vae_lightning.errors import UserError
-        from vae_lightning.sweeps.bisecting import bisect
+        from vae_lightning.sweeps.bisect import bisect
 
         if curve := self.chosen.hydra.launcher.get("returns"):
             raise UserError(f"hydra.launcher.returns={curve}: is for other sweepers; bisect counts active units")

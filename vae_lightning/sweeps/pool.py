@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 
 from vae_lightning.errors import Interrupted, UserError
-from vae_lightning.sweeps.board import Board, in_words
 from vae_lightning.sweeps.jobs import Job, Returned, Standing, failures
 from vae_lightning.sweeps.process import Task, ask_to_stop, end, started
+from vae_lightning.sweeps.progress import SweepProgress, in_words
 from vae_lightning.sweeps.slots import Slot, Slots, environment
 
 LOOK_S = 0.2
@@ -60,7 +60,12 @@ class Pool:
     """Works through jobs; none of them can take another one, or the pool, down with it."""
 
     def __init__(
-        self, jobs: Sequence[Job], settings: PoolSettings, slots: Slots, context: ForkServerContext, board: Board
+        self,
+        jobs: Sequence[Job],
+        settings: PoolSettings,
+        slots: Slots,
+        context: ForkServerContext,
+        board: SweepProgress,
     ) -> None:
         self.waiting = deque(job for job in jobs if job.standing is Standing.WAITING)
         self.settings = settings
@@ -227,5 +232,5 @@ def work_in_pool(
     device = f"{len(slots.all)} slots" if len(slots.all) > 1 else "1 slot"
     gpus = {slot.gpu for slot in slots.all} - {None}
     where = f"{device} on GPU {', '.join(sorted(map(str, gpus)))}" if gpus else f"{device} of {slots.threads} threads"
-    with Board(jobs, console, where) as board:
+    with SweepProgress(jobs, console, where) as board:
         Pool(jobs, settings, slots, context, board).work()

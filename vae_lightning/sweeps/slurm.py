@@ -18,9 +18,9 @@ from rich.console import Console
 
 from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.files import write_json
-from vae_lightning.sweeps.board import Board
 from vae_lightning.sweeps.jobs import Job, Returned, Standing
 from vae_lightning.sweeps.process import signals_held
+from vae_lightning.sweeps.progress import SweepProgress
 from vae_lightning.sweeps.slurm_queue import account, queue, queue_or_error
 from vae_lightning.sweeps.slurm_run import SAVE_SIGNAL, RunInSlurm
 
@@ -85,7 +85,7 @@ def work_in_slurm(jobs: Sequence[Job], settings: SlurmSettings, folder: Path, co
             raise UserError(f"{error}{there}") from error
     where = f"SLURM, partition {settings.partition or 'by default'}"
     try:
-        with Board(jobs, console, where) as board:
+        with SweepProgress(jobs, console, where) as board:
             _watch({ids[job.number]: job for job in waiting}, board)
     except KeyboardInterrupt as stopped:
         stay = "the jobs stay in SLURM's queue, and the same command watches them again"
@@ -162,7 +162,7 @@ def _recorded(job: Job) -> str | None:
     return None
 
 
-def _watch(jobs: dict[str, Job], board: Board) -> None:
+def _watch(jobs: dict[str, Job], board: SweepProgress) -> None:
     """Follow jobs by their ids until the last has left the queue."""
     gone: dict[str, float] = {}
     while jobs:
@@ -180,7 +180,7 @@ def _watch(jobs: dict[str, Job], board: Board) -> None:
         time.sleep(LOOK_S)
 
 
-def _follow(job: Job, state: str, board: Board) -> None:
+def _follow(job: Job, state: str, board: SweepProgress) -> None:
     standing = Standing.WAITING if IN_QUEUE.search(state) else Standing.RUNNING
     if standing is job.standing:
         return
@@ -191,7 +191,7 @@ def _follow(job: Job, state: str, board: Board) -> None:
     board.tell(job)
 
 
-def _conclude(job: Job, standing: Standing, reason: str, board: Board) -> None:
+def _conclude(job: Job, standing: Standing, reason: str, board: SweepProgress) -> None:
     job.conclude(standing, reason)
     if standing is Standing.FAILED:
         job.note_failure()

@@ -1,0 +1,99 @@
+"""What every command shares: where the configs lie, and how a failure is told to a person."""
+
+import io
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from vae_lightning.composing import config_folder
+from vae_lightning.errors import Interrupted, UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+FULL_TRACE = "HYDRA_FULL_ERROR"
+"""The environment variable by which Hydra's users ask for stack traces."""
+TRACE_ASKED = "VAE_LIGHTNING_TRACE"
+"""What the user said of it, for the processes of other ranks, which inherit our own setting of the first."""
+
+
+def run_command(command: Callable[[], object]) -> None:
+    """Run a command; tell errors in one line or a short paragraph and exit with 1, unless a trace is asked for.
+
+    What is the user's to mend is a UserError, a Hydra error, or a full disk and the like; anything else is our
+    bug and keeps its trace.
+    """
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    trace_wanted = os.environ.setdefault(TRACE_ASKED, os.environ.get(FULL_TRACE, "0")) != "0"
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # neither a terminal nor the name of a file need be UTF-8
+            stream.reconfigure(errors="backslashreplace")
+    os.environ[FULL_TRACE] = "1"  # Hydra hands exceptions to us instead of printing them its own way
+    try:
+        command()
+    except (UserError, HydraException, OmegaConfBaseException, OSError) as error:
+        if trace_wanted:
+            raise
+        if _is_first_rank() or not isinstance(error, UserError):  # all ranks raise it; one tells
+            print(f"{explain(error)}\n\nFor a stack trace: {FULL_TRACE}=1", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    except Interrupted as stopped:
+        _tell(f"{stopped}")
+        # Lightning kills the first rank when another one ends with an error.
+        sys.exit(stopped.exit_code if _is_first_rank() else 0)
+    except KeyboardInterrupt:
+        _tell("interrupted; the same command (without rerun=true) continues from the last checkpoint, if there is one")
+        sys.exit(130)
+
+
+def _tell(message: str) -> None:
+    if _is_first_rank():
+        print(message, file=sys.stderr)  # noqa: T201
+
+
+def _is_first_rank() -> bool:
+    """Say whether this is the first of the processes of a run, by what Lightning, torchrun or SLURM tell each."""
+    return all(os.environ.get(name, "0") == "0" for name in ("LOCAL_RANK", "RANK", "SLURM_PROCID"))
+
+
+def explain(error: BaseException) -> str:
+    """Return what a person needs of an error: for Hydra's unknown keys, also the ones that could be meant."""
+    message = str(error).strip()
+    if unknown := re.search(r"Could not override '([^']+)'", message):
+        return _explain_unknown_key(unknown[1])
+    if override := getattr(error, "override", None):
+        return f"{override}: cannot be read; {message}"
+    return re.sub(r"\n\s+(full_key|object_type)\S*.*", "", message) or type(error).__name__
+
+
+def _explain_unknown_key(key: str) -> str:
+    from vae_lightning.spelling import did_you_mean
+
+    *parents, last = key.split(".")
+    node = compose_defaults()
+    for parent in parents:
+        if not hasattr(node, "keys") or parent not in node:
+            last = parent
+            break
+        node = node[parent]
+    valid = [str(name) for name in node if name != "hydra" or parents] if hasattr(node, "keys") else []
+    return f"{key}: not a known key; {did_you_mean(last, valid)}"
+
+
+def compose_defaults() -> "DictConfig":
+    """Compose the config of this command line's group choices, without its values, to see which keys exist."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    choices = [word for word in sys.argv[1:] if re.fullmatch(r"[\w/]+=\w+", word) and _is_group(word.split("=")[0])]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        return compose("config", overrides=choices, return_hydra_config=True)
+
+
+def _is_group(name: str) -> bool:
+    return (config_folder() / name).is_dir()

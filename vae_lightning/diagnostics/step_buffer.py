@@ -1,0 +1,97 @@
+"""The terms of the last training steps, kept on the device and read once every few steps."""
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vae_lightning.errors import UserError
+from vae_lightning.objectives import Bound
+
+N_LARGEST_TERMS = 3
+REMEDY = "Try a smaller learning rate, a larger decoder variance or a smaller kl_weight."
+
+
+class StepBuffer:
+    """Collects a row per step: loss, KL weight in force, distortion, KL of each unit, averaged over the batch.
+
+    Reading a number from a device waits for it; so nothing is read from the rows while they are added.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[Float[Tensor, " columns"]] = []
+        """This rank's, since the ranks last took their mean."""
+        self.over_ranks: list[Float[Tensor, "steps columns"]] = []
+        """Earlier ones: means over the ranks. A run that is continued starts with those of its checkpoint."""
+
+    @torch.no_grad()
+    def add(self, bound: Bound, kl_weight: float | Float[Tensor, ""]) -> None:
+        weight = torch.as_tensor(kl_weight, dtype=bound.loss.dtype, device=bound.loss.device)
+        terms = torch.stack([bound.loss, weight, bound.distortion.mean()])
+        self.rows.append(torch.cat([terms, bound.kl_per_unit.mean(0)]))
+
+    def mean_over_ranks(self, mean: Callable[[Tensor], Tensor]) -> Float[Tensor, "steps columns"]:
+        """Return all rows, once ``mean`` has taken the mean over the ranks of those that are new."""
+        if self.rows:
+            self.over_ranks.append(mean(torch.stack(self.rows)))
+            self.rows.clear()
+        device = self.over_ranks[-1].device if self.over_ranks else None
+        return torch.cat([rows.to(device) for rows in self.over_ranks]) if self.over_ranks else torch.empty(0, 0)
+
+    def clear(self) -> None:
+        self.rows.clear()
+        self.over_ranks.clear()
+
+
+def mean_terms(window: Float[Tensor, "steps columns"]) -> dict[str, float]:
+    """Return the means over the steps, in nats per image, and the KL weight in force at the last of them."""
+    loss, _, distortion, *kl_per_unit = window.mean(0).tolist()
+    kl = sum(kl_per_unit)
+    return {
+        "loss": loss,
+        "elbo": -(distortion + kl),
+        "kl": kl,
+        "distortion": distortion,
+        "kl_weight": float(window[-1, 1]),
+    }
+
+
+def check_finite(window: Float[Tensor, "steps columns"], first_step: int) -> None:
+    """Raise when a step's terms were not finite.
+
+    Raises:
+        UserError: naming the first such step, its loss, and its largest terms.
+    """
+    bad = ~window.isfinite().all(dim=1)
+    if not bad.any():
+        return
+    row = int(bad.nonzero()[0])
+    loss, kl_weight, *terms = window[row].tolist()
+    names = ["distortion", *(f"KL of unit {unit}" for unit in range(len(terms) - 1))]
+    # Not-a-number compares with nothing, so it is put first by hand.
+    ranked = sorted(zip(names, terms, strict=True), key=lambda pair: (not math.isnan(pair[1]), -abs(pair[1])))
+    largest = ", ".join(f"{name} = {value:.4g}" for name, value in ranked[:N_LARGEST_TERMS])
+    step = first_step + row
+    raise UserError(
+        f"the loss is not finite: it is {loss:.4g} at step {step}, where kl_weight is {kl_weight:g}. "
+        f"Largest terms (nats per image): {largest}. {REMEDY}"
+    )
+
+
+def check_finite_evaluation(terms: dict[str, float], step: int) -> None:
+    """Raise when the terms of held-out images are not finite.
+
+    Raises:
+        UserError: naming the step after which it was seen, and the terms.
+    """
+    if not all(math.isfinite(value) for value in terms.values()):
+        found = ", ".join(f"{name} = {value:.4g}" for name, value in terms.items())
+        raise UserError(f"the model's terms on held-out images are not finite after {step} steps: {found}. {REMEDY}")
+
+
+def check_finite_weights(weights: Iterable[Tensor], step: int) -> None:
+    """Raise UserError when weights are not finite."""
+    if not all(bool(tensor.isfinite().all()) for tensor in weights):
+        raise UserError(f"the model's weights are not finite after {step} steps. {REMEDY}")

@@ -1,0 +1,110 @@
+"""What is asked of a trained model beside the pass over the test images: of its decoder on the prior, of its encoder's
+means."""
+
+import copy
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vae_lightning.data import ImageDataModule
+from vae_lightning.data.loader import as_floats
+from vae_lightning.data.preparation import TRAINING_PART, binarized
+from vae_lightning.data.splits import Pixels
+from vae_lightning.diagnostics import Sensitivity, completeness, continuity, decoder_sensitivity, linear_probe
+from vae_lightning.diagnostics.probe import N_TRAINING
+from vae_lightning.diagnostics.sensitivity import Decode
+from vae_lightning.module import VAE
+from vae_lightning.randomness import Stream, generator_for, seed_for
+from vae_lightning.theory import Forecast, forecast, pixel_moments
+
+N_CODES = 1000
+"""Codes from the prior on which the decoder is measured, and images with which its own are compared."""
+CODES_AT_ONCE = 100
+"""Codes are decoded in pieces: what a convolution holds for a thousand of them is most of a run's memory."""
+N_WALKS = 100
+N_REFERENCES = 10_000
+"""Training images among which the nearest is looked for."""
+
+
+def _prior_codes(model: VAE, stream: Stream, *position: int) -> Float[Tensor, "codes latent"]:
+    generator = generator_for(model.seed, stream, *position, device=model.device)
+    return torch.randn((N_CODES, model.latent_dim), generator=generator, device=model.device)
+
+
+def _in_pieces(network: Decode) -> Decode:
+    return lambda codes: torch.cat([network(piece) for piece in codes.split(CODES_AT_ONCE)])
+
+
+def measured_sensitivity(
+    model: VAE, data: ImageDataModule, pixel_variance: Float[Tensor, " pixels"] | None
+) -> Sensitivity:
+    """Measure what the decoder reads. Without a ``pixel_variance`` nothing is known of what that is worth in nats."""
+    codes, redrawn = (_prior_codes(model, Stream.SENSITIVITY_CODES, index) for index in range(2))
+    test = as_floats(data.splits["test"].pixels).flatten(1)
+    data_variance = float(test.double().var(0, correction=0).sum())
+    return decoder_sensitivity(_in_pieces(model.decode), codes, redrawn, pixel_variance, data_variance)
+
+
+def evenness_between_images(model: VAE, means: Float[Tensor, "images latent"]) -> float | None:
+    """Measure the continuity along walks from one test image's code to another's."""
+    n_walks = min(N_WALKS, len(means) // 2)
+    return continuity(_in_pieces(model.decode), means[:n_walks], means[n_walks : 2 * n_walks])
+
+
+def share_near_the_data(model: VAE, data: ImageDataModule) -> float:
+    """Measure the completeness of decoded prior samples."""
+    values = _in_pieces(model.decoder)(_prior_codes(model, Stream.PRIOR_SAMPLES))
+    decoded = model.likelihood.mean(values)
+    if data.binarize != "none" and model.likelihood.is_binary:  # means are not binary, draws are
+        generator = generator_for(model.seed, Stream.PRIOR_SAMPLES, N_CODES, device=model.device)
+        decoded = model.likelihood.sample(values, generator)
+    held_out = as_floats(data.splits["test"].pixels[:N_CODES])
+    return completeness(decoded, held_out, as_floats(_training_pixels(data, N_REFERENCES)))
+
+
+def _training_pixels(data: ImageDataModule, n: int) -> Pixels:
+    """Return training images as the held-out ones are: under dynamic binarisation drawn once."""
+    pixels = data.splits["train"].pixels[:n]
+    return binarized(pixels.cpu(), TRAINING_PART).to(pixels.device) if data.binarize == "dynamic" else pixels
+
+
+def probes(
+    model: VAE, data: ImageDataModule, test_means: Float[Tensor, "images latent"], test_labels: Int[Tensor, " images"]
+) -> tuple[float, float] | None:
+    """Return the accuracy of a linear probe on the trained encoder's means, and on those of the same encoder
+    untrained."""
+    training = data.splits["train"]
+    labels = training.labels[:N_TRAINING]
+    pixels = _training_pixels(data, N_TRAINING)
+    means = _means_of(model, model.encoder, pixels, data.evaluation_batch_size)
+    trained = linear_probe(means, labels, test_means, test_labels)
+    if trained is None:
+        return None
+    untrained = untrained_copy(model.encoder, seed_for(model.seed, Stream.RANDOM_ENCODER))
+    test = data.splits["test"]
+    features, test_features = (
+        _means_of(model, untrained, images, data.evaluation_batch_size) for images in (pixels, test.pixels)
+    )
+    baseline = linear_probe(features, labels, test_features, test.labels)
+    return trained, baseline if baseline is not None else 0.0
+
+
+def _means_of(model: VAE, encoder: nn.Module, pixels: Tensor, batch_size: int) -> Float[Tensor, "images latent"]:
+    return torch.cat([model.posterior(encoder(as_floats(some))).mean for some in pixels.split(batch_size)])
+
+
+def untrained_copy(network: nn.Module, seed: int) -> nn.Module:
+    """Return a copy whose layers have drawn their weights anew, as a function of ``seed``."""
+    fresh = copy.deepcopy(network)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for layer in fresh.modules():
+            if callable(reset := getattr(layer, "reset_parameters", None)):
+                reset()
+    return fresh
+
+
+def forecast_of(model: VAE, data: ImageDataModule) -> Forecast | None:
+    """Return what the spectrum of the training images lets live."""
+    return forecast(pixel_moments(data.splits["train"], data.binarize), model.likelihood, model.latent_dim)

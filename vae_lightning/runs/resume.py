@@ -1,0 +1,90 @@
+"""Where a run begins: at its own last checkpoint, at that of a shorter run which it extends, or at nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from vae_lightning.errors import UserError
+from vae_lightning.module import VAE
+from vae_lightning.objectives import Capacity
+from vae_lightning.runs.checkpoints import newest_good_checkpoint
+from vae_lightning.runs.curves import CURVE_LINES
+from vae_lightning.runs.directory import CONFIG, read_config
+from vae_lightning.runs.identity import Config
+from vae_lightning.runs.lock import differences, facts
+from vae_lightning.schedules import Controller
+from vae_lightning.training_step import TrainingStep
+
+LENGTH = "trainer.max_epochs"
+
+
+class ResumePoint(NamedTuple):
+    """A checkpoint to go on from."""
+
+    checkpoint: Path
+    steps: int
+    """Optimiser steps taken before it."""
+    curve_lines: int
+    """Lines of the curves written before it."""
+    run_directory: Path
+    """Whose it is."""
+
+
+def resume_point_of(run_directory: Path, tell: Callable[[str], None], set_aside: bool) -> ResumePoint | None:
+    """Return where a run stopped, None if it has no checkpoint. See :func:`newest_good_checkpoint`."""
+    found = newest_good_checkpoint(run_directory, tell, set_aside)
+    if found is None:
+        return None
+    path, content = found
+    return ResumePoint(path, content["global_step"], content[CURVE_LINES], run_directory)
+
+
+def resume_point_in_shorter_run(
+    config: Config, model: VAE, steps_per_epoch: int, tell: Callable[[str], None]
+) -> ResumePoint | None:
+    """Return where the run named by ``resume_from`` stopped; None where none is named.
+
+    A run is its config: one that is begun elsewhere must be, bit for bit, what it would be without. So nothing but
+    the length may differ, and nothing that was done may depend on it. (Of an objective of a user's own that follows
+    the moment in the run, this cannot be seen.)
+
+    Raises:
+        UserError: it is no run, has no checkpoint, is not shorter, or its beginning is not that of this run.
+    """
+    if config["resume_from"] is None:
+        return None
+    folder = Path(config["resume_from"])
+    key = f"resume_from={folder}"
+    if not (folder / CONFIG).is_file():
+        raise UserError(f"{key}: not a run directory (it has no {CONFIG})")
+    saved = read_config(folder)
+    if others := [
+        line for line in differences(facts(saved, True), facts(config, True)) if not line.startswith(f"{LENGTH}:")
+    ]:
+        raise UserError(f"{key}: differs in more than its length\n" + "\n".join(f"  {line}" for line in others))
+    epochs, longer = saved["trainer"]["max_epochs"], config["trainer"]["max_epochs"]
+    if epochs >= longer:
+        raise UserError(f"{key}: has {LENGTH}={epochs}; more than that can be asked for, not {longer}")
+    start = resume_point_of(folder, tell, set_aside=False)
+    if start is None:
+        raise UserError(f"{key}: has no checkpoint to go on from")
+    for name, schedule in _schedules(model).items():
+        # The learning rate of the next step is in the checkpoint already.
+        for step in range(start.steps + 1):
+            then, now = (schedule(TrainingStep(step, n * steps_per_epoch, steps_per_epoch)) for n in (epochs, longer))
+            if then != now:
+                raise UserError(
+                    f"{key}: {name} depends on how long a run is. At step {step} it was {then:.6g} there and is "
+                    f"{now:.6g} in a run of {longer} epochs, so that one is no beginning of this. "
+                    "Lengths given as '5 epochs' do not depend on it."
+                )
+    return start
+
+
+def _schedules(model: VAE) -> dict[str, Callable[[TrainingStep], float]]:
+    found: dict[str, Callable[[TrainingStep], float]] = {"lr_schedule": model.lr_schedule}
+    if not isinstance(model.beta_schedule, Controller):
+        found["beta_schedule"] = model.beta_schedule
+    if isinstance(model.objective, Capacity):
+        found["objective.growth"] = model.objective.share_grown
+    return found

@@ -1,0 +1,152 @@
+"""Weights & Biases as a window on a run: online where that works at once, offline otherwise, never waited for."""
+
+import contextlib
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vae_lightning.errors import Interrupted, UserError
+from vae_lightning.runs.identity import RunIdentity, unusual_choices
+from vae_lightning.runs.wandb_curves import STEP, WandbCurves, give_up
+from vae_lightning.runs.wandb_probe import why_offline
+from vae_lightning.runs.wandb_settings import Mode, WandbSettings
+
+if TYPE_CHECKING:
+    import wandb
+
+START_TIMEOUT_S = 5.0
+FINISH_TIMEOUT_S = 6.0
+FOLDER = "wandb"
+ENVIRONMENT = "WANDB_MODE"
+"""The variable by which users of W&B say, for all their programs, whether anything may be sent."""
+MODES_OF_THE_ENVIRONMENT: dict[str, Mode] = {
+    "online": "online",
+    "run": "online",
+    "shared": "online",
+    "offline": "offline",
+    "dryrun": "offline",
+    "disabled": "disabled",
+}
+"""What W&B takes there, old spellings included, in our terms."""
+REPLACED = "replaced"
+"""Below it lie offline records of a run that was continued: the newest holds all that they held."""
+
+
+@contextlib.contextmanager
+def wandb_session(
+    settings: WandbSettings,
+    identity: RunIdentity,
+    config: dict[str, Any],
+    continues: bool,
+    tell: Callable[[str], None],
+) -> Iterator[WandbCurves | None]:
+    """Open the W&B run of a run; its id is the fingerprint. When the block ends it is told how.
+
+    Raises:
+        UserError: ``wandb.mode=online``, and it cannot be.
+    """
+    settings = settings.model_copy(update={"mode": mode_in_force(settings.mode)})
+    if settings.mode == "disabled":
+        yield None
+        return
+    # W&B's reports about itself go to the same server and would hold up the end of the process when that is silent.
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    try:
+        window = _opened(settings, identity, config, continues, tell)
+    except UserError:
+        raise
+    except Exception as error:  # whatever it is, a run does not fail because of its window
+        tell(f"W&B cannot start here ({_first_line(error)}); the run goes on without it")
+        yield None
+        return
+    exit_code, stopped = 1, False
+    try:
+        window.replay(identity.directory)
+        yield window
+        exit_code = 0
+    except Interrupted as stop:
+        exit_code, stopped = stop.exit_code, True
+        raise
+    finally:
+        window.finish(exit_code, stopped)
+
+
+def mode_in_force(chosen: Mode) -> Mode:
+    """Return the mode of a run: the one chosen by ``wandb.mode``; under ``auto`` the environment decides, if it says.
+
+    A word that W&B does not know is left to W&B, which then refuses to start.
+    """
+    there = os.environ.get(ENVIRONMENT, "").strip().lower()
+    return MODES_OF_THE_ENVIRONMENT.get(there, chosen) if chosen == "auto" else chosen
+
+
+def _opened(
+    settings: WandbSettings,
+    identity: RunIdentity,
+    config: dict[str, Any],
+    continues: bool,
+    tell: Callable[[str], None],
+) -> WandbCurves:
+    reason = "as asked for" if settings.mode == "offline" else why_offline() if settings.mode == "auto" else None
+    try:
+        run = _start(settings, identity, config, continues, online=reason is None)
+    except Exception as error:
+        give_up()  # else its service keeps the id for the run that failed
+        if settings.mode == "online":
+            raise UserError(f"wandb.mode=online: {error}; auto would fall back to offline") from error
+        if settings.mode == "offline":
+            raise
+        reason = f"its server did not take the run: {_first_line(error)}"
+        run = _start(settings, identity, config, continues, online=False)
+    run.define_metric("*", step_metric=STEP)  # what stands under the curves: a row is no step
+    return WandbCurves(run, f"W&B: {run.url}" if reason is None else _offline_line(reason, run), tell)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _start(
+    settings: WandbSettings, identity: RunIdentity, config: dict[str, Any], continues: bool, online: bool
+) -> "wandb.Run":
+    import wandb
+
+    _set_earlier_records_aside(identity.directory)
+    wandb.setup(wandb.Settings(silent=True))
+    return wandb.init(
+        project=settings.project,
+        entity=settings.entity,
+        name=identity.directory.name,
+        id=identity.fingerprint,
+        group=settings.group or config["study"]["name"],
+        job_type="train",
+        tags=[config["data"]["name"], config["model"]["name"], *unusual_choices(config), *settings.tags],
+        dir=identity.directory,
+        mode="online" if online else "offline",
+        # A run that goes on from a checkpoint goes on in W&B too; one that starts afresh replaces what was there.
+        resume="allow" if online and continues else None,
+        config=config,
+        settings=wandb.Settings(
+            silent=True,
+            console="off",
+            disable_git=True,
+            disable_code=True,
+            init_timeout=START_TIMEOUT_S,
+            finish_timeout=FINISH_TIMEOUT_S,
+            finish_timeout_raises=True,
+        ),
+    )
+
+
+def _set_earlier_records_aside(run_directory: Path) -> None:
+    for folder in (run_directory / FOLDER).glob("offline-run-*"):
+        aside = run_directory / FOLDER / REPLACED
+        aside.mkdir(exist_ok=True)
+        folder.rename(aside / folder.name)
+
+
+def _offline_line(reason: str, run: "wandb.Run") -> str:
+    look, upload = (shlex.join(["wandb", command, run.settings.sync_dir]) for command in ("leet", "sync"))
+    return f"W&B is offline ({reason}). Look now: {look}  Upload later: {upload}"

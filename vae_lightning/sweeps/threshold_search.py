@@ -1,0 +1,148 @@
+"""Where the number of active units changes: bisection of the KL weight on a log scale.
+
+Several searches go on at once, one for each seed, so that all slots have work. The library's root finders (as
+``scipy.optimize.bisect``) ask for one value after another, and of a function that is continuous; here a round of jobs
+answers all searches together, and the answer is a count.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from vae_lightning.errors import UserError
+
+LOWEST, HIGHEST = 1e-8, 1e8
+"""KL weights outside which nothing is looked for."""
+WIDEN = 1.2
+"""Beyond a bracket that the threshold is not in each step is the square of the one before: its two ends have made
+this to the fourth of it, a factor of two."""
+Measure = Callable[[Sequence[tuple[str, ...]]], Sequence[dict[str, Any]]]
+"""Overrides of runs to their results."""
+
+
+class BisectSettings(BaseModel):
+    """The section ``hydra.sweeper`` of ``hydra/sweeper=bisect``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    units: Annotated[int, Field(ge=1)]
+    precision: Annotated[float, Field(ge=2e-3, lt=1)]
+    """The weights that are tried have four digits."""
+    around: Annotated[float, Field(gt=1)]
+    max_rounds: Annotated[int, Field(ge=1)]
+
+
+@dataclass
+class Search:
+    """The search for one threshold: alive at ``low``, dead at ``high``, as far as these are known."""
+
+    overrides: tuple[str, ...]
+    forecast: float | None
+    bracket: tuple[float, float]
+    """Where the search begins."""
+    low: float | None = None
+    high: float | None = None
+
+    contradiction: str = ""
+    """Why it was given up: more units at a larger weight."""
+    _step: float = WIDEN
+
+    def wanted(self, precision: float) -> list[float]:
+        """Return the KL weights at which it wants to know next; none when the bracket is narrow enough, or hopeless."""
+        if self.contradiction:
+            return []
+        if self.low is None and self.high is None:
+            return list(dict.fromkeys(rounded(weight) for weight in self.bracket))
+        if self.low is None or self.high is None:
+            weight = self.low * self._step if self.low else (self.high or HIGHEST) / self._step
+            return [rounded(weight)] if LOWEST <= weight <= HIGHEST else []
+        if self.high / self.low <= 1 + precision:
+            return []
+        return [rounded(math.sqrt(self.low * self.high))]
+
+    def learn(self, kl_weight: float, alive: bool) -> None:
+        """Take in whether enough units were active at a weight."""
+        if alive:
+            self.low = max(kl_weight, self.low or 0.0)
+        else:
+            self.high = min(kl_weight, self.high or math.inf)
+        # Beyond a first bracket that was wrong it goes in ever larger steps.
+        self._step = min(self._step**2, HIGHEST / LOWEST)
+        if self.low and self.high and self.low > self.high:
+            self.contradiction = f"more units were active at {self.low:g} than at {self.high:g}"
+
+    @property
+    def outcome(self) -> str:
+        """Say why there is no threshold; nothing where there is one."""
+        if self.contradiction or self.threshold:
+            return self.contradiction
+        return "alive at every weight that was tried" if self.low else "dead at every weight that was tried"
+
+    @property
+    def threshold(self) -> float | None:
+        """The middle of the bracket on a log scale; None where none was found."""
+        return math.sqrt(self.low * self.high) if self.low and self.high and not self.contradiction else None
+
+
+def rounded(kl_weight: float) -> float:
+    """Return a weight as a person would type it: the same search asks for the same runs."""
+    return float(f"{kl_weight:.4g}")
+
+
+def searched(searches: Sequence[Search], settings: BisectSettings, measure: Measure) -> None:
+    """Bring all searches to their ends, a round of jobs at a time.
+
+    Raises:
+        UserError: a search has not ended after ``max_rounds``.
+    """
+    for _ in range(settings.max_rounds):
+        asked = [(search, weight) for search in searches for weight in search.wanted(settings.precision)]
+        if not asked:
+            return
+        results = measure([(*search.overrides, f"kl_weight={weight:g}") for search, weight in asked])
+        for (search, weight), found in zip(asked, results, strict=True):
+            search.learn(weight, found["test/active_units"] >= settings.units)
+    if any(search.wanted(settings.precision) for search in searches):
+        raise UserError(
+            f"hydra.sweeper.max_rounds={settings.max_rounds}: not found within so many rounds; the runs stay"
+        )
+
+
+def show(searches: Sequence[Search], settings: BisectSettings, console: Console) -> None:
+    """Print the threshold that each search found, beside the forecast."""
+    what = "one unit is" if settings.units == 1 else f"{settings.units} units are"
+    console.print(f"the largest KL weight at which at least {what} active", soft_wrap=True, highlight=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in ("KL weight", "alive at", "dead at", "forecast"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("search", overflow="fold")
+    common = set.intersection(*(set(search.overrides) for search in searches))
+    for search in searches:
+        values = (search.threshold, search.low, search.high, search.forecast)
+        told = ("–" if value is None else f"{value:.4g}" for value in values)
+        own = [override for override in search.overrides if override not in common]
+        table.add_row(*told, " ".join([*own, search.outcome]))
+    console.print(table)
+    for setting, found in _over_seeds(searches).items():
+        mean = math.exp(sum(map(math.log, found)) / len(found))
+        console.print(
+            f"{setting}geometric mean over {len(found)} seeds: {mean:.4g} ({min(found):.4g} to {max(found):.4g})",
+            soft_wrap=True,
+            highlight=False,
+        )
+
+
+def _over_seeds(searches: Sequence[Search]) -> dict[str, list[float]]:
+    """Return the thresholds of searches that differ in the seed alone, by what they share of what not all share."""
+    common = set.intersection(*(set(search.overrides) for search in searches))
+    found: dict[str, list[float]] = {}
+    for search in searches:
+        own = [word for word in search.overrides if word not in common and not word.startswith("seed=")]
+        if search.threshold:
+            found.setdefault(" ".join([*own, ""]), []).append(search.threshold)
+    return {setting: thresholds for setting, thresholds in found.items() if len(thresholds) > 1}
