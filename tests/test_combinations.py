@@ -10,7 +10,7 @@ import torch
 
 from vae_lightning.assemble import build_data, build_model
 from vae_lightning.combinations import caveats, kl_computation
-from vae_lightning.composing import config_folder
+from vae_lightning.conf_folder import config_folder
 from vae_lightning.distributions import (
     BernoulliLikelihood,
     FullCovariancePosterior,

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vae_lightning.assemble import build_data, build_model, build_trainer
-from vae_lightning.composing import config_folder
+from vae_lightning.conf_folder import config_folder
 from vae_lightning.config import checked
 from vae_lightning.data import Batch
 from vae_lightning.data.catalogue import FASHION_MNIST, IdxDataset

@@ -8,7 +8,7 @@ import pytest
 
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import UnitMonitor
-from vae_lightning.composing import config_folder
+from vae_lightning.conf_folder import config_folder
 from vae_lightning.runs.curve_logger import JsonLinesLogger
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.training import quieten_lightning

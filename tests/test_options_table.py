@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from vae_lightning.composing import config_folder
+from vae_lightning.conf_folder import config_folder
 
 TABLE = (config_folder() / "README.md").read_text()
 GROUPS = ("model", "likelihood", "posterior", "objective", "estimator", "beta_schedule", "optimizer", "lr_schedule")

@@ -3,6 +3,8 @@
 Only our own classes are judged; a user's class is taken at its word.
 """
 
+from typing import TYPE_CHECKING
+
 from torch.optim import Optimizer
 
 from vae_lightning.distributions import (
@@ -19,6 +21,7 @@ from vae_lightning.errors import UserError
 from vae_lightning.objectives import (
     Capacity,
     DoublyReparameterized,
+    Elbo,
     Estimator,
     FreeBits,
     Iwae,
@@ -29,6 +32,9 @@ from vae_lightning.objectives import (
     Vimco,
 )
 from vae_lightning.optimizers import Aggressive
+
+if TYPE_CHECKING:
+    from vae_lightning.module import VAE
 from vae_lightning.schedules import Controller
 
 
@@ -77,6 +83,21 @@ def caveats(
 def has_weighted_kl(objective: Objective, posterior: PosteriorFamily) -> bool:
     """Whether kl_weight multiplies anything."""
     return not isinstance(posterior, PointPosterior) and not (isinstance(objective, Mmd) and objective.alpha == 1)
+
+
+def is_weighted_elbo(objective: Objective, posterior: PosteriorFamily) -> bool:
+    """Whether kl_weight multiplies the whole KL of an ELBO: the model that closed forms and forecasts are of."""
+    return type(objective) is Elbo and posterior.has_density
+
+
+def critical_quantity(model: "VAE", kl_weight_in_force: float) -> float | None:
+    """Return kl_weight x sigma^2, above which no direction of the data can live; None where that is not the rule.
+
+    It is the rule for a weighted ELBO whose weight no controller moves, and for a decoder with one sigma^2.
+    """
+    variance = model.likelihood.variance
+    is_rule = is_weighted_elbo(model.objective, model.posterior) and not isinstance(model.beta_schedule, Controller)
+    return kl_weight_in_force * variance if is_rule and variance is not None else None
 
 
 def why_no_price(objective: Objective, posterior: PosteriorFamily, kl_weight: float) -> str | None:

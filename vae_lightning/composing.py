@@ -1,21 +1,16 @@
 """The configs in ``conf/``, and the one interpolation of ours in them: ``${run:}``, what a run is by its own config."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from vae_lightning.conf_folder import config_folder
 
 DERIVED = "run"
 """The section that follows from the others."""
 HYDRAS = "hydra"
 """The section about the command, not the run."""
-
-
-def config_folder() -> Path:
-    """Return ``conf/``: inside the package when installed as a wheel, beside it in a checkout."""
-    package = Path(__file__).parent
-    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
 def resolved(config: DictConfig, derive: bool = True) -> dict[str, Any]:
@@ -37,12 +32,11 @@ def _derived(*, _root_: DictConfig) -> dict[str, str] | None:
     """Return the ``run`` section; None where the config is not valid, which is for ``checked`` to say."""
     from vae_lightning.config import checked
     from vae_lightning.errors import UserError
-    from vae_lightning.runs.identity import identify
 
     keys = [str(key) for key in _root_ if key not in {DERIVED, HYDRAS}]
     plain: Any = OmegaConf.to_container(OmegaConf.masked_copy(_root_, keys), resolve=True)
     try:
-        return identify(checked(plain)).derived()  # from checked values, in which 1 and 1.0 are one for a float
+        return checked(plain).identity.derived()
     except UserError:
         return None
 

@@ -9,91 +9,31 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Annotated, Any, TypeVar, get_type_hints
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, TypeVar, get_type_hints
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from vae_lightning.errors import UserError
-from vae_lightning.runs.wandb_settings import WandbSettings
+from vae_lightning.errors import Code, UserError
+from vae_lightning.runs.identity import MECHANICS
+from vae_lightning.runs.run_config import Derived, RunConfig
+from vae_lightning.runs.upgrade import TARGET
 from vae_lightning.spelling import did_you_mean
 
 Node = dict[str, Any]
-Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
-"""A word that may become part of a path."""
 PARTS = {"data", "model.encoder", "model.decoder", "likelihood", "posterior", "objective", "estimator"}
 PARTS |= {"beta_schedule", "optimizer", "lr_schedule", "trainer"}
 """Keys whose node names by ``_target_`` what to build."""
 
 
+A_KEY = " (a key)"
 Settings = TypeVar("Settings", bound=BaseModel)
-
-
-class Study(BaseModel):
-    """The ``study`` section: which page of the lab notebook a run belongs to."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    name: Name
-    question: str
-
-
-class Named(BaseModel):
-    """The section of a part of the model: a name for people beside what to build."""
-
-    model_config = ConfigDict(extra="allow", strict=True)
-    name: Name
-
-
-class Model(BaseModel):
-    """The ``model`` section: a name for people and the two networks."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    name: Name
-    encoder: Node
-    decoder: Node
-
-
-class Derived(BaseModel):
-    """The ``run`` section, which follows from the others."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    fingerprint: str
-    directory: str
-    version: str
-
-
-class TopLevel(BaseModel):
-    """The keys of ``conf/config.yaml``."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-    kl_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)]
-    latent_dim: Annotated[int, Field(ge=1)]
-    seed: Annotated[int, Field(ge=0)]
-    runs_dir: Annotated[str, Field(min_length=1)]
-    data_dir: Annotated[str, Field(min_length=1)]
-    smoke: bool
-    rerun: bool
-    resume_from: str | None
-    save_every_n_steps: Annotated[int, Field(ge=1)] | None
-    run: Derived | None = None
-    study: Study
-    wandb: WandbSettings
-    data: Named
-    model: Model
-    likelihood: Named
-    posterior: Named
-    objective: Named
-    estimator: Named
-    beta_schedule: Named
-    optimizer: Named
-    lr_schedule: Named
-    trainer: Node
 
 
 OWN_ROOMS = tuple(
     f"vae_lightning.{room}"
-    for room in ("schedules", "data", "distributions", "networks", "objectives", "optimizers", "runs.trainer")
+    for room in ("data", "distributions", "networks", "objectives", "optimizers", "runs.trainer", "schedules")
 )
 """Whose ``__all__`` a config that was found in a directory may name; and torch's modules and optimisers."""
 
@@ -110,20 +50,27 @@ def check_origins(config: Node, also: Sequence[str] = ()) -> None:
     """
     for path, value in _walk(config, ""):
         if isinstance(value, str) and "${" in value:
-            raise UserError(f"{path}={value}: refused; a saved config is resolved and has no interpolations")
+            raise UserError(
+                f"{path}={value}: refused; a saved config is resolved and has no interpolations", *_refused(path)
+            )
         if not isinstance(value, dict | list | str | int | float | None):
-            raise UserError(f"{path}: refused; a saved config has no {type(value).__name__}")
-        if path.rpartition(".")[2] == "_target_" and not _may_be_built(str(value), also):
+            raise UserError(f"{path}: refused; a saved config has no {type(value).__name__}", *_refused(path))
+        if path.rpartition(".")[2] == TARGET and not _may_be_built(str(value), also):
             raise UserError(
                 f"{path}={value}: refused; a saved config may name what {', '.join(OWN_ROOMS)} offer, and modules and "
-                "optimisers of torch. Nothing of it was run. If you trust it: --allow PACKAGE."
+                "optimisers of torch. Nothing of it was run. If you trust it: --allow PACKAGE.",
+                *_refused(path),
             )
+
+
+def _refused(path: str) -> tuple[Code, list[str]]:
+    return Code.REFUSED, [path.removesuffix(A_KEY)]
 
 
 def _walk(node: Any, path: str) -> Iterator[tuple[str, Any]]:
     yield path, node
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        yield f"{path}.{key}".lstrip(".") + " (a key)", str(key)
+        yield f"{path}.{key}".lstrip(".") + A_KEY, str(key)
         yield from _walk(value, f"{path}.{key}".lstrip("."))
 
 
@@ -138,43 +85,74 @@ def _may_be_built(target: str, also: Sequence[str]) -> bool:
     return kind is not None and inspect.isclass(found) and issubclass(found, kind)
 
 
-def checked(config: Node, parts: Collection[str] | None = None) -> Node:
-    """Return a resolved config with every value in its type: 1, 1.0 and 1e0 for a float are one value.
+def checked(values: Node | RunConfig, parts: Collection[str] | None = None) -> RunConfig:
+    """Return a resolved config as a typed object, in which 1, 1.0 and 1e0 for a float are one value.
 
-    With ``parts`` only these top-level keys are looked into, which spares importing what the others would build.
+    One that is checked already is returned as it is. With ``parts`` only these top-level keys are looked into, which
+    spares importing what the others would build.
 
     Raises:
         UserError: one line per fault, each with the key's full name and what would be valid.
     """
-    faults: list[str] = []
-    config = _validated(TopLevel, config, "", faults)
-    if not faults:
-        config = {
-            key: _checked_node(key, value, faults) if parts is None or key in parts else value
-            for key, value in config.items()
-        }
-    if faults:
-        raise UserError("\n".join(faults))
-    return config
+    if isinstance(values, RunConfig):
+        return values
+    faults = Faults()
+    values = _validated(RunConfig, values, "", faults)
+    if not faults.lines:
+        looked_into = values if parts is None else [key for key in values if key in parts]
+        values = values | {key: _checked_node(key, values[key], faults) for key in looked_into}
+    faults.raise_if_any()
+    config = RunConfig.model_validate(values)
+    if parts is not None:
+        return config
+    derived = Derived(**config.identity.derived())
+    if config.run not in (None, derived):
+        raise UserError(
+            f"run={config.run}: follows from the rest of the config, which makes it {derived}", Code.INVALID, ["run"]
+        )
+    return config.changed(run=derived)
 
 
-def _checked_node(path: str, value: Any, faults: list[str]) -> Any:
+class Faults:
+    """What is wrong with a config, key by key."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.codes: list[Code] = []
+        self.keys: list[str] = []
+
+    def add(self, key: str, code: Code, line: str) -> None:
+        """Note a fault of a key."""
+        self.keys.append(key)
+        self.codes.append(code)
+        self.lines.append(line)
+
+    def raise_if_any(self) -> None:
+        """Raise one UserError about all faults, with the code of the first."""
+        if self.lines:
+            raise UserError("\n".join(self.lines), self.codes[0], self.keys)
+
+
+def _checked_node(path: str, value: Any, faults: Faults) -> Any:
     """Check a node with a ``_target_`` against the signature of what it names, and the nodes inside it."""
     if not isinstance(value, dict):
         return value
     value = {key: _checked_node(f"{path}.{key}", item, faults) for key, item in value.items()}
-    if "_target_" not in value:
+    if TARGET not in value:
         if path in PARTS:
-            faults.append(f"{path}._target_: missing; it names the class or function to build")
+            faults.add(
+                f"{path}.{TARGET}", Code.MISSING, f"{path}.{TARGET}: missing; it names the class or function to build"
+            )
         return value
-    not_arguments = {"_target_", "_partial_", *(["name"] if path in PARTS else [])}
+    not_arguments = {TARGET, MECHANICS, *(["name"] if path in PARTS else [])}
     kept = {key: item for key, item in value.items() if key in not_arguments}
     arguments = {key: item for key, item in value.items() if key not in not_arguments}
-    nested = {key for key, item in arguments.items() if isinstance(item, dict) and "_target_" in item}
+    nested = {key for key, item in arguments.items() if isinstance(item, dict) and TARGET in item}
     try:
-        schema = _schema(pkgutil.resolve_name(value["_target_"]), nested)
+        schema = _schema(pkgutil.resolve_name(value[TARGET]), nested)
     except Exception as error:
-        faults.append(f"{path}._target_={value['_target_']}: not a class or function that can be built ({error})")
+        line = f"{path}.{TARGET}={value[TARGET]}: not a class or function that can be built ({error})"
+        faults.add(f"{path}.{TARGET}", Code.CANNOT_BUILD, line)
         return value
     return kept | _validated(schema, arguments, f"{path}.", faults)
 
@@ -204,31 +182,32 @@ def settings_of(schema: type[Settings], values: Node, prefix: str) -> Settings:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise UserError("\n".join(_told(error, schema, prefix))) from error
+        faults = Faults()
+        _note(error, schema, prefix, faults)
+        faults.raise_if_any()
+        raise
 
 
-def _validated(schema: type[BaseModel], values: Node, prefix: str, faults: list[str]) -> Node:
+def _validated(schema: type[BaseModel], values: Node, prefix: str, faults: Faults) -> Node:
     """Return ``values`` as the schema reads them; add what is wrong with them to ``faults``."""
     try:
         return schema.model_validate(values).model_dump(include=set(values))
     except ValidationError as error:
-        faults += _told(error, schema, prefix)
+        _note(error, schema, prefix, faults)
         return values
 
 
-def _told(error: ValidationError, schema: type[BaseModel], prefix: str) -> Iterable[str]:
-    seen = set()
+def _note(error: ValidationError, schema: type[BaseModel], prefix: str, faults: Faults) -> None:
     for fault in error.errors():
         key = prefix + ".".join(str(part) for part in fault["loc"] if not _UNION_BRANCH.match(str(part)))
         if fault["type"] == "extra_forbidden":
-            yield f"{key}: not a known key; {_valid_keys(schema, fault['loc'])}"
+            faults.add(key, Code.UNKNOWN_KEY, f"{key}: not a known key; {_valid_keys(schema, fault['loc'])}")
         elif fault["type"] == "missing":
-            yield f"{key}: missing"
-        elif key not in seen:  # a union says the same of each of its branches
+            faults.add(key, Code.MISSING, f"{key}: missing")
+        elif key not in faults.keys:  # a union says the same of each of its branches
             message = fault["msg"].removeprefix("Value error, ")
             message = message[0].lower() + message[1:]
-            yield f"{key}={fault['input']}: {message}"
-        seen.add(key)
+            faults.add(key, Code.INVALID, f"{key}={fault['input']}: {message}")
 
 
 _UNION_BRANCH = re.compile(r"(float|int|str|constrained-\w+|function-after.*|literal\[.*|is-instance\[.*)$")

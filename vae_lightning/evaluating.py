@@ -13,7 +13,7 @@ from vae_lightning.assemble import build_data, build_model
 from vae_lightning.callbacks import RunFigures
 from vae_lightning.combinations import has_weighted_kl
 from vae_lightning.config import check_origins, checked
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.evaluation import Effort, Evaluator, forecast_of
 from vae_lightning.files import write_json
 from vae_lightning.module import VAE
@@ -22,8 +22,10 @@ from vae_lightning.report.forecast_table import forecast_results
 from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
 from vae_lightning.runs.length import last_moment
-from vae_lightning.runs.lock import check_fingerprint
+from vae_lightning.runs.run_config import RunConfig
+from vae_lightning.runs.saved_config import check_fingerprint
 from vae_lightning.runs.trainer import precision_plugins, quieten_lightning
+from vae_lightning.runs.upgrade import upgraded
 
 RESIDUAL_SAMPLES = 8
 IMAGES_AT_ONCE = 100
@@ -64,7 +66,7 @@ def evaluate(
     trainer = Trainer(
         accelerator=accelerator,
         devices=1,
-        plugins=precision_plugins(accelerator, config["trainer"]["precision"]),
+        plugins=precision_plugins(accelerator, config.trainer["precision"]),
         logger=False,
         callbacks=[figures, RichProgressBar()],
         limit_test_batches=None,
@@ -81,31 +83,32 @@ def evaluate(
     write_json(written, results)
     console.print(findings_page(results))
     if not earlier:
-        console.print(
-            f"not finished: this is after epoch {checkpoint['epoch'] + 1} of {config['trainer']['max_epochs']}"
-        )
+        console.print(f"not finished: this is after epoch {checkpoint['epoch'] + 1} of {config.trainer['max_epochs']}")
     console.print(f"written into {written}; figures in {run_directory / directory.FIGURES}", soft_wrap=True)
     return results
 
 
-def _config_of(run_directory: Path, data_dir: str | None, allowed: Sequence[str]) -> dict[str, Any]:
+def _config_of(run_directory: Path, data_dir: str | None, allowed: Sequence[str]) -> RunConfig:
     """Return the run's own config, with its data where they lie now."""
     if not (run_directory / directory.CONFIG).is_file():
         below = sorted(path.parent.name for path in run_directory.glob(f"*/{directory.CONFIG}"))
         above = next((parent for parent in run_directory.parents if (parent / directory.CONFIG).is_file()), None)
         hint = f"; it holds runs: name one, as {below[0]}, or {run_directory}/*" if below else ""
         hint = f"; did you mean {above}?" if above else hint
-        raise UserError(f"{run_directory}: not a run directory (it has no {directory.CONFIG}){hint}")
-    config = directory.read_config(run_directory)
-    source = config.get("data", {}).get("source", {})
+        raise UserError(
+            f"{run_directory}: not a run directory (it has no {directory.CONFIG}){hint}", Code.MISSING, [run_directory]
+        )
+    path = run_directory / directory.CONFIG
+    saved = upgraded(directory.read_config(run_directory))
+    source = saved.get("data", {}).get("source", {})
     if data_dir and "data_dir" in source:
         source["data_dir"] = data_dir
     try:
-        check_origins(config, allowed)
-        config = checked(config)
+        check_origins(saved, allowed)
+        config = checked({key: value for key, value in saved.items() if key != "run"})
     except UserError as error:
-        raise UserError(f"{run_directory / directory.CONFIG}: not the config of a run\n{error}") from error
-    check_fingerprint(run_directory, config)
+        raise UserError(f"{path}: not the config of a run\n{error}", error.code, [path, *error.about]) from error
+    check_fingerprint(run_directory, saved)
     return config
 
 

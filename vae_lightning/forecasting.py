@@ -14,6 +14,7 @@ from vae_lightning.distributions import BernoulliLikelihood, Likelihood
 from vae_lightning.errors import UserError
 from vae_lightning.report.forecast_table import NONE, forecast_curve_table, forecast_page
 from vae_lightning.runs.identity import FEEDBACK, is_plain
+from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.theory import (
     Convention,
     Forecast,
@@ -40,12 +41,12 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
     curves: list[tuple[str, Forecast, list[float]]] = []
     missing: list[str] = []
     for same in _but_for_the_weight(checked_configs):
-        first, weights = same[0], sorted({float(config["kl_weight"]) for config in same})
+        first, weights = same[0], sorted({float(config.kl_weight) for config in same})
         found, training, likelihood = _forecast(first)
-        latent_dim = first["latent_dim"]
-        name = " ".join((first["data"]["name"], first["likelihood"]["name"], *_binarised(first["data"]["binarize"])))
+        latent_dim = first.latent_dim
+        name = " ".join((first.data.name, first.likelihood.name, *_binarised(first.data["binarize"])))
         if found is None:
-            missing.append(f"likelihood={first['likelihood']['name']}: no forecast; {NONE.removeprefix('none: ')}")
+            missing.append(f"likelihood={first.likelihood.name}: no forecast; {NONE.removeprefix('none: ')}")
             continue
         if len(weights) > 1:
             console.print(f"{name}, latent {latent_dim}")
@@ -56,12 +57,12 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
         variance = found.variance  # a learned one is no factor between losses
         bernoulli = isinstance(likelihood, BernoulliLikelihood)
         rows = [("data", name), ("latent_dim", str(latent_dim))]
-        if not is_plain(first):
-            objective, posterior = first["objective"]["name"], first["posterior"]["name"]
+        if not is_plain(first.plain()):
+            objective, posterior = first.objective.name, first.posterior.name
             rows.append(
                 ("note", f"this is of a plain VAE; objective={objective} posterior={posterior} may keep others")
             )
-        if first["beta_schedule"]["name"] in FEEDBACK:
+        if first.beta_schedule.name in FEEDBACK:
             rows.append(("note", "a controller will move the KL weight; the forecast is of the weight given here"))
         elsewhere = _elsewhere(weights[0], variance, n_pixels, latent_dim, bernoulli)
         console.print(forecast_page("vae-forecast", found, weights[0], elsewhere, rows))
@@ -86,12 +87,12 @@ def critical_weights(config: dict[str, Any]) -> list[float] | None:
     return None if found is None else found.critical_weights[: found.latent_dim].tolist()
 
 
-def _forecast(config: dict[str, Any]) -> tuple[Forecast | None, Images, Likelihood]:
+def _forecast(config: RunConfig) -> tuple[Forecast | None, Images, Likelihood]:
     """Return the forecast of a checked config, the training images that it is of, and the likelihood."""
     training, likelihood = build_splits(config)["train"], build_likelihood(config)
-    binarize = config["data"]["binarize"]
+    binarize = config.data["binarize"]
     check_pixels(likelihood, not training.pixels.is_floating_point(), binarize)
-    return forecast(pixel_moments(training, binarize), likelihood, config["latent_dim"]), training, likelihood
+    return forecast(pixel_moments(training, binarize), likelihood, config.latent_dim), training, likelihood
 
 
 def _without_batches(config: dict[str, Any]) -> dict[str, Any]:
@@ -103,12 +104,12 @@ def _without_batches(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "data": {"_target_": "vae_lightning.data.prepared_splits", **kept}}
 
 
-def _but_for_the_weight(configs: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+def _but_for_the_weight(configs: Iterable[RunConfig]) -> list[list[RunConfig]]:
     """Group configs that differ in nothing but the KL weight."""
-    groups: list[list[dict[str, Any]]] = []
+    groups: list[list[RunConfig]] = []
     for config in configs:
         for group in groups:
-            if {**group[0], "kl_weight": 0} == {**config, "kl_weight": 0}:
+            if group[0].changed(kl_weight=0) == config.changed(kl_weight=0):
                 group.append(config)
                 break
         else:

@@ -19,7 +19,6 @@ from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
 from vae_lightning.runs.comparison import run_differences
 from vae_lightning.runs.curves import read_curves
-from vae_lightning.runs.identity import identify
 
 POLL_S = 0.02
 BEFORE_IT_TRAINS = 5
@@ -57,13 +56,11 @@ def verify_resume(
     Raises:
         UserError: the training itself fails, or ends before it could be killed as often.
     """
-    identity = identify(checked(config))
+    run = checked(config)
     chance = random.Random(seed)  # noqa: S311 (moments to kill at, no secrets)
     with tempfile.TemporaryDirectory() as name:
-        alone, killed = (
-            Path(name) / side / identity.directory.relative_to(config["runs_dir"]) for side in ("alone", "killed")
-        )
-        console.print(f"{identity.title}\nundisturbed …")
+        alone, killed = (Path(name) / side / run.directory.relative_to(run.runs_dir) for side in ("alone", "killed"))
+        console.print(f"{run.identity.title}\nundisturbed …")
         undisturbed = _attempt(_command(overrides, Path(name) / "alone"), alone, None)
         _check(undisturbed)
         steps = (directory.read_results(alone) or {})["steps"]

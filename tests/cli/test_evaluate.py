@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from vae_lightning.cli.evaluate import evaluate
-from vae_lightning.composing import config_folder
+from vae_lightning.conf_folder import config_folder
 from vae_lightning.config import check_origins
 from vae_lightning.errors import UserError
 from vae_lightning.runs.identity import identify

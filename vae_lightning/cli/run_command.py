@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vae_lightning.composing import config_folder
+from vae_lightning.conf_folder import config_folder
 from vae_lightning.errors import Interrupted, UserError
 
 if TYPE_CHECKING:

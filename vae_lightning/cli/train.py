@@ -8,7 +8,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from vae_lightning.cli.run_command import explain, run_command
-from vae_lightning.composing import config_folder, resolved
+from vae_lightning.composing import resolved
+from vae_lightning.conf_folder import config_folder
 from vae_lightning.errors import UserError
 from vae_lightning.sweeps.plugins import register
 
@@ -36,7 +37,7 @@ def run(hydra_config: "DictConfig") -> dict[str, Any]:
             "hydra/launcher=pool gives them more"
         )
     try:
-        results = train(with_group(checked(config), HydraConfig.get().sweep.dir))
+        results = train(with_group(checked(config).plain(), HydraConfig.get().sweep.dir))
     except UserError as error:  # Hydra goes on with the next job and raises the first failure at the end
         print(f"FAILED {' '.join(HydraConfig.get().overrides.task)}\n{explain(error)}", file=sys.stderr)  # noqa: T201
         raise

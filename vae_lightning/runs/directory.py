@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically, write_json
 
 CONFIG = "config.yaml"
@@ -40,13 +40,15 @@ def write_config(directory: Path, config: dict[str, Any]) -> None:
     try:
         write_atomically(directory / CONFIG, yaml.safe_dump(config, sort_keys=False).encode())
     except OSError as error:
-        raise cannot_write(directory, config, error) from error
+        raise cannot_write(directory, error) from error
 
 
-def cannot_write(directory: Path, config: dict[str, Any], error: OSError) -> UserError:
+def cannot_write(directory: Path, error: OSError) -> UserError:
+    """Return the error of a run directory that cannot be written."""
     return UserError(
-        f"runs_dir={config['runs_dir']}: cannot write {directory} ({error.strerror or error}); "
-        "name a writable folder by runs_dir=…"
+        f"runs_dir: cannot write {directory} ({error.strerror or error}); name a writable folder by runs_dir=…",
+        Code.CANNOT_WRITE,
+        ["runs_dir"],
     )
 
 
@@ -95,9 +97,9 @@ def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     try:
         content = parse(path.read_text(encoding="utf-8"))
     except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})", Code.DAMAGED, [path]) from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: cannot be read (it holds no keys)")
+        raise UserError(f"{path}: cannot be read (it holds no keys)", Code.DAMAGED, [path])
     return content
 
 

@@ -1,20 +1,17 @@
 """How long a run is, before Lightning counts it."""
 
-from typing import Any
-
 from vae_lightning.data import ImageDataModule
+from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.trainer import SMOKE_BATCHES
 from vae_lightning.training_step import TrainingStep
 
-Config = dict[str, Any]
+
+def steps_per_epoch(config: RunConfig, data: ImageDataModule) -> int:
+    return SMOKE_BATCHES if config.smoke else len(data.splits["train"].pixels) // data.batch_size
 
 
-def steps_per_epoch(config: Config, data: ImageDataModule) -> int:
-    return SMOKE_BATCHES if config["smoke"] else len(data.splits["train"].pixels) // data.batch_size
-
-
-def last_moment(config: Config, data: ImageDataModule) -> TrainingStep:
+def last_moment(config: RunConfig, data: ImageDataModule) -> TrainingStep:
     """Return where the last step of a run stands."""
     n_batches = steps_per_epoch(config, data)
-    total = n_batches * (1 if config["smoke"] else config["trainer"]["max_epochs"])
+    total = n_batches * (1 if config.smoke else config.trainer["max_epochs"])
     return TrainingStep(total - 1, total, n_batches)

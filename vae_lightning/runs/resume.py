@@ -4,14 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.module import VAE
 from vae_lightning.objectives import Capacity
 from vae_lightning.runs.checkpoints import newest_good_checkpoint
 from vae_lightning.runs.curves import CURVE_LINES
 from vae_lightning.runs.directory import CONFIG, read_config
-from vae_lightning.runs.identity import Config
-from vae_lightning.runs.lock import differences, facts
+from vae_lightning.runs.identity import differences, settings
+from vae_lightning.runs.run_config import RunConfig
+from vae_lightning.runs.upgrade import upgraded
 from vae_lightning.schedules import Controller
 from vae_lightning.training_step import TrainingStep
 
@@ -40,7 +41,7 @@ def resume_point_of(run_directory: Path, tell: Callable[[str], None], set_aside:
 
 
 def resume_point_in_shorter_run(
-    config: Config, model: VAE, steps_per_epoch: int, tell: Callable[[str], None]
+    config: RunConfig, model: VAE, steps_per_epoch: int, tell: Callable[[str], None]
 ) -> ResumePoint | None:
     """Return where the run named by ``resume_from`` stopped; None where none is named.
 
@@ -51,23 +52,31 @@ def resume_point_in_shorter_run(
     Raises:
         UserError: it is no run, has no checkpoint, is not shorter, or its beginning is not that of this run.
     """
-    if config["resume_from"] is None:
+    if config.resume_from is None:
         return None
-    folder = Path(config["resume_from"])
+    folder = Path(config.resume_from)
     key = f"resume_from={folder}"
     if not (folder / CONFIG).is_file():
-        raise UserError(f"{key}: not a run directory (it has no {CONFIG})")
-    saved = read_config(folder)
-    if others := [
-        line for line in differences(facts(saved, True), facts(config, True)) if not line.startswith(f"{LENGTH}:")
-    ]:
-        raise UserError(f"{key}: differs in more than its length\n" + "\n".join(f"  {line}" for line in others))
-    epochs, longer = saved["trainer"]["max_epochs"], config["trainer"]["max_epochs"]
+        raise UserError(f"{key}: not a run directory (it has no {CONFIG})", Code.MISSING, ["resume_from"])
+    saved = upgraded(read_config(folder))
+    others = differences(settings(saved), settings(config.plain()))
+    others.pop(LENGTH, None)
+    every = "log_every_n_steps"  # decides which steps the curves have
+    if saved["trainer"][every] != config.trainer[every]:
+        others[f"trainer.{every}"] = f"trainer.{every}: {saved['trainer'][every]} there, {config.trainer[every]} here"
+    if others:
+        lines = "\n".join(f"  {line}" for line in others.values())
+        raise UserError(f"{key}: differs in more than its length\n{lines}", Code.CHANGED, ["resume_from", *others])
+    epochs, longer = saved["trainer"]["max_epochs"], config.trainer["max_epochs"]
     if epochs >= longer:
-        raise UserError(f"{key}: has {LENGTH}={epochs}; more than that can be asked for, not {longer}")
+        raise UserError(
+            f"{key}: has {LENGTH}={epochs}; more than that can be asked for, not {longer}",
+            Code.INVALID,
+            ["resume_from", LENGTH],
+        )
     start = resume_point_of(folder, tell, set_aside=False)
     if start is None:
-        raise UserError(f"{key}: has no checkpoint to go on from")
+        raise UserError(f"{key}: has no checkpoint to go on from", Code.NOT_FOUND, ["resume_from"])
     for name, schedule in _schedules(model).items():
         # The learning rate of the next step is in the checkpoint already.
         for step in range(start.steps + 1):
@@ -76,7 +85,9 @@ def resume_point_in_shorter_run(
                 raise UserError(
                     f"{key}: {name} depends on how long a run is. At step {step} it was {then:.6g} there and is "
                     f"{now:.6g} in a run of {longer} epochs, so that one is no beginning of this. "
-                    "Lengths given as '5 epochs' do not depend on it."
+                    "Lengths given as '5 epochs' do not depend on it.",
+                    Code.CHANGED,
+                    ["resume_from", name],
                 )
     return start
 

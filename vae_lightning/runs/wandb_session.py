@@ -5,10 +5,11 @@ import os
 import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vae_lightning.errors import Interrupted, UserError
-from vae_lightning.runs.identity import RunIdentity, unusual_choices
+from vae_lightning.runs.identity import unusual_choices
+from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.wandb_curves import STEP, WandbCurves, give_up
 from vae_lightning.runs.wandb_probe import why_offline
 from vae_lightning.runs.wandb_settings import Mode, WandbSettings
@@ -36,9 +37,7 @@ REPLACED = "replaced"
 
 @contextlib.contextmanager
 def wandb_session(
-    settings: WandbSettings,
-    identity: RunIdentity,
-    config: dict[str, Any],
+    config: RunConfig,
     continues: bool,
     tell: Callable[[str], None],
 ) -> Iterator[WandbCurves | None]:
@@ -47,14 +46,14 @@ def wandb_session(
     Raises:
         UserError: ``wandb.mode=online``, and it cannot be.
     """
-    settings = settings.model_copy(update={"mode": mode_in_force(settings.mode)})
+    settings = config.wandb.model_copy(update={"mode": mode_in_force(config.wandb.mode)})
     if settings.mode == "disabled":
         yield None
         return
     # W&B's reports about itself go to the same server and would hold up the end of the process when that is silent.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     try:
-        window = _opened(settings, identity, config, continues, tell)
+        window = _opened(settings, config, continues, tell)
     except UserError:
         raise
     except Exception as error:  # whatever it is, a run does not fail because of its window
@@ -63,7 +62,7 @@ def wandb_session(
         return
     exit_code, stopped = 1, False
     try:
-        window.replay(identity.directory)
+        window.replay(config.directory)
         yield window
         exit_code = 0
     except Interrupted as stop:
@@ -84,14 +83,13 @@ def mode_in_force(chosen: Mode) -> Mode:
 
 def _opened(
     settings: WandbSettings,
-    identity: RunIdentity,
-    config: dict[str, Any],
+    config: RunConfig,
     continues: bool,
     tell: Callable[[str], None],
 ) -> WandbCurves:
     reason = "as asked for" if settings.mode == "offline" else why_offline() if settings.mode == "auto" else None
     try:
-        run = _start(settings, identity, config, continues, online=reason is None)
+        run = _start(settings, config, continues, online=reason is None)
     except Exception as error:
         give_up()  # else its service keeps the id for the run that failed
         if settings.mode == "online":
@@ -99,7 +97,7 @@ def _opened(
         if settings.mode == "offline":
             raise
         reason = f"its server did not take the run: {_first_line(error)}"
-        run = _start(settings, identity, config, continues, online=False)
+        run = _start(settings, config, continues, online=False)
     run.define_metric("*", step_metric=STEP)  # what stands under the curves: a row is no step
     return WandbCurves(run, f"W&B: {run.url}" if reason is None else _offline_line(reason, run), tell)
 
@@ -108,26 +106,24 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _start(
-    settings: WandbSettings, identity: RunIdentity, config: dict[str, Any], continues: bool, online: bool
-) -> "wandb.Run":
+def _start(settings: WandbSettings, config: RunConfig, continues: bool, online: bool) -> "wandb.Run":
     import wandb
 
-    _set_earlier_records_aside(identity.directory)
+    _set_earlier_records_aside(config.directory)
     wandb.setup(wandb.Settings(silent=True))
     return wandb.init(
         project=settings.project,
         entity=settings.entity,
-        name=identity.directory.name,
-        id=identity.fingerprint,
-        group=settings.group or config["study"]["name"],
+        name=config.directory.name,
+        id=config.fingerprint,
+        group=settings.group or config.study.name,
         job_type="train",
-        tags=[config["data"]["name"], config["model"]["name"], *unusual_choices(config), *settings.tags],
-        dir=identity.directory,
+        tags=[config.data.name, config.model.name, *unusual_choices(config.plain()), *settings.tags],
+        dir=config.directory,
         mode="online" if online else "offline",
         # A run that goes on from a checkpoint goes on in W&B too; one that starts afresh replaces what was there.
         resume="allow" if online and continues else None,
-        config=config,
+        config=config.plain(),
         settings=wandb.Settings(
             silent=True,
             console="off",

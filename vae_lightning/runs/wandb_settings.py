@@ -10,7 +10,7 @@ Mode = Literal["auto", "online", "offline", "disabled"]
 class WandbSettings(BaseModel):
     """The config's ``wandb`` section."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
     mode: Mode
     project: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\\#?%:]+$")]
     entity: str | None

@@ -85,9 +85,9 @@ def _bracket(override: Override) -> tuple[float, float]:
 def _search(
     overrides: tuple[str, ...], config: dict[str, Any], bracket: tuple[float, float] | None, settings: BisectSettings
 ) -> Search:
-    config = checked(config)
-    if settings.units > config["latent_dim"]:
-        raise UserError(f"hydra.sweeper.units={settings.units}: the model has latent_dim={config['latent_dim']} units")
+    run = checked(config)
+    if settings.units > run.latent_dim:
+        raise UserError(f"hydra.sweeper.units={settings.units}: the model has latent_dim={run.latent_dim} units")
     try:
         weights = critical_weights(config)
     except UserError:  # of data of one's own there is no forecast
@@ -98,7 +98,7 @@ def _search(
     if bracket is None:
         if not forecast:
             raise UserError(
-                f"likelihood={config['likelihood']['name']}: no forecast to begin the search with; "
+                f"likelihood={run.likelihood.name}: no forecast to begin the search with; "
                 f"{KEY}=interval(LOW,HIGH) gives a bracket"
             )
         bracket = (forecast / settings.around, forecast * settings.around)

@@ -14,7 +14,8 @@ from vae_lightning.errors import UserError
 from vae_lightning.runs import directory
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.identity import identify
-from vae_lightning.runs.lock import check_unchanged, is_locked
+from vae_lightning.runs.lock import is_locked
+from vae_lightning.runs.saved_config import check_unchanged
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -154,7 +155,7 @@ def planned(
 
 def _planned(number: int, overrides: tuple[str, ...], config: Config, sweep_folder: str, logs: Path) -> Job:
     try:
-        config = with_group(checked(config), sweep_folder)
+        config = with_group(checked(config).plain(), sweep_folder)
     except UserError as error:
         return Job(number, overrides, {}, logs / f"{number}.log", Standing.FAILED, str(error))
     identity = identify(config)
@@ -162,7 +163,7 @@ def _planned(number: int, overrides: tuple[str, ...], config: Config, sweep_fold
     job = Job(number, overrides, {**config, "run": identity.derived()}, logs / f"{number}-{folder.name}.log")
     try:
         if not config["rerun"] and (results := directory.read_results(folder)):
-            check_unchanged(folder, job.config)
+            check_unchanged(folder, checked(job.config))
             job.standing, job.results = Standing.FINISHED_BEFORE, results
     except (UserError, OSError) as error:
         job.conclude(Standing.FAILED, str(error))

@@ -1,32 +1,30 @@
 """What a run says before it starts."""
 
 import copy
-from typing import Any
 
 import torch
 from lightning.pytorch import Trainer
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from vae_lightning.combinations import caveats, has_weighted_kl, kl_computation
+from vae_lightning.combinations import caveats, critical_quantity, has_weighted_kl, is_weighted_elbo, kl_computation
 from vae_lightning.data import ImageDataModule
 from vae_lightning.distributions import GaussianLearnedLikelihood
 from vae_lightning.module import VAE
 from vae_lightning.report.forecast_table import forecast_text
 from vae_lightning.report.tables import facts
-from vae_lightning.runs.identity import PLAIN, RunIdentity, critical_quantity, critical_text, is_plain
 from vae_lightning.runs.length import last_moment, steps_per_epoch
+from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.schedules import Controller
 from vae_lightning.theory import Forecast
 
-Config = dict[str, Any]
 SURVIVAL = ": a direction of the data can live only if its variance is larger"
+NOT_CRITICAL = "not decided by kl_weight·σ² alone"
 LEARNED = "; σ² is learned, and this is its start"
 
 
 def start_summary(
-    config: Config,
-    identity: RunIdentity,
+    config: RunConfig,
     data: ImageDataModule,
     model: VAE,
     trainer: Trainer,
@@ -37,41 +35,46 @@ def start_summary(
     shape = "x".join(map(str, data.image_shape))
     held_out = f"{len(data.splits['val'].pixels):,} validation, " if data.curve_split == "val" else ""
     encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder))
-    variance = model.likelihood.variance
-    critical = critical_quantity(config, model.kl_weight, variance)
+    critical = critical_quantity(model, model.kl_weight)
     learned = isinstance(model.likelihood, GaussianLearnedLikelihood)
-    collapse = critical_text(critical) + (SURVIVAL if critical else "") + (LEARNED if critical and learned else "")
-    names = {part: config[part]["name"] for part in PLAIN}
+    collapse = NOT_CRITICAL if critical is None else f"kl_weight·σ² {critical:g}{SURVIVAL}{LEARNED if learned else ''}"
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
     rows = [
-        ("run", identity.title),
+        ("run", config.identity.title),
         ("data", f"{len(training):,} training, {held_out}{len(test):,} test images of {shape}"),
-        ("model", f"{config['model']['name']}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}"),
-        ("objective", f"{names['objective']}, gradient {names['estimator']}, beta schedule {names['beta_schedule']}"),
-        ("densities", f"likelihood {names['likelihood']}, posterior {names['posterior']}"),
+        ("model", f"{config.model.name}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}"),
+        (
+            "objective",
+            f"{config.objective.name}, gradient {config.estimator.name}, beta schedule {config.beta_schedule.name}",
+        ),
+        ("densities", f"likelihood {config.likelihood.name}, posterior {config.posterior.name}"),
         ("KL", kl_of(model)),
-        ("optimiser", f"{names['optimizer']}, learning rate {names['lr_schedule']}"),
+        ("optimiser", f"{config.optimizer.name}, learning rate {config.lr_schedule.name}"),
         ("collapse", collapse),
         ("forecast", _forecast(config, data, model, model_forecast)),
         (
             "length",
             f"epochs: {trainer.max_epochs}, each of {steps_per_epoch(config, data)} batches of {data.batch_size}",
         ),
-        ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}"),
+        ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config.trainer['precision']}"),
     ]
     notes = caveats(model.objective, model.objective.estimator, model.posterior, model.likelihood, data.binarize)
     panel = facts("vae-train", [*rows, *(("note", note) for note in notes)])
     # The path on a line of its own, whole, so that it can be copied.
-    return Group(panel, Text(f"writes to {identity.directory}", no_wrap=True))
+    return Group(panel, Text(f"writes to {config.directory}", no_wrap=True))
 
 
-def _forecast(config: Config, data: ImageDataModule, model: VAE, model_forecast: Forecast | None) -> str:
+def _forecast(config: RunConfig, data: ImageDataModule, model: VAE, model_forecast: Forecast | None) -> str:
     if not has_weighted_kl(model.objective, model.posterior):
         return "none: there is no KL in this loss"
-    return forecast_text(model_forecast, _expected_kl_weight(config, data, model), plain=is_plain(config))
+    return forecast_text(
+        model_forecast,
+        _expected_kl_weight(config, data, model),
+        plain=is_weighted_elbo(model.objective, model.posterior),
+    )
 
 
-def _expected_kl_weight(config: Config, data: ImageDataModule, model: VAE) -> float | None:
+def _expected_kl_weight(config: RunConfig, data: ImageDataModule, model: VAE) -> float | None:
     """Return the KL weight at the end of the run, where no controller will decide it."""
     return None if isinstance(model.beta_schedule, Controller) else model.kl_weight_at(last_moment(config, data))
 

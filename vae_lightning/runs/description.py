@@ -6,32 +6,32 @@ import lightning
 import torch
 
 from vae_lightning import __version__
+from vae_lightning.combinations import critical_quantity
 from vae_lightning.module import VAE
-from vae_lightning.report.start_summary import kl_of
 from vae_lightning.runs.command import this_command
-from vae_lightning.runs.identity import RunIdentity, critical_quantity, settings, unusual_choices
+from vae_lightning.runs.identity import settings, unusual_choices
+from vae_lightning.runs.run_config import RunConfig
+from vae_lightning.start_summary import kl_of
 
-Config = dict[str, Any]
 
-
-def description(config: Config, identity: RunIdentity, model: VAE, kl_weight: float) -> dict[str, Any]:
+def description(config: RunConfig, model: VAE, kl_weight: float) -> dict[str, Any]:
     """Return what ``results.json`` says of a run beside what was found: who it is, how it was made, by what."""
     variance = model.likelihood.variance  # as it ended, where it is learned
     return {
-        "run": identity.directory.name,
-        "study": config["study"]["name"],
-        "title": identity.title,
+        "run": config.directory.name,
+        "study": config.study.name,
+        "title": config.identity.title,
         "command": this_command(),
-        "fingerprint": identity.fingerprint,
-        "kl_weight": config["kl_weight"],
+        "fingerprint": config.fingerprint,
+        "kl_weight": config.kl_weight,
         "kl_weight_at_the_end": kl_weight,
         "decoder_variance": variance,
-        "kl_weight_times_variance": critical_quantity(config, kl_weight, variance),
+        "kl_weight_times_variance": critical_quantity(model, kl_weight),
         "kl_computation": kl_of(model),
-        "choices": unusual_choices(config),
-        "settings": settings(config),
-        "latent_dim": config["latent_dim"],
-        "seed": config["seed"],
+        "choices": unusual_choices(config.plain()),
+        "settings": settings(config.plain()),
+        "latent_dim": config.latent_dim,
+        "seed": config.seed,
         "versions": {
             "vae-lightning": __version__,
             "torch": torch.__version__,

@@ -1,0 +1,73 @@
+"""Whether the config saved in a run directory is the one that the run was begun with."""
+
+from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
+
+from vae_lightning.errors import Code, UserError
+from vae_lightning.runs import directory
+from vae_lightning.runs.identity import differences, identify, settings
+from vae_lightning.runs.run_config import RunConfig
+
+FIRST_OF_THESE_FINGERPRINTS = Version("0.4.0")
+"""Earlier versions had fingerprints of import paths; of their runs the settings in the results are the witness."""
+PUT_BACK = "Put back what was there"
+
+
+def check_unchanged(folder: Path, config: RunConfig, with_curves: bool = False) -> None:
+    """Check that the config saved in a run directory is the one that the directory's fingerprint is of.
+
+    ``with_curves`` also checks that this process can go on with what is there: the same steps are written into the
+    curves, by the same version of this package.
+
+    Raises:
+        UserError: it was edited by hand, or another version would go on; with each difference.
+    """
+    if not (folder / directory.CONFIG).exists():
+        return
+    saved, here = directory.read_config(folder), config.plain()
+    found = differences(settings(saved), settings(here))
+    if with_curves:
+        for section, key in (("trainer", "log_every_n_steps"), ("run", "version")):
+            then, now = (_value(values, section, key) for values in (saved, here))
+            if then != now:
+                found[f"{section}.{key}"] = f"{section}.{key}: {then} there, {now} here"
+    if found:
+        raise UserError(
+            f"{folder / directory.CONFIG}: is not the config that this run was begun with:\n"
+            + "\n".join(f"  {line}" for line in found.values())
+            + f"\n{PUT_BACK}, or train afresh by rerun=true, which keeps what is there aside.",
+            Code.CHANGED,
+            found,
+        )
+
+
+def _value(config: dict[str, Any], section: str, key: str) -> Any:
+    node = config.get(section)
+    return node.get(key) if isinstance(node, dict) else None
+
+
+def check_fingerprint(folder: Path, saved: dict[str, Any]) -> None:
+    """Check that a saved config is still what its own fingerprint is of.
+
+    Raises:
+        UserError: it was edited; with the differences where the results know them. Or it has no fingerprint.
+    """
+    then, version = (_value(saved, "run", key) for key in ("fingerprint", "version"))
+    if then is None or version is None:
+        raise UserError(
+            f"{folder / directory.CONFIG}: has no fingerprint; a version before 0.2 wrote it", Code.MISSING, ["run"]
+        )
+    results = directory.read_results(folder) or {}
+    as_trained = results.get("settings")
+    found = differences(settings(saved), as_trained) if as_trained else {}
+    comparable = Version(str(version)) >= FIRST_OF_THESE_FINGERPRINTS
+    if found or (comparable and then != identify(saved).fingerprint):
+        raise UserError(
+            f"{folder / directory.CONFIG}: was edited; its values are not those of the fingerprint {then}"
+            + "".join(f"\n  {line}" for line in found.values())
+            + f"\n{PUT_BACK}.",
+            Code.CHANGED,
+            found or [folder / directory.CONFIG],
+        )
