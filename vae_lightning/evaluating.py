@@ -21,7 +21,7 @@ from vae_lightning.report.evaluation_table import findings_page
 from vae_lightning.report.forecast_table import forecast_results
 from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
-from vae_lightning.runs.length import last_moment
+from vae_lightning.runs.length import last_step
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.saved_config import check_fingerprint
 from vae_lightning.runs.trainer import precision_plugins, quieten_lightning
@@ -55,7 +55,7 @@ def evaluate(
     data.evaluation_batch_size = IMAGES_AT_ONCE
     model = build_model(config, data.image_shape)
     _restore(model, checkpoint["state_dict"], checkpoint_path)
-    last = last_moment(config, data)
+    last = last_step(config, data)
     kl_weight = model.kl_weight_at(last._replace(step=min(checkpoint["global_step"] - 1, last.step)))
     effort = Effort(n_importance_samples, RESIDUAL_SAMPLES, thorough=True)
     evaluation = Evaluator(model, data, kl_weight, effort)

@@ -13,7 +13,7 @@ from vae_lightning.distributions import GaussianLearnedLikelihood
 from vae_lightning.module import VAE
 from vae_lightning.report.forecast_table import forecast_text
 from vae_lightning.report.tables import facts
-from vae_lightning.runs.length import last_moment, steps_per_epoch
+from vae_lightning.runs.length import last_step, steps_per_epoch
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.schedules import Controller
 from vae_lightning.theory import Forecast
@@ -76,7 +76,7 @@ def _forecast(config: RunConfig, data: ImageDataModule, model: VAE, model_foreca
 
 def _expected_kl_weight(config: RunConfig, data: ImageDataModule, model: VAE) -> float | None:
     """Return the KL weight at the end of the run, where no controller will decide it."""
-    return None if isinstance(model.beta_schedule, Controller) else model.kl_weight_at(last_moment(config, data))
+    return None if isinstance(model.beta_schedule, Controller) else model.kl_weight_at(last_step(config, data))
 
 
 def kl_of(model: VAE) -> str:

@@ -27,7 +27,7 @@ from vae_lightning.runs import directory
 from vae_lightning.runs.curve_logger import JsonLinesLogger
 from vae_lightning.runs.curves import continue_curves
 from vae_lightning.runs.description import description
-from vae_lightning.runs.length import last_moment, steps_per_epoch
+from vae_lightning.runs.length import last_step, steps_per_epoch
 from vae_lightning.runs.lock import PATIENCE_S, locked_run
 from vae_lightning.runs.resume import ResumePoint, resume_point_in_shorter_run, resume_point_of
 from vae_lightning.runs.run_config import RunConfig
@@ -154,7 +154,7 @@ def _results(config: RunConfig, parts: _Parts) -> dict[str, Any]:
     """Examine the trained model on the test images, and say what the run was."""
     data, model, trainer, model_forecast, figures, timer = parts
     epochs, steps = trainer.current_epoch, trainer.global_step
-    kl_weight = model.kl_weight_at(last_moment(config, data))
+    kl_weight = model.kl_weight_at(last_step(config, data))
     foreseen = model_forecast if has_weighted_kl(model.objective, model.posterior) else None
     evaluation = Evaluator(model, data, kl_weight, AFTER_TRAINING)
     with _signals_told(trainer):

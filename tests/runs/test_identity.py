@@ -1,16 +1,29 @@
+"""A run is its config: what decides the result makes another run, and nothing else does, a rename least of all."""
+
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from vae_lightning.conf_folder import default_options
 from vae_lightning.config import checked
-from vae_lightning.runs.identity import PLAIN, RunIdentity, identify
+from vae_lightning.evaluating import evaluate
+from vae_lightning.runs import upgrade
+from vae_lightning.runs.directory import read_config
+from vae_lightning.runs.identity import RunIdentity, identify
+from vae_lightning.runs.status import find_runs
+from vae_lightning.runs.upgrade import part_name, upgraded
 
 Config = dict[str, Any]
+OF_0_3 = Path(__file__).parent / "of_0_3"
+"""Two small runs that version 0.3.0 trained."""
 
 
 def identity(config: Config) -> RunIdentity:
-    return identify(checked(config))
+    return checked(config).identity
 
 
 @pytest.mark.parametrize(
@@ -82,21 +95,85 @@ def test_what_is_unusual_is_in_the_name_and_what_is_plain_is_not(configure: Call
     unusual = identity(configure("objective=free_bits", "posterior=laplace", "model=mlp_skip"))
     assert unusual.directory.name.startswith("mnist-mlp_skip-laplace-free_bits-latent20-w1-seed0-")
     assert unusual.title.startswith("mnist mlp_skip laplace free_bits, latent 20, kl_weight 1")
-    assert {group: configure()[group]["name"] for group in PLAIN} == PLAIN
 
 
-def test_the_title_carries_the_critical_quantity(configure: Callable[..., Config]) -> None:
-    assert "kl_weight·σ² 0.005" in identity(configure("experiment=seed")).title
-    for elsewhere in (
-        "likelihood=bernoulli",
-        "likelihood=gaussian_learned",
-        "objective=capacity",
-        "posterior=point",
-        "beta_schedule=geco",
-    ):
-        assert "not decided by kl_weight·σ² alone" in identity(configure(elsewhere)).title
+def test_the_ordinary_options_are_those_of_the_config_and_go_by_their_names(configure: Callable[..., Config]) -> None:
+    config = configure()
+    groups = {group: option for group, option in default_options().items() if "name" in config.get(group, {})}
+    assert {"data", "likelihood", "posterior", "objective", "estimator", "beta_schedule", "optimizer"} <= groups.keys()
+    assert {group: config[group]["name"] for group in groups} == groups
 
 
 def test_a_users_own_class_speaks_for_itself(configure: Callable[..., Config]) -> None:
-    own = identify(configure("likelihood=bernoulli", "likelihood._target_=my_package.Foggy"))
-    assert own.title.startswith("mnist mlp Foggy, latent 20")
+    foggy, clear = (
+        identify(configure("likelihood=bernoulli", f"likelihood._target_=my_package.{name}"))
+        for name in ("Foggy", "Clear")
+    )
+    assert foggy.title.startswith("mnist mlp Foggy, latent 20")
+    assert foggy.fingerprint != clear.fingerprint
+
+
+def test_a_rename_changes_no_run(configure: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+    config = configure("lr_schedule=cosine", "beta_schedule=cyclical_linear")
+    before = identity(config)
+    here = config["beta_schedule"]["_target_"]
+    moved = {
+        "vae_lightning.of_old.cyclical": "vae_lightning.older.cyclical_rise",
+        "vae_lightning.older.cyclical_rise": here,
+    }
+    monkeypatch.setattr(upgrade, "MOVED", upgrade.MOVED | moved)
+    assert identify(config).fingerprint == before.fingerprint
+    for old in (*moved, "vae_lightning.beta_schedules.cyclical"):
+        config["beta_schedule"]["_target_"] = old
+        assert identify(config).fingerprint == before.fingerprint
+        assert upgraded(config)["beta_schedule"]["_target_"] == here
+
+
+def test_a_renamed_part_keeps_its_first_name() -> None:
+    assert part_name("vae_lightning.optimizers.cosine") == part_name("vae_lightning.schedules.cosine_decay") == "cosine"
+    assert part_name("vae_lightning.distributions.GaussianLikelihood") == "GaussianLikelihood"
+    assert part_name("torch.optim.Adam") == "torch.optim.Adam"
+
+
+def test_a_key_that_was_added_later_counts_once_it_is_another(
+    configure: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure()
+    before = identify(config).fingerprint
+    monkeypatch.setattr(upgrade, "ADDED", added := dict(upgrade.ADDED))
+    added["smoke"] = config["smoke"]
+    without = {key: value for key, value in config.items() if key != "smoke"}
+    assert identify(config).fingerprint == identify(without).fingerprint != before
+    assert upgraded(without) == config
+    assert identify({**config, "smoke": True}).fingerprint != identify(config).fingerprint
+
+
+def test_other_mathematics_under_the_same_name_are_another_run(
+    configure: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vae_lightning.objectives import Elbo, Iwae
+
+    elbo, iwae = configure(), configure("objective=iwae")
+    before = identity(elbo).fingerprint, identity(iwae).fingerprint
+    monkeypatch.setattr(Iwae, "revision", 1, raising=False)
+    assert identity(elbo).fingerprint == before[0]
+    assert identity(iwae).fingerprint != before[1]
+    assert not hasattr(Elbo, "revision")
+
+
+@pytest.mark.parametrize("folder", sorted(OF_0_3.iterdir()), ids=lambda folder: folder.name)
+def test_runs_of_0_3_are_read(folder: Path, tmp_path: Path, data_dir: Path) -> None:
+    """Their config builds the same parts, their checkpoint loads, and what is found agrees with what was found then."""
+    saved = upgraded(read_config(folder))
+    saved.pop("run")
+    assert checked(saved).kl_weight == saved["kl_weight"]
+    [run] = find_runs([folder]).runs
+    copy = shutil.copytree(folder, tmp_path / folder.name)
+    found = evaluate(copy, 10, None, [], Console(quiet=True))
+    for key in (
+        "test/kl",
+        "test/distortion",
+        "forecast/critical_weights",
+        "test/active_units",
+    ):
+        assert found[key] == pytest.approx(run.results[key], rel=1e-5)

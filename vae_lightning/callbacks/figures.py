@@ -62,6 +62,7 @@ class RunFigures(Callback):
     def on_test_end(self, trainer: Trainer, pl_module: Evaluator) -> None:  # type: ignore[override]
         if not trainer.is_global_zero or pl_module.findings is None:
             return
+        (self.run_directory / FIGURES).mkdir(exist_ok=True)
         figures = [*self._draw(pl_module.model, pl_module.data), *self._draw_findings(pl_module, pl_module.findings)]
         if pl_module.model.latent_dim == 2 and self._shows_images(pl_module.data):
             self._write_latent_plane(pl_module.model, pl_module.data)

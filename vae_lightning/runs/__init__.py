@@ -1,1 +1,1 @@
-"""What a run is: its name, its directory, its curves, its Trainer."""
+"""What a run is: its config and identity, directory, lock, checkpoints, curves, W&B session and Trainer."""

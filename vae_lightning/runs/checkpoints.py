@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically
 from vae_lightning.runs.directory import CHECKPOINTS, checkpoints
 
@@ -23,9 +23,13 @@ DAMAGED = ".damaged"
 class DamagedCheckpointError(UserError):
     """A checkpoint that is torn, or in which a bit has changed."""
 
+    def __init__(self, path: Path, error: Exception) -> None:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        super().__init__(f"{path}: damaged ({reason})", Code.DAMAGED, [path])
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's way to the disk, by a temporary file, a flush and a rename."""
+    """Writes Lightning's checkpoints by a temporary file, a flush and a rename."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         content = io.BytesIO()
@@ -40,6 +44,7 @@ def checkpoint_path(run_directory: Path, step: int) -> Path:
 
 
 def remove_all_but_the_newest(run_directory: Path) -> None:
+    """Keep the last ``KEPT`` checkpoints of a run."""
     for path in checkpoints(run_directory)[:-KEPT]:
         path.unlink(missing_ok=True)
 
@@ -50,29 +55,32 @@ def newest_good_checkpoint(
     """Return the newest checkpoint that can be read, with its content; None where there is none at all.
 
     Args:
-        run_directory: whose.
-        tell: gets a line for each damaged one that is passed over.
+        run_directory: of the run.
+        tell: is called with a line for each damaged checkpoint that is skipped.
         set_aside: whether damaged ones are renamed, which only the process that owns the run may do.
 
     Raises:
         UserError: all are damaged; or one holds what only running code could restore.
     """
-    told = []
+    damages: list[DamagedCheckpointError] = []
     for path in reversed(checkpoints(run_directory)):
         try:
             content = load_checkpoint(path)
         except DamagedCheckpointError as error:
-            told.append(f"{error}")
+            damages.append(error)
             continue
-        for line in told:
-            tell(f"{line}; the one before it is used")
+        for damage in damages:
+            tell(f"{damage}; the one before it is used")
         if set_aside:
             for damaged in (each for each in checkpoints(run_directory) if each > path):
                 damaged.rename(damaged.with_name(damaged.name + DAMAGED))
         return path, content
-    if told:
+    if damages:
         raise UserError(
-            "\n".join(told) + "\nThere is no other checkpoint; rerun=true trains afresh and keeps these aside."
+            "\n".join(map(str, damages))
+            + "\nThere is no other checkpoint; rerun=true trains afresh and keeps these aside.",
+            Code.DAMAGED,
+            [path for damage in damages for path in damage.about],
         )
     return None
 
@@ -94,16 +102,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             raise ValueError("not a checkpoint of a run")
     except UnpicklingError as error:
         if " GLOBAL " not in str(error):  # the name under which pickle asks for a class or a function
-            raise _damaged(path, error) from error
+            raise DamagedCheckpointError(path, error) from error
         raise UserError(
             f"{path}: refused. It holds more than tensors and plain containers, and restoring that could run code; "
-            "nothing of it was run. Checkpoints of this project never need it."
+            "nothing of it was run. Checkpoints of this project never need it.",
+            Code.REFUSED,
+            [path],
         ) from error
     except Exception as error:  # whatever a parser makes of bytes that are not what it expects
-        raise _damaged(path, error) from error
+        raise DamagedCheckpointError(path, error) from error
     return content
-
-
-def _damaged(path: Path, error: Exception) -> DamagedCheckpointError:
-    reason = (str(error) or type(error).__name__).splitlines()[0]
-    return DamagedCheckpointError(f"{path}: damaged ({reason})")

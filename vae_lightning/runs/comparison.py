@@ -12,8 +12,9 @@ from vae_lightning.runs.curves import FILE_NAME
 from vae_lightning.runs.directory import newest_checkpoint, read_results
 
 MAY_DIFFER = ("seconds", "command")
-"""Of the results: what is about the processes that computed them."""
+"""Keys of the results that tell of the processes that computed them."""
 CLOCK = "time_elapsed"
+"""The key of a checkpoint under which Lightning's timer keeps its state."""
 
 
 def run_differences(first: Path, second: Path) -> list[str]:
@@ -25,22 +26,22 @@ def run_differences(first: Path, second: Path) -> list[str]:
     here, there = (newest_checkpoint(folder) for folder in (first, second))
     if here is None or there is None:
         return ["checkpoint: missing"]
-    lines = [f"checkpoint: {line}" for line in differences(load_checkpoint(here), load_checkpoint(there), "")]
+    lines = [f"checkpoint: {line}" for line in content_differences(load_checkpoint(here), load_checkpoint(there), "")]
     if (first / FILE_NAME).read_bytes() != (second / FILE_NAME).read_bytes():
         lines.append(f"{FILE_NAME}: {_first_other_line(first / FILE_NAME, second / FILE_NAME)}")
     found, expected = ({**(read_results(folder) or {}), **dict.fromkeys(MAY_DIFFER)} for folder in (first, second))
-    return lines + [f"results.json: {line}" for line in differences(found, expected, "")]
+    return lines + [f"results.json: {line}" for line in content_differences(found, expected, "")]
 
 
-def differences(first: Any, second: Any, path: str) -> Iterator[str]:
+def content_differences(first: Any, second: Any, path: str) -> Iterator[str]:
     """Return a line for each difference between two nested containers of tensors and plain values."""
     if isinstance(first, dict) and isinstance(second, dict):
         for key in {**first, **second}:
             if key != CLOCK:
-                yield from differences(first.get(key), second.get(key), f"{path}/{key}")
+                yield from content_differences(first.get(key), second.get(key), f"{path}/{key}")
     elif isinstance(first, list | tuple) and isinstance(second, list | tuple) and len(first) == len(second):
         for index, (one, other) in enumerate(zip(first, second, strict=True)):
-            yield from differences(one, other, f"{path}/{index}")
+            yield from content_differences(one, other, f"{path}/{index}")
     elif isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
         if first.dtype != second.dtype or first.shape != second.shape or not torch.equal(_bytes(first), _bytes(second)):
             yield f"{path}: other values"

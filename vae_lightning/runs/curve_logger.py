@@ -32,7 +32,7 @@ class JsonLinesLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing to do: the resolved config lies beside the curves."""
+        """Do nothing: the resolved config lies beside the curves."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically
 
 FILE_NAME = "metrics.jsonl"
@@ -26,7 +26,8 @@ def read_curves(run_directory: Path, n_lines: int | None = None) -> list[dict[st
         try:
             found.append(json.loads(line))
         except ValueError as error:
-            raise UserError(f"{path}: line {number} cannot be read ({error}); rerun=true trains afresh") from error
+            why = f"{path}: line {number} cannot be read ({error}); rerun=true trains afresh"
+            raise UserError(why, Code.DAMAGED, [path]) from error
     return found
 
 
@@ -43,7 +44,7 @@ def durable_lines(run_directory: Path) -> int:
 def continue_curves(run_directory: Path, n_lines: int, source: Path | None = None) -> None:
     """Keep the first ``n_lines``, those before a checkpoint; the run that continues there writes the others again.
 
-    With ``source`` they are those of another run, which this one goes on from.
+    With ``source`` the lines are those of a shorter run, which this one continues.
 
     Raises:
         UserError: the curves have fewer lines than that.
@@ -52,6 +53,8 @@ def continue_curves(run_directory: Path, n_lines: int, source: Path | None = Non
     if len(lines) < n_lines:
         raise UserError(
             f"{(source or run_directory) / FILE_NAME}: has {len(lines)} whole lines, where the checkpoint was written "
-            f"after {n_lines}; rerun=true trains afresh and keeps what is there aside"
+            f"after {n_lines}; rerun=true trains afresh and keeps what is there aside",
+            Code.DAMAGED,
+            [(source or run_directory) / FILE_NAME],
         )
     write_atomically(run_directory / FILE_NAME, "".join(json.dumps(line) + "\n" for line in lines).encode())

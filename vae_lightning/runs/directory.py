@@ -21,12 +21,12 @@ FIGURES = "figures"
 LATENT_PLANE = "latent_plane.webp"
 """Among the figures: the decoder's images on a grid over the plane of two latent units, edge to edge."""
 EVALUATION = "evaluation.json"
-"""Findings of a run that is not finished: results.json would mark it so."""
+"""What was found in a run that is not finished: its results.json would mark it as finished."""
 FAILURE = "failure.json"
 """Why the last attempt at a run failed; gone once another one begins."""
 
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The safe loader; in C, where there is one, it takes a tenth of the time."""
+"""The safe loader: the one in C, where there is one, takes a tenth of the time."""
 
 
 def make_folders(directory: Path) -> None:
@@ -53,7 +53,7 @@ def cannot_write(directory: Path, error: OSError) -> UserError:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove the temporary files of processes that were killed while they wrote. For the one that owns the run."""
+    """Remove the temporary files of processes that were killed while they wrote. Only the owner of a run may call it."""
     for name in (f".{CONFIG}.*", ".metrics.jsonl.*", f"{CHECKPOINTS}/.*.ckpt.*"):
         for path in directory.glob(name):
             path.unlink(missing_ok=True)
@@ -79,6 +79,7 @@ def checkpoints(directory: Path) -> list[Path]:
 
 
 def newest_checkpoint(directory: Path) -> Path | None:
+    """Return the newest checkpoint of a run, None where there is none."""
     return next(reversed(checkpoints(directory)), None)
 
 

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from vae_lightning import __version__
 from vae_lightning.conf_folder import default_options
-from vae_lightning.runs.upgrade import ADDED, TARGET, is_ours, part_name, revision
+from vae_lightning.runs import upgrade
+from vae_lightning.runs.upgrade import TARGET, is_ours, part_name, revision
 
 DECIDES_THE_RESULT = (
     "data",
@@ -90,7 +91,7 @@ def _leaves(node: Config, prefix: str) -> Iterator[tuple[str, Any]]:
 def deciding(settings: dict[str, Any]) -> dict[str, Any]:
     """Return what a fingerprint is of: settings in one spelling, and each part by the name that lasts."""
     found: dict[str, Any] = {}
-    as_before = dict(_leaves(ADDED, ""))
+    as_before = dict(_leaves(upgrade.ADDED, ""))
     for key, value in settings.items():
         if key in as_before and as_before[key] == value:
             continue

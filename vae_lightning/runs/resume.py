@@ -1,4 +1,4 @@
-"""Where a run begins: at its own last checkpoint, at that of a shorter run which it extends, or at nothing."""
+"""Where a run resumes: at its own last checkpoint, at that of a shorter run which it extends, or not at all."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ LENGTH = "trainer.max_epochs"
 
 
 class ResumePoint(NamedTuple):
-    """A checkpoint to go on from."""
+    """A checkpoint at which a run resumes."""
 
     checkpoint: Path
     steps: int
@@ -28,7 +28,7 @@ class ResumePoint(NamedTuple):
     curve_lines: int
     """Lines of the curves written before it."""
     run_directory: Path
-    """Whose it is."""
+    """Of the run that wrote it."""
 
 
 def resume_point_of(run_directory: Path, tell: Callable[[str], None], set_aside: bool) -> ResumePoint | None:
@@ -45,9 +45,8 @@ def resume_point_in_shorter_run(
 ) -> ResumePoint | None:
     """Return where the run named by ``resume_from`` stopped; None where none is named.
 
-    A run is its config: one that is begun elsewhere must be, bit for bit, what it would be without. So nothing but
-    the length may differ, and nothing that was done may depend on it. (Of an objective of a user's own that follows
-    the moment in the run, this cannot be seen.)
+    A run is its config: one that resumes from a shorter run must become, bit for bit, what it would be without it. So
+    nothing but the length may differ, and nothing that was done until then may depend on it.
 
     Raises:
         UserError: it is no run, has no checkpoint, is not shorter, or its beginning is not that of this run.

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -98,7 +98,7 @@ class RunConfig(Section):
         """Return plain containers, as YAML and JSON have them."""
         return self.model_dump()
 
-    def changed(self, **sections: Any) -> Self:
+    def changed(self, **sections: Any) -> "RunConfig":
         """Return a copy in which some sections are others. They are not checked again."""
         copy = self.model_copy(update=sections)
         copy.__dict__.pop("identity", None)  # of the copy it is another one
