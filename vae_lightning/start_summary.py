@@ -4,8 +4,7 @@ import copy
 
 import torch
 from lightning.pytorch import Trainer
-from rich.console import Group, RenderableType
-from rich.text import Text
+from rich.console import RenderableType
 
 from vae_lightning.combinations import caveats, critical_quantity, has_weighted_kl, is_weighted_elbo, kl_computation
 from vae_lightning.data import ImageDataModule
@@ -59,9 +58,7 @@ def start_summary(
         ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config.trainer['precision']}"),
     ]
     notes = caveats(model.objective, model.objective.estimator, model.posterior, model.likelihood, data.binarize)
-    panel = facts("vae-train", [*rows, *(("note", note) for note in notes)])
-    # The path on a line of its own, whole, so that it can be copied.
-    return Group(panel, Text(f"writes to {config.directory}", no_wrap=True))
+    return facts("vae-train", [*rows, *(("note", note) for note in notes)])
 
 
 def _forecast(config: RunConfig, data: ImageDataModule, model: VAE, model_forecast: Forecast | None) -> str:

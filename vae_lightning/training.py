@@ -138,6 +138,7 @@ def _run(config: RunConfig, parts: _Parts, start: ResumePoint | None, console: C
     with wandb_session(config, continues, tell) as window:
         trainer.loggers = [JsonLinesLogger(config.directory), *([window] if window else [])]
         console.print(start_summary(config, data, model, trainer, parts.forecast))
+        tell(f"writes to {config.directory}")  # whole and on a line of its own, so that it can be copied
         if window:
             tell(window.how_to_look)
         if start:

@@ -53,7 +53,7 @@ def cannot_write(directory: Path, error: OSError) -> UserError:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove the temporary files of processes that were killed while they wrote. Only the owner of a run may call it."""
+    """Remove the temporary files of processes that were killed while they wrote. Only a run's owner may call it."""
     for name in (f".{CONFIG}.*", ".metrics.jsonl.*", f"{CHECKPOINTS}/.*.ckpt.*"):
         for path in directory.glob(name):
             path.unlink(missing_ok=True)
