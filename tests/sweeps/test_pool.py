@@ -54,7 +54,7 @@ def test_four_kinds_of_failure_leave_the_others_alone_and_are_all_that_is_run_ag
         assert sum(reason in line for line in errors.splitlines() if line.startswith("FAILED")) == 1
     assert "  | ArithmeticError: the job's own mistake" in errors  # the last line of its log
     assert "Traceback" not in errors.split("FAILED")[0]
-    states = [run.state for run in find_runs([asked.runs]).runs]
+    states = [run.status for run in find_runs([asked.runs]).runs]
     assert (states.count(RunStatus.FINISHED), states.count(RunStatus.FAILED)) == (8, 4)
     table = output[output.index("test images, nats per image") :]
     assert sum(f"beta_schedule.fault={name}" in table for name in FINE) == 8
@@ -65,7 +65,7 @@ def test_four_kinds_of_failure_leave_the_others_alone_and_are_all_that_is_run_ag
     lines = again.stdout.splitlines()
     assert sum(line.startswith("finished before") for line in lines) == 8
     assert sum(line.startswith("running") for line in lines) == 4
-    assert {run.state for run in find_runs([asked.runs]).runs} == {RunStatus.FINISHED}
+    assert {run.status for run in find_runs([asked.runs]).runs} == {RunStatus.FINISHED}
 
 
 def test_a_killed_sweep_stops_its_jobs_and_ends_as_if_it_had_not_been_killed(sweep: Callable[..., Sweep]) -> None:
@@ -75,9 +75,9 @@ def test_a_killed_sweep_stops_its_jobs_and_ends_as_if_it_had_not_been_killed(swe
         until(lambda: list(asked.runs.glob("default/*/results.json")))
         until(lambda: list(asked.runs.glob("default/*-w5-*/checkpoints/*.ckpt")))
         process.kill()
-    states = {run.name: run.state for run in find_runs([asked.runs]).runs}
+    states = {run.name: run.status for run in find_runs([asked.runs]).runs}
     assert RunStatus.FINISHED in states.values()
-    until(lambda: not [run for run in find_runs([asked.runs]).runs if run.state is RunStatus.RUNNING])
+    until(lambda: not [run for run in find_runs([asked.runs]).runs if run.status is RunStatus.RUNNING])
     finished = {path: path.stat().st_mtime for path in asked.runs.glob("default/*/results.json")}
     again = asked.do()
     assert again.returncode == 0
@@ -117,7 +117,7 @@ def test_jobs_of_two_ranks_are_commands_of_their_own(sweep: Callable[..., Sweep]
         of_ranks = [note(asked, fault, "began", rank) for rank in range(2)]
         assert len({told["pid"] for told in of_ranks}) == 2
         assert not (asked.faults / f"{fault}.began.2.json").exists()
-    assert {run.state for run in find_runs([asked.runs]).runs} == {RunStatus.FINISHED}
+    assert {run.status for run in find_runs([asked.runs]).runs} == {RunStatus.FINISHED}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
@@ -133,7 +133,7 @@ def test_a_signal_lets_all_jobs_save_and_the_same_command_goes_on(
     assert f"{number.name}: all is saved; the same command" in errors
     assert "3 jobs are not finished; the same command (without rerun=true) goes on with them" in output
     assert "Traceback" not in errors
-    assert [run.state for run in find_runs([asked.runs]).runs] == [RunStatus.INTERRUPTED] * 2  # the third was not begun
+    assert [run.status for run in find_runs([asked.runs]).runs] == [RunStatus.INTERRUPTED] * 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
@@ -150,7 +150,7 @@ def test_a_signal_to_the_whole_group_lets_all_jobs_save(number: signal.Signals, 
         process.wait(timeout=120)
     assert process.returncode == 128 + number
     assert f"{number.name}: all is saved" in errors
-    assert [run.state for run in find_runs([asked.runs]).runs] == [RunStatus.INTERRUPTED] * 2
+    assert [run.status for run in find_runs([asked.runs]).runs] == [RunStatus.INTERRUPTED] * 2
 
 
 @pytest.mark.slow

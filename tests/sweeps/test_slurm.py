@@ -59,7 +59,7 @@ def test_a_preempted_job_goes_on_exactly_and_failed_ones_are_reported(
     assert "2 of 3 jobs failed" in errors
     assert "ArithmeticError: the job's own mistake" in errors
     assert "SLURM says" in errors
-    states = {run.name: run.state for run in find_runs([asked.runs]).runs}
+    states = {run.name: run.status for run in find_runs([asked.runs]).runs}
     assert sorted(states.values()) == [RunStatus.FAILED, RunStatus.FAILED, RunStatus.FINISHED]
     scontrol = ["scontrol", "show", "job"]
     shown = subprocess.run(scontrol, env=asked.environment, capture_output=True, text=True, check=True)
@@ -92,7 +92,7 @@ def test_a_job_is_not_queued_twice_nor_a_gpu_claimed_twice(
     assert len({job.split("_")[0] for job in jobs}) == 1  # one array, submitted once
     first, second = sorted((note(asked, name, "began")["at"], note(asked, name, "ended")["at"]) for name in "ab")
     assert first[1] < second[0]
-    assert {run.state for run in find_runs([asked.runs]).runs} == {RunStatus.FINISHED}
+    assert {run.status for run in find_runs([asked.runs]).runs} == {RunStatus.FINISHED}
 
 
 def test_slurm_refuses_and_it_is_said(cluster: dict[str, str], sweep: Callable[..., Sweep]) -> None:
