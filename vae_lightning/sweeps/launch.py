@@ -97,9 +97,9 @@ def results_shown(jobs: Sequence[Job], console: Console) -> Iterator[None]:
             console.print(run_table(found, console.width))
         folders = dict.fromkeys(str(job.directory.parent) for job in jobs if job.directory)
         n_left = sum(job.status not in {RunStatus.FINISHED, RunStatus.FAILED} for job in distinct)
-        lines = [f"{n_left} jobs are not finished; the same command (without rerun=true) goes on with them"] * bool(
-            n_left
-        )
+        lines = []
+        if n_left:
+            lines.append(f"{n_left} jobs are not finished; the same command (without rerun=true) goes on with them")
         if found:
             lines.append(f"for all of it in one page: vae-report {shlex.join(folders)}")
         for line in lines:

@@ -55,7 +55,7 @@ def outcome_of(path: Path, exit_code: int, last_line: str) -> Outcome:
 
     Args:
         path: where the record is.
-        exit_code: of the process; negative where a signal ended it, as Python has it, or 128 and more as a shell has it.
+        exit_code: of the process; where a signal ended it, negative (as in Python) or above 128 (as in a shell).
         last_line: of its log.
     """
     if recorded := read_outcome(path):
