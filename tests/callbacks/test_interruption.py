@@ -10,11 +10,11 @@ import pytest
 
 from vae_lightning import training
 from vae_lightning.callbacks import UnitMonitor
-from vae_lightning.callbacks.interruption import REPEAT_S, SIGNALS
 from vae_lightning.errors import Interrupted
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import checkpoints
 from vae_lightning.runs.identity import identify
+from vae_lightning.signals import REPEAT_S, SIGNALS
 
 
 class Sends(UnitMonitor):

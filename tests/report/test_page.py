@@ -32,7 +32,7 @@ def middle_of(picture: bytes) -> tuple[int, ...]:
 
 
 def states(folder: Path) -> dict[str, RunStatus]:
-    return {run.name: run.state for run in find_runs([folder]).runs}
+    return {run.name: run.status for run in find_runs([folder]).runs}
 
 
 @pytest.fixture

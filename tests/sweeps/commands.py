@@ -1,10 +1,12 @@
 """A sweep as people start it: the command, in a process of its own."""
 
+import json
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Sweep(NamedTuple):
@@ -34,3 +36,21 @@ class Sweep(NamedTuple):
 
     def do(self) -> subprocess.CompletedProcess[str]:
         return subprocess.run(self.command, capture_output=True, text=True, check=False, env=self.environment)
+
+
+def until(found: Callable[[], Any], seconds: float = 120) -> Any:
+    """Wait until something is there, and return it."""
+    for _ in range(int(seconds / 0.1)):
+        try:
+            if result := found():
+                return result
+        except (OSError, ValueError):
+            pass
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+def note(sweep: Sweep, fault: str, what: str, rank: int = 0) -> dict[str, Any]:
+    """Return what a job with a fault noted about itself."""
+    content: dict[str, Any] = json.loads((sweep.faults / f"{fault}.{what}.{rank}.json").read_text())
+    return content

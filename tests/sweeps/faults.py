@@ -35,6 +35,6 @@ def faulty(at: TrainingStep, *, fault: str, folder: str) -> float:
 
 def _note(folder: Path, fault: str, what: str) -> None:
     keys = ("CUDA_VISIBLE_DEVICES", "LOCAL_RANK", "OMP_NUM_THREADS")
-    told = {"pid": os.getpid(), "at": time.time(), "threads": torch.get_num_threads()}
+    content = {"pid": os.getpid(), "at": time.time(), "threads": torch.get_num_threads()}
     path = folder / f"{fault}.{what}.{os.environ.get('LOCAL_RANK', '0')}.json"
-    path.write_text(json.dumps({**told, **{key: os.environ.get(key) for key in keys}}))
+    path.write_text(json.dumps({**content, **{key: os.environ.get(key) for key in keys}}))

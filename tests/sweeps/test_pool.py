@@ -1,193 +1,235 @@
-"""The pool, with real processes: nothing that befalls one job takes another down, and nothing is done twice."""
+"""The judgements of the pool, as tables, with processes that follow a script and a clock of the test's own."""
 
-import json
+import io
 import os
 import signal
-import time
-from collections.abc import Callable
-from itertools import pairwise
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import Sweep
+from fakes import FINISHED, REFUSED, SAVED, Attempt, Machine, job, write_results
+from rich.console import Console
 
-from vae_lightning.runs.comparison import run_differences
-from vae_lightning.runs.status import RunStatus, find_runs
+from vae_lightning.errors import Interrupted
+from vae_lightning.runs.directory import CONFIG
+from vae_lightning.runs.status import RunStatus
+from vae_lightning.signals import REPEAT_S
+from vae_lightning.sweeps.jobs import Job
+from vae_lightning.sweeps.outcome import LOST
+from vae_lightning.sweeps.pool import POLL_S, TO_SAVE_S, TO_STOP_S, Pool, PoolSettings
+from vae_lightning.sweeps.progress import SweepProgress
+from vae_lightning.sweeps.slots import Slot, Slots
 
-FINE = "abcdefgh"
-
-
-def until(found: Callable[[], Any], seconds: float = 120) -> Any:
-    """Wait until something is there, and return it."""
-    for _ in range(int(seconds / 0.1)):
-        try:
-            if result := found():
-                return result
-        except (OSError, ValueError):
-            pass
-        time.sleep(0.1)
-    raise TimeoutError
-
-
-def note(sweep: Sweep, fault: str, what: str, rank: int = 0) -> dict[str, Any]:
-    return json.loads((sweep.faults / f"{fault}.{what}.{rank}.json").read_text())
+DEFAULTS = {"n_slots": None, "threads": None, "gpus": None, "jobs_per_gpu": 1, "retries": 0, "timeout": None}
+DEFAULTS |= {"memory_gb": None, "fail_fast": False, "returns": None}
+BEGIN = 1000.0
+SIGINT_ONCE = {BEGIN + 2: partial(signal.raise_signal, signal.SIGINT)}
+HANGS = Attempt(seconds=1e6, saves=None)
+LONG = Attempt(seconds=1e6)
+FAILS = Attempt(exit_code=1, outcome=REFUSED)
 
 
-def test_four_kinds_of_failure_leave_the_others_alone_and_are_all_that_is_run_again(
-    sweep: Callable[..., Sweep],
+def pool_of(jobs: list[Job], machine: Machine, n_slots: int = 2, **settings: Any) -> Pool:
+    progress = SweepProgress(jobs, Console(file=io.StringIO()), "fakes", machine.clock)
+    slots = Slots([Slot(number, None) for number in range(n_slots)], threads=1)
+    chosen = PoolSettings(**{**DEFAULTS, **settings})
+    return Pool(jobs, chosen, slots, machine.start, progress, machine.clock, machine.wait)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "status", "note"),
+    [
+        (Attempt(), RunStatus.FINISHED, ""),
+        (FAILS, RunStatus.FAILED, REFUSED.reason),
+        (Attempt(exit_code=1, outcome=None), RunStatus.FAILED, "the last line of the log"),
+        (Attempt(exit_code=-signal.SIGKILL, outcome=None), RunStatus.FAILED, "SIGKILL"),
+        (Attempt(exit_code=128 + signal.SIGKILL, outcome=None), RunStatus.FAILED, "SIGKILL"),
+        (Attempt(exit_code=-signal.SIGSEGV, outcome=None), RunStatus.FAILED, "SIGSEGV"),
+        (Attempt(exit_code=LOST, outcome=None), RunStatus.FAILED, "exit code"),
+        (Attempt(exit_code=0, outcome=None), RunStatus.FAILED, "the last line of the log"),
+        (Attempt(does=lambda _: None), RunStatus.FAILED, "results"),
+        (Attempt(exit_code=143, outcome=SAVED), RunStatus.FAILED, "SIGTERM"),
+        (Attempt(exit_code=-signal.SIGKILL, outcome=FINISHED), RunStatus.FINISHED, ""),  # after all was written
+    ],
+    ids=["finished", "user error", "no record", "killed", "command killed", "crashed", "server lost", "no results",
+         "torn results", "stopped from elsewhere", "killed after its record"],
+)  # fmt: skip
+def test_how_a_job_ended(attempt: Attempt, status: RunStatus, note: str, tmp_path: Path) -> None:
+    jobs = [job(number, tmp_path) for number in range(2)]
+    jobs[0].log.write_text("first\nthe last line of the log\n\n")
+    jobs[0].outcome.write_text(FINISHED.model_dump_json())  # of an earlier attempt, which must not count
+    pool_of(jobs, Machine({0: [attempt]})).run()
+    assert jobs[0].status is status
+    assert note in jobs[0].note
+    assert bool(jobs[0].note) == bool(note)
+    assert bool(jobs[0].results) == (status is RunStatus.FINISHED)
+    assert jobs[1].status is RunStatus.FINISHED  # whatever befell the first
+
+
+def test_a_failure_is_noted_in_the_run_with_its_log(tmp_path: Path) -> None:
+    failed = job(0, tmp_path)
+    assert failed.directory is not None
+    (failed.directory / CONFIG).write_text("kl_weight: 1")
+    pool_of([failed], Machine({0: [FAILS]})).run()
+    written = (failed.directory / "failure.json").read_text()
+    assert REFUSED.reason in written
+    assert str(failed.log) in written
+
+
+@pytest.mark.parametrize(
+    ("attempt", "status", "killed", "seconds"),
+    [
+        (LONG, RunStatus.FAILED, False, 100 + 1),
+        (HANGS, RunStatus.FAILED, True, 100 + TO_SAVE_S),
+        (Attempt(seconds=105, saves=None), RunStatus.FINISHED, False, 105),
+        (Attempt(seconds=99), RunStatus.FINISHED, False, 99),
+    ],
+    ids=["saves", "hangs", "finishes meanwhile", "is in time"],
+)
+def test_a_job_past_its_time(attempt: Attempt, status: RunStatus, killed: bool, seconds: float, tmp_path: Path) -> None:
+    jobs, machine = [job(0, tmp_path)], Machine({0: [attempt]})
+    pool_of(jobs, machine, timeout=100.0).run()
+    assert jobs[0].status is status
+    assert ("hydra.launcher.timeout" in jobs[0].note) == (status is RunStatus.FAILED)
+    assert machine.started[0].was_killed == killed
+    assert jobs[0].seconds == pytest.approx(seconds, abs=4 * POLL_S)
+
+
+@pytest.mark.parametrize(
+    ("script", "retries", "status", "attempts"),
+    [
+        ([FAILS, Attempt()], 1, RunStatus.FINISHED, 2),
+        ([FAILS], 2, RunStatus.FAILED, 3),
+        ([HANGS, Attempt()], 1, RunStatus.FINISHED, 2),
+        ([Attempt()], 3, RunStatus.FINISHED, 1),
+    ],
+    ids=["helps", "does not help", "after a time-out", "not needed"],
+)
+def test_a_job_that_failed_is_tried_again(
+    script: list[Attempt], retries: int, status: RunStatus, attempts: int, tmp_path: Path
 ) -> None:
-    faults = f"hang,{','.join(FINE[:4])},raise,wait,memory,{','.join(FINE[4:])}"
-    limits = ["hydra.launcher.timeout=40", "hydra.launcher.memory_gb=4", "trainer.max_epochs=2"]
-    asked = sweep(*limits, faults=faults)
-    (asked.faults / "on").touch()
-    with asked.start() as process:
-        os.kill(until(lambda: note(asked, "wait", "fault"))["pid"], signal.SIGKILL)
-        output, errors = process.communicate()
-    assert process.returncode == 1
-    assert "4 of 12 jobs failed" in errors
-    for reason in (
-        "ArithmeticError: the job's own mistake",
-        "killed (SIGKILL): by hand, or by the system for want of memory",
-        "can't allocate memory",
-        "not done after 40 s (hydra.launcher.timeout), ended",
-    ):
-        assert sum(reason in line for line in errors.splitlines() if line.startswith("FAILED")) == 1
-    assert "  | ArithmeticError: the job's own mistake" in errors  # the last line of its log
-    assert "Traceback" not in errors.split("FAILED")[0]
-    states = [run.state for run in find_runs([asked.runs]).runs]
-    assert (states.count(RunStatus.FINISHED), states.count(RunStatus.FAILED)) == (8, 4)
-    table = output[output.index("test images, nats per image") :]
-    assert sum(f"beta_schedule.fault={name}" in table for name in FINE) == 8
-
-    (asked.faults / "on").unlink()
-    again = asked.do()
-    assert (again.returncode, again.stderr) == (0, "")
-    lines = again.stdout.splitlines()
-    assert sum(line.startswith("finished before") for line in lines) == 8
-    assert sum(line.startswith("running") for line in lines) == 4
-    assert {run.state for run in find_runs([asked.runs]).runs} == {RunStatus.FINISHED}
+    jobs, machine = [job(0, tmp_path), job(1, tmp_path)], Machine({0: script})
+    pool_of(jobs, machine, n_slots=1, retries=retries, timeout=100.0).run()
+    assert (jobs[0].status, jobs[0].attempts) == (status, attempts)
+    order = [process.task.log.stem for process in machine.started]
+    assert order == ["0", "1"] + ["0"] * (attempts - 1)  # after the others
 
 
-def test_a_killed_sweep_stops_its_jobs_and_ends_as_if_it_had_not_been_killed(sweep: Callable[..., Sweep]) -> None:
-    choices = ["trainer.max_epochs=30", "kl_weight=1,2,5"]
-    asked, undisturbed = sweep(*choices), sweep(*choices, runs="undisturbed")
-    with asked.start() as process:
-        until(lambda: list(asked.runs.glob("default/*/results.json")))
-        until(lambda: list(asked.runs.glob("default/*-w5-*/checkpoints/*.ckpt")))
-        process.kill()
-    states = {run.name: run.state for run in find_runs([asked.runs]).runs}
-    assert RunStatus.FINISHED in states.values()
-    until(lambda: not [run for run in find_runs([asked.runs]).runs if run.state is RunStatus.RUNNING])
-    finished = {path: path.stat().st_mtime for path in asked.runs.glob("default/*/results.json")}
-    again = asked.do()
-    assert again.returncode == 0
-    assert again.stdout.count("finished before") >= len(finished) > 0
-    assert all(path.stat().st_mtime == then for path, then in finished.items())
-    assert undisturbed.do().returncode == 0
-    pairs = [(run.directory, undisturbed.runs / "default" / run.name) for run in find_runs([asked.runs]).runs]
-    assert len(pairs) == 3
-    for one, other in pairs:
-        assert run_differences(one, other) == []
+@pytest.mark.parametrize("replaced", [True, False])
+@pytest.mark.parametrize("attempt", [FAILS, Attempt(exit_code=-9, outcome=None)], ids=["recorded", "killed"])
+def test_a_job_that_starts_afresh_does_so_once(replaced: bool, attempt: Attempt, tmp_path: Path) -> None:
+    """Its earlier run's results are none of its own; once that run is set aside, the next attempt continues."""
+    again = job(0, tmp_path, rerun=True)
+    assert again.directory is not None
+    (again.directory / CONFIG).write_text("rerun: true")
+    write_results(again.directory)
+    again.replaces = again.directory.stat().st_ino
+    assert again.awaits_replacement
+    machine = Machine({0: [attempt, attempt]})
+    begin = machine.start
+
+    def start(task: Any) -> Any:
+        if replaced and not machine.started:
+            Path(task.config["run"]["directory"]).rename(tmp_path / "run0.20260101-000000")
+            Path(task.config["run"]["directory"]).mkdir()
+            (Path(task.config["run"]["directory"]) / CONFIG).write_text("rerun: true")
+        return begin(task)
+
+    pool = pool_of([again], machine, retries=1)
+    pool.start = start
+    pool.run()
+    assert [process.task.config["rerun"] for process in machine.started] == [True, not replaced]
+    assert again.status is RunStatus.FAILED
+    assert again.results == {}
 
 
-def test_two_pretended_gpus_have_one_job_each_at_a_time(sweep: Callable[..., Sweep]) -> None:
-    asked = sweep("hydra.launcher.gpus=[0,1]", "trainer.max_epochs=1", faults=",".join(FINE))
-    done = asked.do()
-    assert done.returncode == 0, done.stderr
-    used: dict[str, list[tuple[float, float]]] = {}
-    for name in FINE:
-        began, ended = note(asked, name, "began"), note(asked, name, "ended")
-        assert began["CUDA_VISIBLE_DEVICES"] == ended["CUDA_VISIBLE_DEVICES"]
-        assert began["threads"] == 1
-        used.setdefault(began["CUDA_VISIBLE_DEVICES"], []).append((began["at"], ended["at"]))
-    assert set(used) == {"0", "1"}
-    assert sum(map(len, used.values())) == 8
-    for intervals in used.values():
-        assert all(first[1] < second[0] for first, second in pairwise(sorted(intervals)))
+@pytest.mark.parametrize(
+    ("changed", "about"), [({"devices": 3}, "trainer.devices=3"), ({"num_nodes": 2}, "trainer.num_nodes=2")]
+)
+def test_a_job_for_which_there_is_no_room_fails_alone(changed: dict[str, Any], about: str, tmp_path: Path) -> None:
+    jobs = [job(0, tmp_path, **changed), job(1, tmp_path)]
+    pool_of(jobs, Machine()).run()
+    assert [each.status for each in jobs] == [RunStatus.FAILED, RunStatus.FINISHED]
+    assert about in jobs[0].note
 
 
-@pytest.mark.slow
-def test_jobs_of_two_ranks_are_commands_of_their_own(sweep: Callable[..., Sweep]) -> None:
-    ranks = ["trainer.devices=2", "trainer.strategy=ddp", "trainer.max_epochs=1"]
-    asked = sweep(*ranks, "wandb.group=with spaces, and a comma", faults="a,b")
-    done = asked.do()
-    assert done.returncode == 0, done.stderr
-    assert len(list(asked.runs.glob("default/*"))) == 2
-    for fault in "ab":
-        of_ranks = [note(asked, fault, "began", rank) for rank in range(2)]
-        assert len({told["pid"] for told in of_ranks}) == 2
-        assert not (asked.faults / f"{fault}.began.2.json").exists()
-    assert {run.state for run in find_runs([asked.runs]).runs} == {RunStatus.FINISHED}
+def test_a_process_that_does_not_start_gives_its_slot_back(tmp_path: Path) -> None:
+    jobs = [job(number, tmp_path) for number in range(4)]
+    pool = pool_of(jobs, Machine(refuses_to_start=frozenset({0, 1})))
+    pool.run()
+    assert [each.status for each in jobs] == [RunStatus.FAILED] * 2 + [RunStatus.FINISHED] * 2
+    assert len(pool.slots.free) == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
-def test_a_signal_lets_all_jobs_save_and_the_same_command_goes_on(
-    number: signal.Signals, sweep: Callable[..., Sweep]
-) -> None:
-    asked = sweep("trainer.max_epochs=100000", "kl_weight=1,2,5")
-    with asked.start() as process:
-        until(lambda: len({path.parent for path in asked.runs.glob("default/*/checkpoints/*.ckpt")}) == 2)
-        process.send_signal(number)
-        output, errors = process.communicate(timeout=120)
-    assert process.returncode == 128 + number
-    assert f"{number.name}: all is saved; the same command" in errors
-    assert "3 jobs are not finished; the same command (without rerun=true) goes on with them" in output
-    assert "Traceback" not in errors
-    assert [run.state for run in find_runs([asked.runs]).runs] == [RunStatus.INTERRUPTED] * 2  # the third was not begun
+def test_no_more_jobs_than_slots_and_none_is_passed_over(tmp_path: Path) -> None:
+    jobs = [job(0, tmp_path), job(1, tmp_path, devices=2), *(job(number, tmp_path) for number in range(2, 8))]
+    machine = Machine({0: [Attempt(seconds=30)]})
+    pool_of(jobs, machine).run()
+    assert {each.status for each in jobs} == {RunStatus.FINISHED}
+    assert machine.most_at_once == 2
+    assert [process.task.log.stem for process in machine.started] == [str(number) for number in range(8)]
+    assert [process.task.alone for process in machine.started] == [False, True, *[False] * 6]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
-def test_a_signal_to_the_whole_group_lets_all_jobs_save(number: signal.Signals, sweep: Callable[..., Sweep]) -> None:
-    """The fork server is in it. A closed terminal sends it, and takes what is printed away; so does ``timeout``."""
-    asked = sweep("trainer.max_epochs=100000", "kl_weight=1,2")
-    with asked.start(start_new_session=True) as process:
-        until(lambda: len({path.parent for path in asked.runs.glob("default/*/checkpoints/*.ckpt")}) == 2)
-        assert process.stdout is not None
-        process.stdout.close()
-        os.killpg(process.pid, number)
-        assert process.stderr is not None
-        errors = process.stderr.read()
-        process.wait(timeout=120)
-    assert process.returncode == 128 + number
-    assert f"{number.name}: all is saved" in errors
-    assert [run.state for run in find_runs([asked.runs]).runs] == [RunStatus.INTERRUPTED] * 2
+def test_the_same_run_twice_is_begun_once(tmp_path: Path) -> None:
+    jobs, machine = [job(0, tmp_path), job(0, tmp_path, same_as=0)], Machine()
+    pool_of(jobs, machine).run()
+    assert len(machine.started) == 1
 
 
-@pytest.mark.slow
-def test_the_first_failure_stops_a_sweep_that_fails_fast_and_a_retry_helps_where_it_can(
-    sweep: Callable[..., Sweep],
-) -> None:
-    one = ["hydra.launcher.n_slots=1", "trainer.max_epochs=2"]
-    fast = sweep(*one, "hydra.launcher.fail_fast=true", faults="raise,a,b")
-    (fast.faults / "on").touch()
-    first = fast.do()
-    assert first.returncode == 1
-    assert "2 jobs are not finished" in first.stdout
-    assert "running 1" not in first.stdout
-    refused = sweep(*one, "hydra.launcher.fail_fast=true", "kl_weight=-1,1", runs="refused").do()
-    assert refused.returncode == 1
-    assert "running" not in refused.stdout
-    again = sweep(*one, "hydra.launcher.retries=1", faults="raise")
-    with again.start() as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if "it is tried again" in line:
-                (again.faults / "on").unlink()
-                break
-        output, _ = process.communicate()
-    assert process.returncode == 0
-    assert "done 0" in output
+@pytest.mark.parametrize("other", [LONG, HANGS, Attempt(seconds=12, saves=None)], ids=["saves", "hangs", "finishes"])
+def test_the_first_failure_stops_a_sweep_that_fails_fast(other: Attempt, tmp_path: Path) -> None:
+    jobs, machine = [job(number, tmp_path) for number in range(3)], Machine({0: [FAILS], 1: [other]})
+    pool_of(jobs, machine, fail_fast=True, retries=0).run()
+    finished = other.seconds == 12
+    assert [each.status for each in jobs] == [
+        RunStatus.FAILED,
+        RunStatus.FINISHED if finished else RunStatus.INTERRUPTED,
+        RunStatus.WAITING,
+    ]
+    assert machine.started[1].was_killed == (other is HANGS)
 
 
-@pytest.mark.slow
-def test_a_grown_grid_runs_only_what_is_new_and_one_run_twice_is_one_run(sweep: Callable[..., Sweep]) -> None:
-    assert sweep("trainer.max_epochs=1", "kl_weight=1").do().returncode == 0
-    grown = sweep("trainer.max_epochs=1", "kl_weight=1,2,2.0").do()
-    assert grown.returncode == 0
-    assert sum(line.startswith("running") for line in grown.stdout.splitlines()) == 1
-    assert "the same run 2 digits" in grown.stdout
-    assert ": as job 1" in grown.stdout
-    nothing_new = sweep("trainer.max_epochs=1", "kl_weight=1,2")
-    assert nothing_new.do().returncode == 0
-    # There a sweeper of somebody else's writes its answer, also where every job was finished before.
-    assert len(list(nothing_new.runs.glob(".sweeps/*/"))) == 3
+def test_a_job_that_was_refused_stops_a_sweep_that_fails_fast_before_it_begins(tmp_path: Path) -> None:
+    jobs, machine = [job(0, tmp_path, status=RunStatus.FAILED), job(1, tmp_path)], Machine()
+    pool_of(jobs, machine, fail_fast=True).run()
+    assert machine.started == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
+def test_a_signal_lets_all_jobs_save(number: signal.Signals, tmp_path: Path) -> None:
+    before = signal.getsignal(number)
+    jobs = [job(index, tmp_path) for index in range(3)]
+    machine = Machine({0: [LONG], 1: [LONG]}, at={BEGIN + 2: partial(os.kill, os.getpid(), number)})
+    with pytest.raises(Interrupted) as stopped:
+        pool_of(jobs, machine).run()
+    assert stopped.value.exit_code == 128 + number
+    assert [each.status for each in jobs] == [RunStatus.INTERRUPTED] * 2 + [RunStatus.WAITING]
+    assert not any(process.was_killed for process in machine.started)
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize(
+    ("second_after", "killed_after"),
+    [(None, TO_STOP_S), (REPEAT_S / 2, TO_STOP_S), (REPEAT_S + 5, REPEAT_S + 5)],
+    ids=["one signal", "the same one passed on", "a second one"],
+)
+def test_jobs_that_do_not_listen_are_killed(second_after: float | None, killed_after: float, tmp_path: Path) -> None:
+    jobs, machine = [job(0, tmp_path)], Machine({0: [HANGS]}, at=dict(SIGINT_ONCE))
+    if second_after:
+        machine.at[BEGIN + 2 + second_after] = partial(signal.raise_signal, signal.SIGINT)
+    with pytest.raises(Interrupted) as stopped:
+        pool_of(jobs, machine).run()
+    assert stopped.value.exit_code == 130
+    assert "1 jobs" in str(stopped.value)
+    assert jobs[0].status is RunStatus.INTERRUPTED
+    assert machine.started[0].was_killed
+    assert machine.now - BEGIN == pytest.approx(2 + killed_after, abs=4 * POLL_S)
+
+
+def test_an_error_of_the_pool_itself_leaves_no_job_running(tmp_path: Path) -> None:
+    machine = Machine({0: [LONG], 1: [HANGS]}, at={BEGIN + 2: partial(divmod, 1, 0)})
+    with pytest.raises(ZeroDivisionError):
+        pool_of([job(0, tmp_path), job(1, tmp_path)], machine).run()
+    assert [process.code is not None for process in machine.started] == [True, True]

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGUSR1 at a known place: between two batches."""
+"""Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP at a known place: between two batches."""
 
 import signal
 import threading
@@ -10,14 +10,11 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from torch import distributed
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-"""SIGUSR1 is what SLURM is often told to send before the end (``--signal=USR1@90``)."""
-REPEAT_S = 0.5
-"""Within it a second signal is the first one again, as launchers pass on what their children got as well."""
+from vae_lightning.signals import REPEAT_S, restore_handlers, set_handlers
 
 
 class Interruption(Callback):
-    """Notes a signal, so that the batch in hand can end and be saved; a second one acts at once, as ever.
+    """Notes a signal, so that the batch in hand can end and be saved; a second one acts at once.
 
     Left to itself Python raises KeyboardInterrupt wherever it happens to be: in a finaliser it is printed and dropped,
     and the training goes on; in a callback from C++ it becomes another error. SIGTERM, by which batch systems and
@@ -34,8 +31,7 @@ class Interruption(Callback):
         self.ranks: Any = distributed.new_group(backend="gloo") if trainer.world_size > 1 else None
         if threading.current_thread() is threading.main_thread():  # elsewhere Python allows no handlers
             # After Lightning has set its own for SIGTERM, which goes on to the end of the epoch.
-            handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-            self.previous = {number: signal.signal(number, self._ask) for number in handled}
+            self.previous = set_handlers(self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked and number == signal.SIGUSR1:
@@ -62,6 +58,5 @@ class Interruption(Callback):
         self._hand_back()
 
     def _hand_back(self) -> None:
-        for number, handler in self.previous.items():
-            signal.signal(number, handler)
+        restore_handlers(self.previous)
         self.previous = {}

@@ -1,4 +1,4 @@
-"""``python -m vae_lightning.cli.job FILE``: one run by its resolved config; no command for people.
+"""``python -m vae_lightning.cli.job FILE``: train one run by its resolved config; not a command for people.
 
 A run of several ranks is started like this by a sweep: Lightning starts the same command again for the other ranks.
 """
@@ -16,10 +16,14 @@ def main() -> None:
 
 def job() -> None:
     """Train the run that the file describes."""
+    from vae_lightning.config import checked
+    from vae_lightning.sweeps.outcome import outcome_recorded
     from vae_lightning.training import train
 
     order = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    train(order["config"], patience_s=order["patience_s"])
+    config = checked(order["config"])
+    with outcome_recorded(Path(order["outcome"]), config):
+        train(config, patience_s=order["patience_s"])
 
 
 if __name__ == "__main__":

@@ -34,13 +34,13 @@ def report() -> None:
         others = "".join(f"\n{path}: {NOT_OURS}" for path in found.foreign)
         raise UserError(f"{places}: no run of vae-train in it or below it{others}")
     console = Console()
-    finished = [run for run in found.runs if run.state is RunStatus.FINISHED]
+    finished = [run for run in found.runs if run.status is RunStatus.FINISHED]
     if finished:
         console.print(run_table([run.results for run in finished], console.width))
     for run in found.runs:
-        if run.state is not RunStatus.FINISHED:
+        if run.status is not RunStatus.FINISHED:
             reason = f": {run.reason}" if run.reason else ""
-            console.print(f"{run.state} {run.name}{reason}", soft_wrap=True, highlight=False, markup=False)
+            console.print(f"{run.status} {run.name}{reason}", soft_wrap=True, highlight=False, markup=False)
     for path in found.foreign:
         console.print(f"foreign {path}: {NOT_OURS}", soft_wrap=True, highlight=False, markup=False)
     if options.notebook and not finished:

@@ -27,7 +27,7 @@ def status() -> None:
     if not found.runs and not found.foreign:
         raise UserError(f"{', '.join(map(str, options.directories))}: no run in it or below it")
     console = Console()
-    counts = Counter(run.state.value for run in found.runs) + Counter(foreign=len(found.foreign))
+    counts = Counter(run.status.value for run in found.runs) + Counter(foreign=len(found.foreign))
     console.print(", ".join(f"{number} {state}" for state, number in counts.items()), highlight=False)
     if table := status_table(found, console.width):
         console.print(table)

@@ -27,17 +27,17 @@ def run(hydra_config: "DictConfig") -> dict[str, Any]:
     from vae_lightning.sweeps.jobs import with_group
     from vae_lightning.training import train
 
-    config = resolved(hydra_config)
+    config = checked(resolved(hydra_config))
     if HydraConfig.get().mode == RunMode.RUN:
         return train(config)
     # What follows is for launchers of Hydra's own, which do the jobs one after another in this process.
-    if config["trainer"]["devices"] != 1 or config["trainer"]["num_nodes"] != 1:
+    if config.trainer["devices"] != 1 or config.trainer["num_nodes"] != 1:
         raise UserError(
-            f"trainer.devices={config['trainer']['devices']}: the jobs of a serial sweep take one device each; "
+            f"trainer.devices={config.trainer['devices']}: the jobs of a serial sweep take one device each; "
             "hydra/launcher=pool gives them more"
         )
     try:
-        results = train(with_group(checked(config).plain(), HydraConfig.get().sweep.dir))
+        results = train(with_group(config, HydraConfig.get().sweep.dir))
     except UserError as error:  # Hydra goes on with the next job and raises the first failure at the end
         print(f"FAILED {' '.join(HydraConfig.get().overrides.task)}\n{explain(error)}", file=sys.stderr)  # noqa: T201
         raise

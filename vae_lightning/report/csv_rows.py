@@ -39,14 +39,14 @@ def csv_text(runs: Sequence[FoundRun], with_state: bool) -> str:
     told = what_differs([results_or_config(run) for run in runs])
     for run, differences in zip(runs, told, strict=True):
         row = results_or_config(run)
-        row |= {"choices": " ".join(differences), "state": run.state, "directory": str(run.directory)}
+        row |= {"choices": " ".join(differences), "state": run.status, "directory": str(run.directory)}
         writer.writerow(row | {"kl_if_linear": kl_if_linear(run.results)})
     return text.getvalue()
 
 
 def results_or_config(run: FoundRun) -> dict[str, Any]:
     """Return what a run found; of one that is not finished, what its config says under the same names."""
-    if run.state is RunStatus.FINISHED:
+    if run.status is RunStatus.FINISHED:
         return run.results | ({} if has_density(run.results) else dict.fromkeys(OF_A_DENSITY))
     config = run.config
     found: dict[str, Any] = {"run": run.name, "settings": settings(config)}

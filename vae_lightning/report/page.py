@@ -33,7 +33,7 @@ SIGN_WITHIN = 4000
 MANIFOLD = "the decoder's images over the latent plane"
 PLANE_SIDE, PLANE_REACH = 21, 3
 """As :mod:`vae_lightning.callbacks.figures` draws the latent plane."""
-NOT_OURS = "not a run of this project, by its name and what it holds"
+NOT_OURS = "not a run of this project, by what it holds"
 
 
 def write_report(found: Found, folder: Path) -> Path:
@@ -63,7 +63,7 @@ def page(found: Found, folder: Path) -> str:
     """Return the page about some runs; its links are relative to ``folder``."""
     with ThreadPoolExecutor() as pool:  # decoding and encoding pictures leaves the interpreter to others
         runs = list(pool.map(run_view, range(len(found.runs)), found.runs))
-    finished = [run for run in runs if run.found.state is RunStatus.FINISHED]
+    finished = [run for run in runs if run.found.status is RunStatus.FINISHED]
     results = [run.found.results for run in finished]
     ordered = panels(results)
     environment = Environment(
@@ -74,7 +74,7 @@ def page(found: Found, folder: Path) -> str:
     return environment.get_template("page.html").render(
         title=", ".join(studies),
         questions=_questions(found.runs),
-        counts={**Counter(run.state.value for run in found.runs), "foreign": len(found.foreign)},
+        counts={**Counter(run.status.value for run in found.runs), "foreign": len(found.foreign)},
         panels=list(charts(ordered)),
         left_out=_left_out(results),
         heats=heats(ordered, finished),
@@ -147,9 +147,9 @@ def _card(run: RunView, folder: Path) -> dict[str, Any]:
 
 def _others(found: Found, folder: Path) -> list[dict[str, str]]:
     unfinished = [
-        {"state": run.state.value, "name": run.name, "link": link(run.directory, folder), "reason": run.reason}
+        {"state": run.status.value, "name": run.name, "link": link(run.directory, folder), "reason": run.reason}
         for run in found.runs
-        if run.state is not RunStatus.FINISHED
+        if run.status is not RunStatus.FINISHED
     ]
     foreign = [
         {"state": "foreign", "name": str(path), "link": link(path, folder), "reason": NOT_OURS}

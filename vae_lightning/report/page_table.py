@@ -28,12 +28,12 @@ def rows(runs: Sequence[tuple[FoundRun, Curves]], folder: Path) -> list[dict[str
 def _row(run: FoundRun, curves: Curves, differences: Sequence[str], folder: Path) -> dict[str, Any]:
     """Return the cells of a row, and the words by which it is found."""
     found = results_or_config(run)
-    if run.state is not RunStatus.FINISHED:
+    if run.status is not RunStatus.FINISHED:
         found |= last_values(curves)
     verdict = verdict_word(found) if run.results else "–"
     cells: list[dict[str, Any]] = [
         {"shown": run.name, "text": True, "key": None, "link": link(run.directory, folder)},
-        {"shown": run.state.value, "text": True, "key": None, "word": run.state.value},
+        {"shown": run.status.value, "text": True, "key": None, "word": run.status.value},
         _cell(found.get("kl_weight"), "g"),
         _cell(found.get("kl_weight_times_variance"), ".4g"),
         {"shown": ", ".join(word for word in differences if not word.startswith("seed=")), "text": True, "key": None},

@@ -26,7 +26,7 @@ def run_view(number: int, run: FoundRun) -> RunView:
     """Read what the page shows of a run beside its results; what cannot be read is left out."""
     figures = run.directory / FIGURES
     pictures: dict[str, str | None] = {}
-    if run.state is RunStatus.FINISHED:
+    if run.status is RunStatus.FINISHED:
         pictures = {name: thumbnail(figures / f"{name}.png") for name in PICTURES}
         pictures[LATENT_PLANE] = sprite(figures / LATENT_PLANE)
     try:

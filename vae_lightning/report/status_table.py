@@ -16,7 +16,7 @@ WIDTH_WITH_VALUES = 100
 
 def status_table(found: Found, width: int) -> RenderableType | None:
     """Return a row for each run that is not finished, and for each directory of others; None where there is none."""
-    unfinished = [run for run in found.runs if run.state is not RunStatus.FINISHED]
+    unfinished = [run for run in found.runs if run.status is not RunStatus.FINISHED]
     if not unfinished and not found.foreign:
         return None
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -30,7 +30,7 @@ def status_table(found: Found, width: int) -> RenderableType | None:
     for run in unfinished:
         epoch, *values = _progress(run)
         why = f"\n{run.reason}" if run.reason else ""
-        table.add_row(Text(run.state, STYLES[run.state]), epoch, *(values if wide else []), Text(f"{run.name}{why}"))
+        table.add_row(Text(run.status, STYLES[run.status]), epoch, *(values if wide else []), Text(f"{run.name}{why}"))
     for path in found.foreign:
         table.add_row("foreign", "", *([""] * 3 if wide else []), Text(str(path)))
     return table

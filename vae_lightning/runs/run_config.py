@@ -36,6 +36,10 @@ class Part(Section):
     def __getitem__(self, key: str) -> Any:
         return self.model_dump()[key]
 
+    def get(self, key: str) -> Any:
+        """Return a setting, None where the part has no such setting."""
+        return self.model_dump().get(key)
+
 
 class Model(Section):
     """The ``model`` section: a name for people and the two networks."""

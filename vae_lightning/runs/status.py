@@ -1,7 +1,8 @@
-"""How a run stands, by nothing but what lies in its directory."""
+"""The status of a run, from nothing but what lies in its directory."""
 
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import partial
@@ -11,30 +12,34 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel, Field, FiniteFloat
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.directory import CHECKPOINTS, CONFIG, FAILURE, FIGURES, RESULTS, YAML_LOADER, read_failure
 from vae_lightning.runs.lock import is_locked
 
 INSIDE_A_RUN = {"wandb", CHECKPOINTS, FIGURES}
 """Folders that are no runs: W&B writes a config.yaml of its own."""
+SET_ASIDE = re.compile(r"\.\d{8}-\d{6}(\.\d+)?$")
+"""The end of the name of a directory that rerun=true moved out of the way."""
 
 
 class RunStatus(StrEnum):
-    """What can be said of a run from outside."""
+    """The status of a run, alone or as the job of a sweep."""
 
-    FINISHED = "finished"
+    WAITING = "waiting"
+    """Planned by a sweep and not begun; a run that is found in a directory has been begun."""
     RUNNING = "running"
+    FINISHED = "finished"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
 
 
 class FoundRun(NamedTuple):
-    """A run directory and what it says."""
+    """A run directory and what it holds."""
 
     directory: Path
-    state: RunStatus
+    status: RunStatus
     config: dict[str, Any]
-    """Empty where the run is finished: its results say it all."""
+    """Empty where the run is finished: its results have the settings too."""
     results: dict[str, Any]
     """Empty unless the run is finished."""
     reason: str = ""
@@ -46,15 +51,15 @@ class FoundRun(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What lies below a folder."""
+    """The runs below some folders, and what else lies there."""
 
     runs: list[FoundRun]
     foreign: list[Path]
-    """Directories with a results.json or a config.yaml that is no run of ours by its name and what it holds."""
+    """Directories with a results.json or a config.yaml that does not hold what a run of this project holds."""
 
 
 class _Results(BaseModel):
-    """What every results.json of ours has; there is more in it."""
+    """The keys that every results.json of this project has; there are more in it."""
 
     run: str
     study: str
@@ -72,7 +77,7 @@ class _Results(BaseModel):
 
 
 class _Begun(BaseModel):
-    """What the config of every run of ours has, from which it can be told."""
+    """The keys that the saved config of every run of this project has; there are more in it."""
 
     class Run(BaseModel):
         directory: str
@@ -86,27 +91,27 @@ class _Begun(BaseModel):
 def find_runs(folders: list[Path]) -> Found:
     """Return the runs at or below some folders, by KL weight and name; links to directories are followed.
 
-    Runs kept aside by rerun=true are not among them.
+    A run is recognised by what its directory holds, so a moved or renamed one is still a run. Those that rerun=true
+    set aside are left out.
 
     Raises:
-        UserError: one of the folders is none.
+        UserError: one of the folders does not exist.
     """
     if missing := [folder for folder in folders if not folder.is_dir()]:
-        raise UserError("\n".join(f"{folder}: not a directory" for folder in missing))
+        raise UserError("\n".join(f"{folder}: not a directory" for folder in missing), Code.NOT_FOUND, missing)
     runs, foreign = [], []
     for place in sorted(set(_places(folders))):
         results = _read(place / RESULTS, json.loads, _Results)
         config = {} if results else _read(place / CONFIG, partial(yaml.load, Loader=YAML_LOADER), _Begun)
-        name = results["run"] if results else Path(config["run"]["directory"]).name if config else ""
-        if name == place.name:
-            runs.append(_found(place, config, results))
-        elif not name or not place.name.startswith(f"{name}."):  # else it was set aside
+        if not results and not config:
             foreign.append(place)
+        elif not SET_ASIDE.search(place.name):
+            runs.append(_found(place, config, results))
     return Found(sorted(runs, key=_by_weight), foreign)
 
 
 def _places(folders: list[Path]) -> Iterator[Path]:
-    """Return the directories that have a config or results of somebody, each once, wherever links lead to it."""
+    """Return the directories with a config.yaml or a results.json of any project, each once."""
     seen: set[Path] = set()
     for folder in folders:
         for here, below, files in os.walk(folder, followlinks=True):
@@ -144,7 +149,7 @@ def _reason(place: Path) -> str:
 
 
 def _read(path: Path, parse: Callable[[str], Any], schema: type[BaseModel]) -> dict[str, Any]:
-    """Return what a file holds; nothing where it is not there, not whole, or not ours."""
+    """Return the content of a file; nothing where it is missing, torn, or does not fit the schema."""
     try:
         content = parse(path.read_text(encoding="utf-8"))
         schema.model_validate(content)

@@ -1,6 +1,7 @@
 """The Lightning Trainer of a run: Lightning does the loop, the device, the strategy and the checkpoint."""
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins import MixedPrecision
 from pydantic import Field
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.checkpoints import AtomicCheckpointIO
 
 __all__ = ["make_trainer"]
@@ -44,6 +45,7 @@ def make_trainer(
     plugins: list[Any] = [AtomicCheckpointIO(), *precision_plugins(accelerator, precision)]
     if SLURMEnvironment.detect():
         # Lightning's own answer to SLURM's signals saves elsewhere, from inside the handler; ours is Interruption.
+        _check_slurm_tasks()
         plugins.append(SLURMEnvironment(auto_requeue=False))
     try:
         return Trainer(
@@ -68,7 +70,24 @@ def make_trainer(
             enable_model_summary=False,
         )
     except (MisconfigurationException, ValueError) as error:
-        raise UserError(f"trainer.accelerator={accelerator}, trainer.devices={devices}: {error}") from error
+        raise UserError(
+            f"trainer.accelerator={accelerator}, trainer.devices={devices}: {error}",
+            Code.UNAVAILABLE,
+            ("trainer.accelerator", "trainer.devices"),
+        ) from error
+
+
+def _check_slurm_tasks() -> None:
+    """Raise UserError where SLURM knows only a total number of tasks, from which Lightning cannot place the ranks."""
+    n_tasks = os.environ.get("SLURM_NTASKS", "1")
+    if n_tasks != "1" and "SLURM_NTASKS_PER_NODE" not in os.environ:
+        raise UserError(
+            f"SLURM_NTASKS={n_tasks}: SLURM was told --ntasks without --ntasks-per-node. For a run of several devices "
+            "give srun --ntasks-per-node as many as trainer.devices; for a run of one process --ntasks=1. "
+            "A shell inside such an allocation starts one process by: srun --ntasks=1 vae-train ...",
+            Code.INCOMPATIBLE,
+            ("SLURM_NTASKS", "trainer.devices"),
+        )
 
 
 def precision_plugins(accelerator: str, precision: Literal["32-true", "bf16-mixed", "16-mixed"]) -> list[Any]:

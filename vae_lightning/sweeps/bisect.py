@@ -1,4 +1,4 @@
-"""The bisect sweeper's work: a command line into searches, a round of jobs through the launcher, the answer."""
+"""The work of the bisect sweeper: a command line into searches, rounds of jobs through the launcher, the answer."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,8 +7,9 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from rich.console import Console
 
 from vae_lightning.config import checked, settings_of
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.forecasting import critical_weights
+from vae_lightning.sweeps.measurement import active_units_of_run
 from vae_lightning.sweeps.threshold_search import HIGHEST, LOWEST, BisectSettings, Search, searched, show
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 KEY = "kl_weight"
 Compose = Callable[[Sequence[str]], dict[str, Any]]
-"""Overrides to a resolved config."""
+"""A function from overrides to a resolved config."""
 
 
 def bisect(arguments: Sequence[Override], settings: dict[str, Any], compose: Compose, launcher: "Launcher") -> None:
@@ -29,19 +30,21 @@ def bisect(arguments: Sequence[Override], settings: dict[str, Any], compose: Com
     searches = planned_searches(arguments, chosen, compose)
     n_done = 0
 
-    def measure(overrides: Sequence[tuple[str, ...]]) -> list[dict[str, Any]]:
+    def measure(jobs: Sequence[tuple[str, ...]]) -> list[int]:
         nonlocal n_done
-        returns = launcher.launch(overrides, n_done)
-        n_done += len(overrides)
-        return [job.return_value for job in returns]
+        for job in launcher.launch(jobs, n_done):
+            _ = job.return_value  # raises where it failed
+        n_done += len(jobs)
+        return [active_units_of_run(checked(compose(overrides))) for overrides in jobs]
 
     try:
         searched(searches, chosen, measure)
     finally:
         show(searches, chosen, Console())
-    if hopeless := [search for search in searches if search.threshold is None]:
-        lines = "\n".join(f"{' '.join(search.overrides)}: {search.outcome}" for search in hopeless)
-        raise UserError(f"no KL weight found at which the number of active units falls below {chosen.units}:\n{lines}")
+    if failed := [search for search in searches if search.threshold is None]:
+        lines = "\n".join(f"{' '.join(search.overrides)}: {search.outcome}" for search in failed)
+        message = f"no KL weight found at which the number of active units falls below {chosen.units}:\n{lines}"
+        raise UserError(message, Code.NOT_FOUND, [KEY])
 
 
 def planned_searches(arguments: Sequence[Override], settings: BisectSettings, compose: Compose) -> list[Search]:
@@ -59,14 +62,15 @@ def planned_searches(arguments: Sequence[Override], settings: BisectSettings, co
         if key == KEY:
             bracket = _bracket(override)
         elif override.is_sweep_override() and not override.is_discrete_sweep():
-            raise UserError(f"{override.input_line}: bisect searches for {KEY} only; name values, as {key}=2,5")
+            message = f"{override.input_line}: bisect searches for {KEY} only; name values, as {key}=2,5"
+            raise UserError(message, about=[key])
         elif override.is_discrete_sweep():
             values.append([f"{key}={text}" for text in override.sweep_string_iterator()])
         else:
             values.append([override.input_line or ""])
     found = [_search(tuple(chosen), compose(chosen), bracket, settings) for chosen in product(*values)]
     if not found:
-        raise UserError("hydra/sweeper=bisect: no values to search in")
+        raise UserError("hydra/sweeper=bisect: no values to search in", Code.MISSING, ["hydra/sweeper"])
     return found
 
 
@@ -77,8 +81,9 @@ def _bracket(override: Override) -> tuple[float, float]:
         if LOWEST <= low < high <= HIGHEST:
             return low, high
     raise UserError(
-        f"{override.input_line}: is what bisect looks for; {KEY}=interval(5,20) says where, "
-        f"between {LOWEST:g} and {HIGHEST:g}"
+        f"{override.input_line}: bisect itself looks for {KEY}; {KEY}=interval(5,20) says where, "
+        f"between {LOWEST:g} and {HIGHEST:g}",
+        about=[KEY],
     )
 
 
@@ -87,10 +92,11 @@ def _search(
 ) -> Search:
     run = checked(config)
     if settings.units > run.latent_dim:
-        raise UserError(f"hydra.sweeper.units={settings.units}: the model has latent_dim={run.latent_dim} units")
+        message = f"hydra.sweeper.units={settings.units}: the model has latent_dim={run.latent_dim} units"
+        raise UserError(message, Code.INCOMPATIBLE, ("hydra.sweeper.units", "latent_dim"))
     try:
         weights = critical_weights(config)
-    except UserError:  # of data of one's own there is no forecast
+    except UserError:  # these data have no forecast
         if bracket is None:
             raise
         weights = None
@@ -99,7 +105,9 @@ def _search(
         if not forecast:
             raise UserError(
                 f"likelihood={run.likelihood.name}: no forecast to begin the search with; "
-                f"{KEY}=interval(LOW,HIGH) gives a bracket"
+                f"{KEY}=interval(LOW,HIGH) gives a bracket",
+                Code.INCOMPATIBLE,
+                ("likelihood", KEY),
             )
         bracket = (forecast / settings.around, forecast * settings.around)
     return Search(overrides, forecast, bracket)

@@ -1,7 +1,8 @@
-"""How far a run is, from the curves it writes."""
+"""The progress of a run, from the curves that it writes."""
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,31 +16,32 @@ class CurveTail:
 
     run_directory: Path
     n_epochs: int
+    clock: Callable[[], float] = time.monotonic
     values: dict[str, Any] = field(default_factory=dict)
-    _place: int = 0
+    _offset: int = 0
     _first: tuple[float, int] | None = None
-    """When it was looked at first, and the step then."""
+    """The time of the first update, and the step then."""
     _steps_per_epoch: float = 0.0
 
-    def look(self) -> None:
-        """Read the lines that were written since the last look."""
+    def update(self) -> None:
+        """Read the lines that were written since the last update."""
         path = self.run_directory / FILE_NAME
         try:
-            if path.stat().st_size < self._place:  # continued from a checkpoint, which shortens them
-                self._place = 0
+            if path.stat().st_size < self._offset:  # continued from a checkpoint, which shortens them
+                self._offset = 0
             with path.open("rb") as stream:
-                stream.seek(self._place)
+                stream.seek(self._offset)
                 lines = stream.read().splitlines(keepends=True)
         except OSError:
             return
         for line in lines:
             if line.endswith(b"\n"):
-                self._place += len(line)
-                self._take(line)
+                self._offset += len(line)
+                self._read(line)
         if self._first is None and "step" in self.values:  # what was there before is no measure of the pace
-            self._first = (time.monotonic(), self.values["step"])
+            self._first = (self.clock(), self.values["step"])
 
-    def _take(self, line: bytes) -> None:
+    def _read(self, line: bytes) -> None:
         try:
             values = json.loads(line)
         except ValueError:
@@ -66,6 +68,6 @@ class CurveTail:
             return None
         began, first = self._first
         done = self.values["step"] - first
-        pace = done / (time.monotonic() - began) if done > 0 else 0
+        pace = done / (self.clock() - began) if done > 0 else 0
         left = self._steps_per_epoch * self.n_epochs - 1 - self.values["step"]
         return max(0.0, left) / pace if pace else None

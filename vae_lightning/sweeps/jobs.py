@@ -1,21 +1,21 @@
-"""The jobs of a sweep: what each is, what of it is done already, and how it stands."""
+"""The jobs of a sweep: what each one is, its status, and what it returns to the sweeper."""
 
 import contextlib
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from vae_lightning.composing import resolved
 from vae_lightning.config import checked
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.runs import directory
 from vae_lightning.runs.curves import read_curves
-from vae_lightning.runs.identity import identify
 from vae_lightning.runs.lock import is_locked
+from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.saved_config import check_unchanged
+from vae_lightning.runs.status import RunStatus
+from vae_lightning.sweeps.outcome import outcome_path
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -25,70 +25,101 @@ Config = dict[str, Any]
 Returned = Literal["val/elbo", "val/distortion", "val/kl", "val/active_units"] | None
 """A curve of the validation part whose last value a job returns to the sweeper; None: all its results."""
 LAST_LINES = 6
-"""Of a failed job's log, shown at the end."""
-
-
-class Standing(StrEnum):
-    """How a job of a sweep stands."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    FINISHED_BEFORE = "finished before"
-    SAME = "the same run"
-    FAILED = "failed"
-    STOPPED = "stopped"
+"""How many lines of a failed job's log are shown at the end."""
 
 
 @dataclass
 class Job:
-    """One run of a sweep."""
+    """One run of a sweep. Times are those of the clock of whoever works on it."""
 
     number: int
     overrides: tuple[str, ...]
-    config: Config
-    """Checked; empty where it was refused."""
+    config: RunConfig | None
+    """The checked config; None where it was refused."""
     log: Path
     """Where its output goes."""
-    standing: Standing = Standing.WAITING
-    reason: str = ""
-    """Why it failed, or as which job it is the same run."""
+    status: RunStatus = RunStatus.WAITING
+    note: str = ""
+    """What a person should know beside the status: why it failed, that it was finished before, and the like."""
+    same_as: int | None = None
+    """The number of an earlier job that is the same run; this one is never begun then."""
     attempts: int = 0
     began: float = 0.0
     seconds: float = 0.0
     """How long the last attempt took, once it is over."""
     results: dict[str, Any] = field(default_factory=dict)
-    planned_at: float = field(default_factory=time.time)
+    replaces: int | None = None
+    """The inode of the directory of an earlier run that this one replaces (rerun=true); None where there is none."""
+    outcome: Path = field(init=False)
+    """Where its process records how it ended."""
+
+    def __post_init__(self) -> None:
+        self.outcome = outcome_path(self.log)
 
     @property
     def directory(self) -> Path | None:
-        return Path(self.config["run"]["directory"]) if self.config else None
+        return self.config.directory if self.config else None
 
     @property
-    def name(self) -> str:
-        """What tells a person which run it is."""
-        return self.directory.name if self.directory else " ".join(self.overrides)
+    def run(self) -> RunConfig:
+        """The config of a job that was not refused."""
+        if self.config is None:
+            raise ValueError(f"job {self.number} was refused")
+        return self.config
 
     @property
     def n_devices(self) -> int | None:
-        """How many devices it asks for on a machine; None: all."""
-        devices = self.config["trainer"]["devices"]
+        """The number of devices it needs on a machine; None: all of them."""
+        devices = self.run.trainer["devices"]
         return None if devices == "auto" else int(devices)
 
-    def begin(self) -> None:
-        self.standing, self.began = Standing.RUNNING, time.monotonic()
+    @property
+    def n_nodes(self) -> int:
+        return int(self.run.trainer["num_nodes"])
+
+    @property
+    def accelerator(self) -> str:
+        return str(self.run.trainer["accelerator"])
+
+    @property
+    def max_epochs(self) -> int:
+        return int(self.run.trainer["max_epochs"])
+
+    @property
+    def validation_size(self) -> int:
+        return int(self.run.data.get("validation_size") or 0)
+
+    @property
+    def name(self) -> str:
+        """The name of its run for a person; of a refused config, what was typed."""
+        return self.directory.name if self.directory else " ".join(self.overrides)
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody has to begin it."""
+        return self.status is RunStatus.WAITING and self.same_as is None
+
+    def begin(self, now: float) -> None:
+        self.status, self.note, self.began = RunStatus.RUNNING, "", now
         self.attempts += 1
 
-    def conclude(self, standing: Standing, reason: str = "") -> None:
-        self.standing, self.reason = standing, reason
-        self.seconds = time.monotonic() - self.began if self.began else 0.0
+    def end(self, status: RunStatus, note: str, now: float) -> None:
+        """Take in how an attempt ended. A failure is noted in the run's directory, if no other process works there."""
+        self.status, self.note = status, note
+        self.seconds = now - self.began if self.began else 0.0
+        if status is RunStatus.FAILED and self.directory and not is_locked(self.directory):
+            directory.record_failure(self.directory, note, self.log)
 
-    def finds_results(self) -> bool:
-        """Take in the results that it was to produce; those of an earlier run, which it was to replace, are none."""
+    def read_results(self) -> bool:
+        """Read the results in its run directory; return whether there are any."""
         with contextlib.suppress(UserError, OSError):
-            if self.directory and self._is_new(self.directory / directory.RESULTS):
-                self.results = directory.read_results(self.directory) or {}
+            self.results = (self.directory and directory.read_results(self.directory)) or {}
         return bool(self.results)
+
+    @property
+    def awaits_replacement(self) -> bool:
+        """Whether its run directory still holds the earlier run that it is to replace."""
+        return self.directory is not None and awaits_replacement(self.directory, self.replaces)
 
     def value(self, curve: Returned) -> Any:
         """Return its results, or the last value of a curve."""
@@ -96,43 +127,36 @@ class Job:
             return self.results
         return next(line[curve] for line in reversed(read_curves(self.directory)) if curve in line)
 
-    def go_on(self) -> None:
-        """Let the next attempt go on where this one stopped, also if the first was to start afresh."""
-        if self.directory and self._is_new(self.directory / directory.CONFIG):
-            self.config = {**self.config, "rerun": False}
-        self.reason = ""
-
-    def _is_new(self, path: Path) -> bool:
-        """Say whether a file was written for this job, as far as that matters."""
-        return path.exists() and (not self.config["rerun"] or path.stat().st_mtime >= self.planned_at)
-
-    def own_reason(self) -> str | None:
-        """Return what the run itself said of why its last attempt failed."""
-        with contextlib.suppress(UserError, OSError):
-            if self.directory and (self.directory / directory.FAILURE).exists():
-                written = (self.directory / directory.FAILURE).stat().st_mtime
-                began = time.time() - (time.monotonic() - self.began) - 1 if self.began else self.planned_at
-                if written >= began:
-                    return str((directory.read_failure(self.directory) or {}).get("reason", "")) or None
-        return None
-
-    def note_failure(self) -> None:
-        """Note in the run's directory why it failed, unless another process works there."""
-        if self.directory and not is_locked(self.directory):
-            directory.record_failure(self.directory, self.reason, self.log)
+    def prepare_retry(self) -> None:
+        """Let the next attempt go on where this one stopped, also if this one was to start afresh."""
+        if not self.awaits_replacement:
+            self.config = self.run.changed(rerun=False)
 
     def last_lines(self) -> list[str]:
-        """Return the end of its output, without the lines that say nothing."""
+        """Return the end of its output, without empty lines."""
         with contextlib.suppress(OSError):
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
             return [line.rstrip() for line in lines if line.strip()][-LAST_LINES:]
         return []
 
 
+def inode_of_begun(folder: Path) -> int | None:
+    """Return the inode of a run directory in which a run was begun; None where none was.
+
+    rerun=true renames the directory and makes a new one: another inode tells that this has happened.
+    """
+    return folder.stat().st_ino if directory.begun(folder) else None
+
+
+def awaits_replacement(folder: Path, replaces: int | None) -> bool:
+    """Say whether a run directory is still the one with the inode ``replaces``, which rerun=true is to set aside."""
+    return replaces is not None and inode_of_begun(folder) == replaces
+
+
 def planned(
     loader: "ConfigLoader", sweep: "DictConfig", job_overrides: Sequence[Sequence[str]], first_number: int, logs: Path
 ) -> list[Job]:
-    """Return the jobs that a sweeper asks for; those that are finished or refused already stand so.
+    """Return the jobs that a sweeper asks for; some may be finished or refused already.
 
     Args:
         loader: Hydra's, which composes the config of each.
@@ -148,62 +172,73 @@ def planned(
         job = _planned(number, tuple(overrides), config, sweep.hydra.sweep.dir, logs)
         same = seen.setdefault(str(job.directory or job.name), number)
         if same != number:
-            job.conclude(Standing.SAME, f"as job {same}")
+            job.same_as, job.note = same, f"the same run as job {same}"
         jobs.append(job)
     return jobs
 
 
-def _planned(number: int, overrides: tuple[str, ...], config: Config, sweep_folder: str, logs: Path) -> Job:
+def _planned(number: int, overrides: tuple[str, ...], composed: Config, sweep_folder: str, logs: Path) -> Job:
     try:
-        config = with_group(checked(config).plain(), sweep_folder)
+        config = with_group(checked(composed), sweep_folder)
     except UserError as error:
-        return Job(number, overrides, {}, logs / f"{number}.log", Standing.FAILED, str(error))
-    identity = identify(config)
-    folder = identity.directory
-    job = Job(number, overrides, {**config, "run": identity.derived()}, logs / f"{number}-{folder.name}.log")
+        return Job(number, overrides, None, logs / f"{number}.log", RunStatus.FAILED, str(error))
+    folder = config.directory
+    job = Job(number, overrides, config, logs / f"{number}-{folder.name}.log")
     try:
-        if not config["rerun"] and (results := directory.read_results(folder)):
-            check_unchanged(folder, checked(job.config))
-            job.standing, job.results = Standing.FINISHED_BEFORE, results
+        if config.rerun:
+            job.replaces = inode_of_begun(folder)
+        elif results := directory.read_results(folder):
+            check_unchanged(folder, config)
+            job.status, job.note, job.results = RunStatus.FINISHED, "finished before", results
     except (UserError, OSError) as error:
-        job.conclude(Standing.FAILED, str(error))
+        job.status, job.note = RunStatus.FAILED, str(error)
     return job
 
 
-def with_group(config: Config, sweep_folder: str) -> Config:
-    """Return the checked config of a job; without a study or a group of its own it is grouped by its sweep in W&B."""
-    if config["study"]["name"] != "default" or config["wandb"]["group"] is not None:
+def with_group(config: RunConfig, sweep_folder: str) -> RunConfig:
+    """Return the config of a job; without a study or a group of its own it is grouped by its sweep in W&B."""
+    if config.study.name != "default" or config.wandb.group is not None:
         return config
-    return {**config, "wandb": {**config["wandb"], "group": f"sweep {Path(sweep_folder).name}"}}
+    return config.changed(wandb=config.wandb.model_copy(update={"group": f"sweep {Path(sweep_folder).name}"}))
 
 
 def check_can_return(jobs: Iterable[Job], curve: Returned) -> None:
-    """Check that the jobs have what they shall return.
+    """Check that the jobs have the curve that they shall return.
 
     Raises:
         UserError: there is no validation part; nothing is to be chosen by the test images.
     """
-    if curve and any(job.config and not job.config["data"].get("validation_size") for job in jobs):
-        raise UserError(f"hydra.launcher.returns={curve}: needs images held out, such as data.validation_size=5000")
+    if curve and any(job.config and not job.validation_size for job in jobs):
+        raise UserError(
+            f"hydra.launcher.returns={curve}: needs images held out, such as data.validation_size=5000",
+            Code.INCOMPATIBLE,
+            ("hydra.launcher.returns", "data.validation_size"),
+        )
 
 
 def values_of_all(jobs: Sequence[Job], curve: Returned) -> list[Any]:
-    """Return what each job tells the sweeper, also where another one is the same run; None of one that failed."""
+    """Return the value of each job, also where another one is the same run; None for one that failed."""
     found = {str(job.directory): job.value(curve) for job in jobs if job.results}
     return [found.get(str(job.directory)) for job in jobs]
 
 
 def failures(jobs: Iterable[Job]) -> list[Job]:
-    return [job for job in jobs if job.standing is Standing.FAILED]
+    return [job for job in jobs if job.status is RunStatus.FAILED and job.same_as is None]
 
 
 def failure_report(jobs: Sequence[Job]) -> str:
-    """Return which jobs failed, why, and the last lines of what they said."""
+    """Return which jobs failed, why, and the last lines of their logs."""
     failed = failures(jobs)
     again = "the same command (without rerun=true) runs only what is not finished"
     parts = [f"{len(failed)} of {len(jobs)} jobs failed; {again}:"]
     for job in failed:
-        parts.append(f"FAILED {job.number} {job.name}: {job.reason}")
+        parts.append(f"FAILED {job.number} {job.name}: {job.note}")
         if lines := job.last_lines():
             parts += [f"  {job.log}", *(f"  | {line}" for line in lines)]
     return "\n".join(parts)
+
+
+def failed_jobs(jobs: Sequence[Job]) -> UserError:
+    """Return the error that tells which jobs failed; it is about their directories, or about refused overrides."""
+    about = [job.directory or " ".join(job.overrides) for job in failures(jobs)]
+    return UserError(failure_report(jobs), Code.FAILED, about)

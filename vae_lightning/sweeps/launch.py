@@ -1,5 +1,6 @@
-"""A launcher's work: plan the jobs, do what is not done, show what came of all."""
+"""The work of a launcher: plan the jobs, do those that wait, show the results of all."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rich.console import Console
 
 from vae_lightning.config import settings_of
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.report.tables import run_table
-from vae_lightning.sweeps.jobs import Job, Returned, Standing, check_can_return, failure_report, failures, planned
-from vae_lightning.sweeps.pool import PoolSettings, work_in_pool
+from vae_lightning.runs.status import RunStatus
+from vae_lightning.sweeps.jobs import Job, Returned, check_can_return, failure_report, failures, planned
+from vae_lightning.sweeps.pool import PoolSettings, run_in_pool
 from vae_lightning.sweeps.process import MEMORY
 from vae_lightning.sweeps.slots import slots_of_this_machine
-from vae_lightning.sweeps.slurm import SlurmSettings, work_in_slurm
+from vae_lightning.sweeps.slurm import SlurmSettings, run_in_slurm
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
 PREFIX = "hydra.launcher."
 
 
-class Asked(NamedTuple):
-    """What Hydra asks a launcher for."""
+class LaunchRequest(NamedTuple):
+    """The jobs that Hydra asks a launcher to do."""
 
     loader: "ConfigLoader"
     sweep: "DictConfig"
@@ -34,12 +36,12 @@ class Asked(NamedTuple):
 
     @property
     def folder(self) -> Path:
-        """Where the sweep's own files go."""
+        """The folder for the files of the sweep itself."""
         return Path(self.sweep.hydra.sweep.dir).absolute()
 
 
-def launch_in_pool(asked: Asked, settings: dict[str, Any], context: ForkServerContext) -> list[Job]:
-    """Do a sweep's jobs on this machine; return them as they stand.
+def launch_in_pool(request: LaunchRequest, settings: dict[str, Any], context: ForkServerContext) -> list[Job]:
+    """Do the jobs of a sweep on this machine; return them with what came of each.
 
     Raises:
         UserError: the launcher's settings do not fit the machine or the jobs.
@@ -47,38 +49,41 @@ def launch_in_pool(asked: Asked, settings: dict[str, Any], context: ForkServerCo
     """
     chosen = settings_of(PoolSettings, settings, PREFIX)
     if chosen.memory_gb is not None and not MEMORY.exists():
-        raise UserError(f"hydra.launcher.memory_gb={chosen.memory_gb}: only Linux tells how much memory a process has")
-    jobs = _planned(asked, chosen.returns)
-    accelerators = {job.config["trainer"]["accelerator"] for job in jobs if job.config}
-    accelerator = "cuda" if "cuda" in accelerators else "cpu"
+        raise UserError(
+            f"hydra.launcher.memory_gb={chosen.memory_gb}: only Linux shows how much memory a process has",
+            Code.UNAVAILABLE,
+            ("hydra.launcher.memory_gb",),
+        )
+    jobs = _planned(request, chosen.returns)
+    accelerator = "cuda" if any(job.config and job.accelerator == "cuda" for job in jobs) else "cpu"
     slots = slots_of_this_machine(accelerator, chosen.gpus, chosen.jobs_per_gpu, chosen.n_slots, chosen.threads)
     console = Console()
     with results_shown(jobs, console):
-        work_in_pool(jobs, chosen, slots, context, console)
+        run_in_pool(jobs, chosen, slots, context, console)
     return jobs
 
 
-def launch_in_slurm(asked: Asked, settings: dict[str, Any]) -> list[Job]:
-    """Do a sweep's jobs through SLURM; return them as they stand. Raises as :func:`work_in_slurm`."""
+def launch_in_slurm(request: LaunchRequest, settings: dict[str, Any]) -> list[Job]:
+    """Do the jobs of a sweep through SLURM; return them with what came of each. Raises as :func:`run_in_slurm`."""
     chosen = settings_of(SlurmSettings, settings, PREFIX)
-    jobs = _planned(asked, chosen.returns)
+    jobs = _planned(request, chosen.returns)
     console = Console()
     with results_shown(jobs, console):
-        work_in_slurm(jobs, chosen, asked.folder, console)
+        run_in_slurm(jobs, chosen, request.folder, console)
     return jobs
 
 
-def _planned(asked: Asked, returns: Returned) -> list[Job]:
-    jobs = planned(*asked, asked.folder)
+def _planned(request: LaunchRequest, returns: Returned) -> list[Job]:
+    jobs = planned(*request, request.folder)
     check_can_return(jobs, returns)
     # As Hydra's own launchers do: sweepers write what they found there, also if no job had to be done.
-    asked.folder.mkdir(parents=True, exist_ok=True)
+    request.folder.mkdir(parents=True, exist_ok=True)
     return jobs
 
 
 @contextmanager
 def results_shown(jobs: Sequence[Job], console: Console) -> Iterator[None]:
-    """Show what came of the jobs when the block is over, however it ends."""
+    """Show the results of the jobs when the block is over, however it ends."""
     try:
         yield
     except BaseException:  # else the failures come last of all
@@ -86,15 +91,16 @@ def results_shown(jobs: Sequence[Job], console: Console) -> Iterator[None]:
             console.print(failure_report(jobs), soft_wrap=True, highlight=False, markup=False)
         raise
     finally:
-        found = [job.results for job in jobs if job.results]
+        distinct = [job for job in jobs if job.same_as is None]
+        found = [job.results for job in distinct if job.results]
         if found:
             console.print(run_table(found, console.width))
         folders = dict.fromkeys(str(job.directory.parent) for job in jobs if job.directory)
-        stopped = sum(job.standing in {Standing.STOPPED, Standing.WAITING, Standing.RUNNING} for job in jobs)
-        if stopped:
-            console.print(
-                f"{stopped} jobs are not finished; the same command (without rerun=true) goes on with them",
-                highlight=False,
-            )
+        n_left = sum(job.status not in {RunStatus.FINISHED, RunStatus.FAILED} for job in distinct)
+        lines = []
+        if n_left:
+            lines.append(f"{n_left} jobs are not finished; the same command (without rerun=true) goes on with them")
         if found:
-            console.print(f"for all of it in one page: vae-report {' '.join(folders)}", soft_wrap=True, highlight=False)
+            lines.append(f"for all of it in one page: vae-report {shlex.join(folders)}")
+        for line in lines:
+            console.print(line, soft_wrap=True, highlight=False, markup=False)

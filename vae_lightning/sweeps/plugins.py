@@ -1,4 +1,4 @@
-"""What Hydra sees of this room: its launchers and its sweeper. Nothing heavy is imported before a sweep starts."""
+"""The plugins for Hydra: launchers and a sweeper. Nothing heavy is imported before a sweep starts."""
 
 import importlib
 import sys
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from vae_lightning.sweeps.jobs import Job
 
 NAMESPACE = "hydra_plugins.vae_lightning"
-"""Hydra builds plugins of this package only."""
+"""The package from which alone Hydra builds plugins."""
 
 
 class OurLauncher(Launcher):
-    """What the launchers share: a sweep fails if one of its jobs did, and when all that can be done is done."""
+    """The base of the launchers: a sweep fails if one of its jobs did, but only after all others are done."""
 
     def __init__(self, **settings: Any) -> None:
         self.settings: dict[str, Any] = OmegaConf.to_container(OmegaConf.create(settings))  # type: ignore[assignment]
@@ -38,23 +38,29 @@ class OurLauncher(Launcher):
         raise NotImplementedError
 
     def returns(self, jobs: "Sequence[Job]") -> list[JobReturn]:
-        """Return what came of the jobs in Hydra's terms, to whatever sweeper asked for them.
+        """Return what came of the jobs in the terms of Hydra, for any sweeper.
 
         A sweeper that optimises (``returns``) counts failures itself; reading the value of a failed job raises there.
 
         Raises:
             UserError: some failed; with the last lines of their logs.
         """
-        from vae_lightning.errors import UserError
-        from vae_lightning.sweeps.jobs import failure_report, failures, values_of_all
+        from vae_lightning.sweeps.jobs import failed_jobs, failures, values_of_all
 
         if failures(jobs) and not self.settings["returns"]:
-            raise UserError(failure_report(jobs))
+            raise failed_jobs(jobs)
         returned = []
         for job, found in zip(jobs, values_of_all(jobs, self.settings["returns"]), strict=True):
             status = JobStatus.FAILED if found is None else JobStatus.COMPLETED
-            value = UserError(failure_report([job])) if found is None else found
-            returned.append(JobReturn(job.overrides, OmegaConf.create(job.config), status=status, _return_value=value))
+            value = failed_jobs([job]) if found is None else found
+            returned.append(
+                JobReturn(
+                    job.overrides,
+                    OmegaConf.create(job.config.plain() if job.config else {}),
+                    status=status,
+                    _return_value=value,
+                )
+            )
         return returned
 
 
@@ -71,10 +77,11 @@ class PoolLauncher(OurLauncher):
         self.context = fork_server()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_lightning.sweeps.launch import Asked, launch_in_pool
+        from vae_lightning.sweeps.launch import LaunchRequest, launch_in_pool
 
-        asked = Asked(self.loader, self.config, [filter_overrides(job) for job in job_overrides], initial_job_idx)
-        return self.returns(launch_in_pool(asked, self.settings, self.context))
+        overrides = [filter_overrides(job) for job in job_overrides]
+        request = LaunchRequest(self.loader, self.config, overrides, initial_job_idx)
+        return self.returns(launch_in_pool(request, self.settings, self.context))
 
 
 class SlurmLauncher(OurLauncher):
@@ -83,14 +90,15 @@ class SlurmLauncher(OurLauncher):
     __module__ = NAMESPACE
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_lightning.sweeps.launch import Asked, launch_in_slurm
+        from vae_lightning.sweeps.launch import LaunchRequest, launch_in_slurm
 
-        asked = Asked(self.loader, self.config, [filter_overrides(job) for job in job_overrides], initial_job_idx)
-        return self.returns(launch_in_slurm(asked, self.settings))
+        overrides = [filter_overrides(job) for job in job_overrides]
+        request = LaunchRequest(self.loader, self.config, overrides, initial_job_idx)
+        return self.returns(launch_in_slurm(request, self.settings))
 
 
 class BisectSweeper(Sweeper):
-    """``hydra/sweeper=bisect``: where the number of active units changes."""
+    """``hydra/sweeper=bisect``: the KL weight at which the number of active units changes."""
 
     __module__ = NAMESPACE
 
@@ -105,12 +113,16 @@ class BisectSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Search in each combination of the arguments' values; what is found is printed."""
-        from vae_lightning.errors import UserError
+        """Search in each combination of the values of the arguments, and print what was found."""
+        from vae_lightning.errors import Code, UserError
         from vae_lightning.sweeps.bisect import bisect
 
         if curve := self.chosen.hydra.launcher.get("returns"):
-            raise UserError(f"hydra.launcher.returns={curve}: is for other sweepers; bisect counts active units")
+            raise UserError(
+                f"hydra.launcher.returns={curve}: is for other sweepers; bisect counts active units",
+                Code.INCOMPATIBLE,
+                ("hydra.launcher.returns", "hydra/sweeper"),
+            )
 
         def compose(overrides: Sequence[str]) -> dict[str, Any]:
             return resolved(self.loader.load_sweep_config(self.chosen, list(overrides)), derive=False)
@@ -120,7 +132,7 @@ class BisectSweeper(Sweeper):
 
 
 def register() -> None:
-    """Make the plugins known to Hydra, and known by their names in the package from which alone it builds any."""
+    """Register the plugins with Hydra, under names in the package from which alone it builds any."""
     package, _, name = NAMESPACE.partition(".")
     try:
         namespace = importlib.import_module(package)  # there, where other plugins are installed

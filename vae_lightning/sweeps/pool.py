@@ -1,38 +1,37 @@
 """A pool on one machine: each job in its own process, as many at once as there are slots."""
 
 import contextlib
-import signal
+import multiprocessing.connection
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from multiprocessing.connection import wait
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Annotated, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 from rich.console import Console
 
-from vae_lightning.errors import Interrupted, UserError
-from vae_lightning.sweeps.jobs import Job, Returned, Standing, failures
-from vae_lightning.sweeps.process import Task, ask_to_stop, end, started
+from vae_lightning.errors import Code, Interrupted, UserError
+from vae_lightning.runs.status import RunStatus
+from vae_lightning.signals import REPEAT_S, restore_handlers, set_handlers
+from vae_lightning.sweeps.jobs import Job, Returned, failures
+from vae_lightning.sweeps.outcome import Outcome, outcome_of
+from vae_lightning.sweeps.process import JobProcess, Task, kill, start_process
 from vae_lightning.sweeps.progress import SweepProgress, in_words
 from vae_lightning.sweeps.slots import Slot, Slots, environment
 
-LOOK_S = 0.2
+POLL_S = 0.2
 TO_SAVE_S = 15.0
-"""A job that is past its time has so long to save and stop."""
+"""How long a job that is past its time may take to save and stop."""
 TO_STOP_S = 60.0
-"""So has one that has done nothing wrong, when the whole sweep stops; a second signal ends it at once."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
-REPEAT_S = 0.5
-"""Within it a second signal is the first one again: launchers and terminals often send two."""
-LOST = 255
-"""Exit code that the fork server gives to those of which it knows none."""
-SAVED = {128 + number for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
-"""Exit codes of a job that stopped at a signal."""
-GO_ON = "the same command (without rerun=true) goes on from their last checkpoints"
+"""How long a job may take to save and stop when the whole sweep stops; a second signal kills it at once."""
+CONTINUES = "the same command (without rerun=true) goes on from their last checkpoints"
+
+Start = Callable[[Task], JobProcess]
+Wait = Callable[[list[int], float], object]
+"""Wait until one of some processes (by their sentinels) has ended, or some seconds have passed."""
 
 
 class PoolSettings(BaseModel):
@@ -52,37 +51,50 @@ class PoolSettings(BaseModel):
 
 class _Running(NamedTuple):
     job: Job
-    process: BaseProcess
+    process: JobProcess
     slots: tuple[Slot, ...]
 
 
 class Pool:
-    """Works through jobs; none of them can take another one, or the pool, down with it."""
+    """Works through jobs; a failure of one of them leaves the others and the pool alone.
+
+    Args:
+        jobs: all jobs of the sweep; those that wait are done.
+        settings: the limits, and what follows from a failure.
+        slots: of the machine.
+        start: starts the process of a job.
+        progress: is told of each change.
+        clock: seconds.
+        wait: waits for the end of a process.
+    """
 
     def __init__(
         self,
         jobs: Sequence[Job],
         settings: PoolSettings,
         slots: Slots,
-        context: ForkServerContext,
-        board: SweepProgress,
+        start: Start,
+        progress: SweepProgress,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Wait = multiprocessing.connection.wait,
     ) -> None:
-        self.waiting = deque(job for job in jobs if job.standing is Standing.WAITING)
+        self.waiting = deque(job for job in jobs if job.waits)
         self.settings = settings
         self.slots = slots
-        self.context = context
-        self.board = board
+        self.start = start
+        self.progress = progress
+        self.clock = clock
+        self.wait = wait
         self.running: list[_Running] = []
         self.deadlines: dict[int, float] = {}
-        """Of running jobs that were told to stop: when they are ended."""
+        """When running jobs that were asked to stop are killed, by their numbers."""
         self.stopping = settings.fail_fast and bool(failures(jobs))
-        self.cut_short = 0
-        """Jobs that were ended before they had saved."""
-        self.asked: list[int] = []
-        """Signals that came."""
-        self.asked_at: list[float] = []
+        self.n_cut_short = 0
+        """How many jobs were killed before they had saved."""
+        self.signals: list[tuple[int, float]] = []
+        """The signals that came, and when."""
 
-    def work(self) -> None:
+    def run(self) -> None:
         """Return when no job is running and none can be begun.
 
         Raises:
@@ -92,145 +104,143 @@ class Pool:
             try:
                 while self.running or (self.waiting and not self.stopping):
                     self._begin_what_fits()
-                    wait([running.process.sentinel for running in self.running], timeout=LOOK_S)
-                    self._answer_signals()
+                    self.wait([running.process.sentinel for running in self.running], POLL_S)
+                    self._handle_signals()
                     self._collect()
-                    self._keep_time()
-                    self.board.look()
+                    self._enforce_deadlines()
+                    self.progress.update()
             finally:
-                self._let_go()  # of none, but after an error of ours
-        if self.cut_short:
-            raise Interrupted(self.asked[0], f"{self.cut_short} jobs were ended before they had saved; {GO_ON}")
-        if self.asked:
-            raise Interrupted(self.asked[0])
+                self._stop_all()  # none is left, unless there was an error of ours
+        if self.n_cut_short:
+            left = f"{self.n_cut_short} jobs were ended before they had saved; {CONTINUES}"
+            raise Interrupted(self.signals[0][0], left)
+        if self.signals:
+            raise Interrupted(self.signals[0][0])
 
     def _begin_what_fits(self) -> None:
-        """Begin jobs in their order; one that needs several devices is waited for, else it would never come."""
-        while self.waiting and not self.stopping and not self.asked:
+        """Begin jobs in their order; one that needs several devices is waited for, else its turn would never come."""
+        while self.waiting and not self.stopping and not self.signals:
             job = self.waiting[0]
             try:
                 slots = self._slots_for(job)
             except UserError as error:
                 self.waiting.popleft()
-                self._conclude(job, Standing.FAILED, str(error))
+                self._end(job, RunStatus.FAILED, str(error))
                 continue
             if slots is None:
                 return
             self.waiting.popleft()
-            job.begin()
-            alone = job.n_devices != 1
-            task = Task(job.config, alone, environment(slots), self.slots.threads, self.settings.memory_gb, job.log)
-            try:
-                self.running.append(_Running(job, started(self.context, task), slots))
-            except (EOFError, OSError) as error:
-                self.slots.give_back(slots)
-                self._conclude(job, Standing.FAILED, f"could not be started ({error or type(error).__name__})")
-                continue
-            self.board.tell(job)
+            self._begin(job, slots)
 
     def _slots_for(self, job: Job) -> tuple[Slot, ...] | None:
-        if job.config["trainer"]["num_nodes"] != 1:
+        if job.n_nodes != 1:
             raise UserError(
-                f"trainer.num_nodes={job.config['trainer']['num_nodes']}: a pool has one machine; hydra/launcher=slurm"
+                f"trainer.num_nodes={job.n_nodes}: a pool has one machine; hydra/launcher=slurm has more",
+                Code.INCOMPATIBLE,
+                ("trainer.num_nodes", "hydra/launcher"),
             )
         return self.slots.take(job.n_devices)
 
+    def _begin(self, job: Job, slots: tuple[Slot, ...]) -> None:
+        job.begin(self.clock())
+        job.outcome.unlink(missing_ok=True)
+        limits = self.slots.threads, self.settings.memory_gb
+        task = Task(job.run, job.n_devices != 1, environment(slots), *limits, job.log, job.outcome)
+        try:
+            process = self.start(task)
+        except (EOFError, OSError) as error:
+            self.slots.give_back(slots)
+            self._end(job, RunStatus.FAILED, f"could not be started ({error or type(error).__name__})")
+            return
+        self.running.append(_Running(job, process, slots))
+        self.progress.status_changed(job)
+
     def _collect(self) -> None:
         for running in [running for running in self.running if running.process.exitcode is not None]:
+            job, process, slots = running
             self.running.remove(running)
-            self.slots.give_back(running.slots)
-            end(running.process)  # what it may have left behind
-            self._judge(running.job, running.process.exitcode or 0)
-            running.process.close()
+            self.slots.give_back(slots)
+            kill(process)  # its children may be left
+            last_line = next(reversed(job.last_lines()), "").strip()
+            self._judge(job, outcome_of(job.outcome, process.exitcode or 0, last_line))
+            process.close()
 
-    def _judge(self, job: Job, code: int) -> None:
-        told_to_stop = self.deadlines.pop(job.number, None) is not None
-        timed_out = told_to_stop and not self.stopping
-        if code == 0 and job.finds_results():
-            self._conclude(job, Standing.DONE)
-        elif self.stopping and (code in SAVED or code < 0 or code == LOST):
-            self.cut_short += bool(self.asked) and code not in SAVED
-            self._conclude(job, Standing.STOPPED)
+    def _judge(self, job: Job, outcome: Outcome) -> None:
+        timed_out = self.deadlines.pop(job.number, None) is not None and not self.stopping
+        saved = outcome.status is RunStatus.INTERRUPTED
+        if outcome.status is RunStatus.FINISHED and job.read_results():
+            self._end(job, RunStatus.FINISHED)
+        elif self.stopping and (saved or outcome.died):
+            self.n_cut_short += bool(self.signals) and not saved
+            self._end(job, RunStatus.INTERRUPTED)
         elif job.attempts <= self.settings.retries and not self.stopping:
-            reason = f"attempt {job.attempts} failed: {self._why(job, code, timed_out)}; it is tried again"
-            job.conclude(Standing.WAITING, reason)
-            self.board.tell(job)
-            job.go_on()
+            failed = f"attempt {job.attempts} failed: {self._reason(outcome, timed_out)}; it is tried again"
+            job.prepare_retry()
             self.waiting.append(job)
+            self._end(job, RunStatus.WAITING, failed)
         else:
-            self._conclude(job, Standing.FAILED, self._why(job, code, timed_out))
+            self._end(job, RunStatus.FAILED, self._reason(outcome, timed_out))
 
-    def _conclude(self, job: Job, standing: Standing, reason: str = "") -> None:
-        job.conclude(standing, reason)
-        if standing is Standing.FAILED:
-            job.note_failure()
-            self.stopping = self.stopping or self.settings.fail_fast
-        self.board.tell(job)
+    def _end(self, job: Job, status: RunStatus, note: str = "") -> None:
+        job.end(status, note, self.clock())
+        self.stopping |= self.settings.fail_fast and status is RunStatus.FAILED
+        self.progress.status_changed(job)
 
-    def _why(self, job: Job, code: int, timed_out: bool) -> str:
+    def _reason(self, outcome: Outcome, timed_out: bool) -> str:
+        saved = outcome.status is RunStatus.INTERRUPTED
         if timed_out:
             limit = in_words(self.settings.timeout or 0)
-            return f"not done after {limit} (hydra.launcher.timeout), {'saved and ' * (code in SAVED)}ended"
-        if code == -signal.SIGKILL:
-            return "killed (SIGKILL): by hand, or by the system for want of memory"
-        if code < 0:
-            return f"ended by {signal.Signals(-code).name}"
-        if code in SAVED:
-            return f"stopped by {signal.Signals(code - 128).name} from elsewhere; it has saved"
-        return job.own_reason() or next(reversed(job.last_lines()), f"exit code {code}").strip()
+            return f"not done after {limit} (hydra.launcher.timeout), {'saved and ' * saved}ended"
+        if saved:
+            return f"stopped by {outcome.reason} from elsewhere; it has saved"
+        return "its results cannot be read" if outcome.status is RunStatus.FINISHED else outcome.reason
 
-    def _keep_time(self) -> None:
-        """End what is past its time: it is asked to save first, and killed if it does not."""
-        now = time.monotonic()
+    def _enforce_deadlines(self) -> None:
+        """Ask jobs that are past their time, or of a sweep that stops, to save; kill those that do not in time."""
+        now, limit = self.clock(), self.settings.timeout
         for job, process, _ in self.running:
             if job.number in self.deadlines:
                 if now > self.deadlines[job.number]:
-                    end(process)
-            elif self.stopping:
-                ask_to_stop(process)
-                self.deadlines[job.number] = now + TO_STOP_S
-            elif self.settings.timeout is not None and now - job.began > self.settings.timeout:
-                ask_to_stop(process)
-                self.deadlines[job.number] = now + TO_SAVE_S
+                    kill(process)
+            elif self.stopping or (limit is not None and now - job.began > limit):
+                process.terminate()  # SIGTERM, at which a job saves
+                self.deadlines[job.number] = now + (TO_STOP_S if self.stopping else TO_SAVE_S)
 
-    def _answer_signals(self) -> None:
-        if not self.asked:
+    def _handle_signals(self) -> None:
+        if not self.signals:
             return
         self.stopping = True
-        if self.asked_at[-1] - self.asked_at[0] > REPEAT_S:
+        if self.signals[-1][1] - self.signals[0][1] > REPEAT_S:
             for running in self.running:
-                end(running.process)
+                kill(running.process)
 
-    def _let_go(self) -> None:
-        """Have all jobs save and stop, or end them."""
+    def _stop_all(self) -> None:
+        """Have all jobs save and stop; kill those that do not in time."""
         for running in self.running:
-            ask_to_stop(running.process)
-        deadline = time.monotonic() + TO_SAVE_S
+            running.process.terminate()
+        deadline = self.clock() + TO_SAVE_S
         for running in self.running:
-            running.process.join(max(0.0, deadline - time.monotonic()))
-            end(running.process)
+            running.process.join(max(0.0, deadline - self.clock()))
+            kill(running.process)
 
     @contextlib.contextmanager
     def _signals_noted(self) -> Iterator[None]:
         def note(number: int, frame: FrameType | None) -> None:
-            self.asked.append(number)
-            self.asked_at.append(time.monotonic())
+            self.signals.append((number, self.clock()))
 
-        handled = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
-        previous = {number: signal.signal(number, note) for number in handled}
+        previous = set_handlers(note)
         try:
             yield
         finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
+            restore_handlers(previous)
 
 
-def work_in_pool(
+def run_in_pool(
     jobs: Sequence[Job], settings: PoolSettings, slots: Slots, context: ForkServerContext, console: Console
 ) -> None:
     """Do the jobs that wait. Raises Interrupted at a signal, when they have saved and stopped."""
-    device = f"{len(slots.all)} slots" if len(slots.all) > 1 else "1 slot"
+    n_slots = f"{len(slots.all)} slots" if len(slots.all) > 1 else "1 slot"
     gpus = {slot.gpu for slot in slots.all} - {None}
-    where = f"{device} on GPU {', '.join(sorted(map(str, gpus)))}" if gpus else f"{device} of {slots.threads} threads"
-    with SweepProgress(jobs, console, where) as board:
-        Pool(jobs, settings, slots, context, board).work()
+    where = f"{n_slots} on GPU {', '.join(sorted(map(str, gpus)))}" if gpus else f"{n_slots} of {slots.threads} threads"
+    with SweepProgress(jobs, console, where) as progress:
+        Pool(jobs, settings, slots, partial(start_process, context), progress).run()

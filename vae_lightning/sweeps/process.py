@@ -1,4 +1,4 @@
-"""A job's own process: forked from a server that has imported everything, so that imports are paid once a sweep."""
+"""The process of a job: forked from a server that has imported everything, so that a sweep imports only once."""
 
 import contextlib
 import multiprocessing
@@ -9,75 +9,84 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
-from multiprocessing.process import BaseProcess, parent_process
+from multiprocessing.process import parent_process
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.files import write_json
 from vae_lightning.runs.command import COMMAND, this_command
+from vae_lightning.runs.run_config import RunConfig
+from vae_lightning.signals import SIGNALS, signals_blocked
+from vae_lightning.sweeps.outcome import outcome_recorded
 
-SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1}
 PRELOADED = ["vae_lightning.sweeps.preloaded", "vae_lightning.cli.train"]
 PATIENCE_S = 90.0
-"""A job waits so long for a run that a dying sweep's job still owns."""
+"""How long a job waits for a run that the job of a dying sweep still owns."""
 ORPHAN_S = 60.0
-"""A job whose sweep has died saves and stops; after so long it is ended."""
+"""How long a job whose sweep has died may take to save and stop before it is killed."""
 MEMORY = Path("/proc/self/status")
 MORE_LIKELY = "500"
 """Out of 1,000: where memory runs out, the kernel shall end a job and not the sweep."""
 
 
-class Task(NamedTuple):
-    """What a process shall do."""
+@runtime_checkable
+class JobProcess(Protocol):
+    """The part of a multiprocessing process that a pool uses."""
 
-    config: dict[str, Any]
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def exitcode(self) -> int | None: ...
+    @property
+    def sentinel(self) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+    def join(self, timeout: float | None = None) -> None: ...
+    def close(self) -> None: ...
+
+
+class Task(NamedTuple):
+    """What a process needs to know to do a job."""
+
+    config: RunConfig
     alone: bool
     """Whether to start it as a command: a run of several processes starts the others itself."""
     environment: dict[str, str]
     threads: int
     memory_gb: float | None
     log: Path
+    outcome: Path
+    """Where it records how it ended."""
 
 
 def fork_server() -> ForkServerContext:
-    """Start the server, which imports while the sweep is still being planned."""
+    """Start the server, which imports everything while the sweep is still being planned."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     # Numerical libraries read these when they are imported; threads of theirs would not survive the fork.
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
-    resource_tracker.ensure_running()  # by itself; the server would start it, and lift the hold for two of the signals
+    resource_tracker.ensure_running()  # by itself; the server would start it, and unblock two of the signals
     # A closed terminal, or a batch system, signals whole groups: the server must live until the jobs have saved.
-    with signals_held():
+    with signals_blocked():
         forkserver.ensure_running()
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
     return context
 
 
-@contextlib.contextmanager
-def signals_held() -> Iterator[None]:
-    """Hold signals back until the block is over; a process that is started in it holds them for good."""
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
-
-
-def started(context: ForkServerContext, task: Task) -> BaseProcess:
-    """Start a process that does a task; its exit code is that of the command it stands for."""
-    process = context.Process(target=work, args=(task,))
+def start_process(context: ForkServerContext, task: Task) -> JobProcess:
+    """Start a process that does a task; its exit code is that of the command it replaces."""
+    process = context.Process(target=do_task, args=(task,))
     process.start()
     return process
 
 
-def work(task: Task) -> None:
+def do_task(task: Task) -> None:
     """Do a task in this process, with its output in the log.
 
     Raises:
@@ -95,13 +104,14 @@ def work(task: Task) -> None:
     if task.alone:
         sys.exit(_supervised(task))
     _stop_without_the_sweep()
-    import torch
-
-    from vae_lightning.training import train
-
-    torch.set_num_threads(task.threads)
     try:
-        train(task.config, patience_s=PATIENCE_S)
+        with outcome_recorded(task.outcome, task.config):
+            import torch
+
+            from vae_lightning.training import train
+
+            torch.set_num_threads(task.threads)
+            train(task.config, patience_s=PATIENCE_S)
     except UserError as error:
         sys.exit(f"{error}")
     except Interrupted as stopped:
@@ -117,18 +127,18 @@ def _write_to(log: Path) -> None:
     os.dup2(descriptor, 2)
     os.close(descriptor)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a killed job has told what it knew
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what a killed job has printed is in the log
 
 
 def _limit_memory(gigabytes: float) -> None:
-    """Let this process have so much memory beside what was there when it was forked; a larger request raises then."""
+    """Limit the memory of this process, beside what it had when it was forked; a larger request raises an error."""
     there = re.search(r"VmData:\s+(\d+) kB", MEMORY.read_text())
     limit = (int(there[1]) * 1024 if there else 0) + int(gigabytes * 2**30)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _stop_without_the_sweep() -> None:
-    """From now on save and stop when the sweep has died."""
+    """Save and stop when the sweep has died, from now on."""
 
     def watch() -> None:
         if (parent := parent_process()) is not None:
@@ -143,9 +153,9 @@ def _stop_without_the_sweep() -> None:
 def _supervised(task: Task) -> int:
     """Do a task by a command, passing SIGTERM on to it; return its exit code as a shell would."""
     order = task.log.with_suffix(".json")
-    write_json(order, {"config": task.config, "patience_s": PATIENCE_S})
+    write_json(order, {"config": task.config.plain(), "patience_s": PATIENCE_S, "outcome": str(task.outcome)})
     environment = {**os.environ, "OMP_NUM_THREADS": str(task.threads), COMMAND: this_command()}
-    with signals_held():  # until there is somebody to pass them on to
+    with signals_blocked():  # until there is somebody to pass them on to
         process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", "vae_lightning.cli.job", str(order)],
             env=environment,
@@ -157,14 +167,9 @@ def _supervised(task: Task) -> int:
     return code if code >= 0 else 128 - code
 
 
-def end(process: BaseProcess) -> None:
-    """End a process and all that it started, now."""
+def kill(process: JobProcess) -> None:
+    """Kill a process and all that it started, now."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if process.pid:
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
-
-
-def ask_to_stop(process: BaseProcess) -> None:
-    """Ask a job to save after the batch in hand and stop."""
-    process.terminate()

@@ -1,9 +1,9 @@
-"""What a person sees of a sweep: a live table on a terminal, plain lines elsewhere."""
+"""The progress of a sweep for a person: a live table on a terminal, plain lines elsewhere."""
 
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -11,40 +11,43 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from vae_lightning.runs.status import RunStatus
 from vae_lightning.sweeps.curve_tail import CurveTail
-from vae_lightning.sweeps.jobs import Job, Standing
+from vae_lightning.sweeps.jobs import Job
 
 REDRAWN_S = 0.5
 SUMMARY_S = 60.0
-"""Without a terminal, how often the counts are told."""
+"""Without a terminal, the time between two lines with the counts."""
 ROWS_BESIDE = 12
-"""Lines of a terminal that the table leaves to others."""
+"""Lines of a terminal that the table leaves free."""
 STYLES = {
-    Standing.RUNNING: "cyan",
-    Standing.DONE: "green",
-    Standing.FINISHED_BEFORE: "green dim",
-    Standing.SAME: "dim",
-    Standing.FAILED: "red",
-    Standing.STOPPED: "yellow",
-    Standing.WAITING: "dim",
+    RunStatus.RUNNING: "cyan",
+    RunStatus.FAILED: "red",
+    RunStatus.INTERRUPTED: "yellow",
+    RunStatus.FINISHED: "green",
+    RunStatus.WAITING: "dim",
 }
+"""A style for each status; in a table with little room the first ones are shown first."""
 
 
 class SweepProgress:
-    """Shows jobs while they are worked on. Use it as a context; call ``look`` often and ``tell`` at each change."""
+    """Shows jobs while they are worked on, as a context: call ``update`` often, ``status_changed`` at each change."""
 
-    def __init__(self, jobs: Sequence[Job], console: Console, where: str) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], console: Console, where: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.jobs = jobs
         self.console = console
         self.where = where
         """On what the jobs are done, for the heading."""
-        self.began = self.drawn = time.monotonic()
-        self.watches: dict[int, CurveTail] = {}
+        self.clock = clock
+        self.began = self.drawn = clock()
+        self.curve_tails: dict[int, CurveTail] = {}
         self.live: Live | None = None
         self.silent = False
 
     def __enter__(self) -> "SweepProgress":
-        with self._heard():
+        with self._silent_when_closed():
             self._open()
         return self
 
@@ -55,11 +58,11 @@ class SweepProgress:
         else:
             self._print(f"sweep: {self._counts()}; {self.where}")
         for job in self.jobs:
-            if job.standing is not Standing.WAITING:
-                self._tell(job)
+            if not job.waits:
+                self._show_change(job)
 
     def __exit__(self, *_: object) -> None:
-        with self._heard():
+        with self._silent_when_closed():
             if self.silent:
                 pass
             elif self.live:
@@ -69,42 +72,43 @@ class SweepProgress:
                 self._print(f"sweep: {self._counts()}")
 
     @contextlib.contextmanager
-    def _heard(self) -> Iterator[None]:
-        """Go on in silence where nobody listens any more: a closed terminal or pipe is no reason to stop a sweep."""
+    def _silent_when_closed(self) -> Iterator[None]:
+        """Print nothing more once the terminal or pipe is closed, which is no reason to stop a sweep."""
         try:
             yield
         except (OSError, SystemExit):  # rich answers a closed pipe with an exit
             self.silent = True
 
-    def tell(self, job: Job) -> None:
-        """Say that a job's standing has changed."""
+    def status_changed(self, job: Job) -> None:
+        """Show the new status of a job."""
         if not self.silent:
-            with self._heard():
-                self._tell(job)
+            with self._silent_when_closed():
+                self._show_change(job)
 
-    def _tell(self, job: Job) -> None:
-        if job.standing is not Standing.RUNNING:
-            self.watches.pop(job.number, None)
+    def _show_change(self, job: Job) -> None:
+        if job.status is not RunStatus.RUNNING:
+            self.curve_tails.pop(job.number, None)
         if self.live:
             self._draw()
-            if job.standing is Standing.FAILED or job.reason.endswith("again"):
-                self._print(f"{job.standing.upper()} {job.number} {job.name}: {job.reason}")
+            tried_again = job.status is RunStatus.WAITING and job.attempts
+            if job.status is RunStatus.FAILED or tried_again or job.same_as is not None:
+                self._print(f"{job.status.upper()} {job.number} {job.name}: {job.note}")
         else:
-            found = f": {job.reason}" if job.reason else ""
-            if results := job.results:
+            found = f": {job.note}" if job.note else ""
+            if (results := job.results) and job.same_as is None:
                 units = len(results["test/kl_per_unit"])
                 active = f"active units {results['test/active_units']}/{units}"
                 found += f"  ELBO {results['test/elbo']:.2f}  KL {results['test/kl']:.2f}  {active}"
             spent = f"  {job.seconds:.0f} s" if job.seconds else ""
-            self._print(f"{job.standing} {job.number} {job.name}{found}{spent}")
+            self._print(f"{job.status} {job.number} {job.name}{found}{spent}")
 
-    def look(self) -> None:
-        """Bring the table up to date, at most twice a second."""
-        now = time.monotonic()
+    def update(self) -> None:
+        """Draw the table again, at most twice a second."""
+        now = self.clock()
         if self.silent or now - self.drawn < (REDRAWN_S if self.live else SUMMARY_S):
             return
         self.drawn = now
-        with self._heard():
+        with self._silent_when_closed():
             if self.live:
                 self._draw()
             else:
@@ -115,12 +119,16 @@ class SweepProgress:
 
     def _draw(self) -> None:
         assert self.live is not None  # noqa: S101 (only called where it is)
-        self.drawn = time.monotonic()
+        self.drawn = self.clock()
         self.live.update(self._page(), refresh=True)
 
     def _counts(self) -> str:
-        counts = Counter(job.standing for job in self.jobs)
-        return ", ".join(f"{counts[standing]} {standing}" for standing in Standing if counts[standing])
+        counts = Counter(job.status for job in self._distinct())
+        return ", ".join(f"{counts[status]} {status}" for status in RunStatus if counts[status])
+
+    def _distinct(self) -> list[Job]:
+        """Return the jobs without those that are the same run as another one."""
+        return [job for job in self.jobs if job.same_as is None]
 
     def _page(self) -> RenderableType:
         table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=True)
@@ -129,53 +137,43 @@ class SweepProgress:
         table.add_column("", no_wrap=True)
         table.add_column("run", no_wrap=True, overflow="ellipsis", ratio=1)
         room = max(4, self.console.height - ROWS_BESIDE)
-        for job in self._most_telling()[:room]:
-            table.add_row(*self._row(job), Text(job.standing, STYLES[job.standing]), job.name)
+        for job in self._by_urgency()[:room]:
+            table.add_row(*self._row(job), Text(job.status, STYLES[job.status]), Text(job.name))
         heading = Text(f"sweep on {self.where}: {self._counts()}{self._time_left()}", "bold")
         return Group(heading, table)
 
-    def _most_telling(self) -> list[Job]:
+    def _by_urgency(self) -> list[Job]:
         """Return the running jobs, then the failed, then those that ended last, then those that wait."""
-        order = [
-            Standing.RUNNING,
-            Standing.FAILED,
-            Standing.STOPPED,
-            Standing.DONE,
-            Standing.WAITING,
-            Standing.FINISHED_BEFORE,
-            Standing.SAME,
-        ]
+        order = list(STYLES)
 
         def rank(job: Job) -> tuple[int, float]:
-            ended = -(job.began + job.seconds) if job.standing is Standing.DONE else float(job.number)
-            return order.index(job.standing), ended
+            finished = job.status is RunStatus.FINISHED
+            return order.index(job.status), -(job.began + job.seconds) if finished else float(job.number)
 
-        return sorted(self.jobs, key=rank)
+        return sorted(self._distinct(), key=rank)
 
     def _row(self, job: Job) -> tuple[str, ...]:
         if job.results:
             found = job.results
             values = (f"{found['test/elbo']:.2f}", f"{found['test/kl']:.2f}", str(found["test/active_units"]))
             return str(job.number), str(found["epochs"]), *values, ""
-        if job.standing is not Standing.RUNNING or job.directory is None:
+        if job.status is not RunStatus.RUNNING or job.directory is None:
             return str(job.number), "", "", "", "", ""
-        watch = self.watches.setdefault(job.number, CurveTail(job.directory, job.config["trainer"]["max_epochs"]))
-        watch.look()
-        left = watch.seconds_left()
-        values = (watch.number("elbo", 2), watch.number("kl", 2), watch.number("active_units", 0))
-        return str(job.number), watch.epoch, *values, "" if left is None else in_words(left)
+        tail = self.curve_tails.setdefault(job.number, CurveTail(job.directory, job.max_epochs, self.clock))
+        tail.update()
+        left = tail.seconds_left()
+        values = (tail.number("elbo", 2), tail.number("kl", 2), tail.number("active_units", 0))
+        return str(job.number), tail.epoch, *values, "" if left is None else in_words(left)
 
     def _time_left(self) -> str:
-        """Say how long the rest will take if it goes on like this."""
-        done = [job.seconds for job in self.jobs if job.standing is Standing.DONE]
-        left = sum(job.standing in {Standing.WAITING, Standing.RUNNING} for job in self.jobs)
-        if not done or not left:
-            return ""
-        return f"; about {in_words((time.monotonic() - self.began) / len(done) * left)} left"
+        """Return how long the rest will take at the pace so far."""
+        n_done = sum(job.status is RunStatus.FINISHED and job.attempts > 0 for job in self.jobs)
+        n_left = sum(job.waits or job.status is RunStatus.RUNNING for job in self.jobs)
+        return f"; about {in_words((self.clock() - self.began) / n_done * n_left)} left" if n_done and n_left else ""
 
 
 def in_words(seconds: float) -> str:
-    """Return a length of time as a person says it."""
+    """Return a length of time with a unit that a person would choose."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

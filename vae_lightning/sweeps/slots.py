@@ -1,18 +1,19 @@
-"""Which jobs fit on a machine at once: GPUs times jobs for each, or cores shared out as threads."""
+"""The slots of a machine for jobs at once: GPUs times jobs on each, or the cores divided by the threads of a job."""
 
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 
+THREADS = "OMP_NUM_THREADS"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 HIDDEN = {"-1", "NoDevFiles"}
-"""By which a shell or a batch system says that there is none."""
+"""Values by which a shell or a batch system says that there is no GPU."""
 
 
 class Slot(NamedTuple):
-    """Room for one job on one device."""
+    """A place for one job on one device."""
 
     number: int
     gpu: str | None
@@ -20,7 +21,7 @@ class Slot(NamedTuple):
 
 
 class Slots:
-    """The free slots of a machine, and how many threads a job may use."""
+    """The free slots of a machine, and the number of threads of a job."""
 
     def __init__(self, slots: Sequence[Slot], threads: int) -> None:
         self.all = tuple(slots)
@@ -38,7 +39,8 @@ class Slots:
         wanted = len(self._different(self.all)) if n_devices is None else n_devices
         if wanted > (there := len(self._different(self.all))):
             kind = "GPUs" if self.all[0].gpu else "slots of the CPU"
-            raise UserError(f"trainer.devices={wanted}: there are {there} {kind}; see hydra.launcher")
+            message = f"trainer.devices={wanted}: there are {there} {kind}; see hydra.launcher"
+            raise UserError(message, Code.UNAVAILABLE, ("trainer.devices",))
         taken = self._different(self.free)[:wanted]
         if len(taken) < wanted:
             return None
@@ -50,7 +52,7 @@ class Slots:
         self.free = sorted([*self.free, *slots])
 
     def _different(self, slots: Sequence[Slot]) -> list[Slot]:
-        """Return the first slot on each device, by its number; a share of a CPU is a device of its own."""
+        """Return the first slot on each device, by its number; each slot of a CPU is a device."""
         first = {slot.gpu if slot.gpu is not None else slot.number: slot for slot in reversed(slots)}
         return sorted(first.values())
 
@@ -65,33 +67,45 @@ def slots_of_this_machine(
         gpus: the ones to use; None: those that are visible, for cuda, and none for a CPU.
         jobs_per_gpu: jobs at once on each.
         n_slots: jobs at once; None: what fits.
-        threads: per job; None: the cores divided by the slots. It follows from the machine and not from how many jobs
-            are left, since sums over another number of threads end in other bits.
+        threads: per job; None: OMP_NUM_THREADS, else the cores divided by the slots. It follows from the machine and
+            not from how many jobs are left, since sums over another number of threads end in other bits.
 
     Raises:
         UserError: more jobs or threads are asked for than there is room for.
     """
     names = [str(gpu) for gpu in gpus] if gpus is not None else _visible_gpus() if accelerator == "cuda" else []
-    cores = n_cores()
+    cores, limit = n_cores(), _threads_by_environment()
     if names:
         if len(set(names)) < len(names):
-            raise UserError(f"hydra.launcher.gpus={','.join(names)}: each can be named once")
+            message = f"hydra.launcher.gpus={','.join(names)}: each can be named once"
+            raise UserError(message, about=("hydra.launcher.gpus",))
         room = [name for _ in range(jobs_per_gpu) for name in names]
         if n_slots is not None and n_slots > len(room):
             raise UserError(
-                f"hydra.launcher.n_slots={n_slots}: {len(names)} GPUs x jobs_per_gpu={jobs_per_gpu} are {len(room)}"
+                f"hydra.launcher.n_slots={n_slots}: {len(names)} GPUs x jobs_per_gpu={jobs_per_gpu} are {len(room)}",
+                Code.UNAVAILABLE,
+                ("hydra.launcher.n_slots", "hydra.launcher.jobs_per_gpu"),
             )
         slots = [Slot(number, name) for number, name in enumerate(room[:n_slots])]
     else:
-        slots = [Slot(number, None) for number in range(n_slots or max(1, cores // (threads or 1)))]
-    n_threads = threads or max(1, cores // len(slots))
+        slots = [Slot(number, None) for number in range(n_slots or max(1, cores // (threads or limit or 1)))]
+    share = max(1, cores // len(slots))
+    n_threads = threads or min(limit or share, share)
     # More GPUs than cores are what a machine may have; more threads than cores somebody has asked for.
     if len(slots) * n_threads > cores and (threads or not names):
         raise UserError(
             f"hydra.launcher.n_slots={len(slots)}, hydra.launcher.threads={n_threads}: {len(slots) * n_threads} "
-            f"threads are more than the {cores} cores, and would slow each other down"
+            f"threads are more than the {cores} cores, and would slow each other down",
+            Code.UNAVAILABLE,
+            ("hydra.launcher.n_slots", "hydra.launcher.threads"),
         )
     return Slots(slots, n_threads)
+
+
+def _threads_by_environment() -> int | None:
+    """Return the number of threads that the user's environment allows a process; None where it says nothing."""
+    first = os.environ.get(THREADS, "").split(",")[0].strip()  # further numbers are for nested loops
+    return int(first) if first.isdecimal() and int(first) else None
 
 
 def n_cores() -> int:
@@ -100,7 +114,7 @@ def n_cores() -> int:
 
 
 def _visible_gpus() -> list[str]:
-    """Return the names of the GPUs that this process sees. They are counted, not touched."""
+    """Return the names of the GPUs that this process sees, without using them."""
     if (named := os.environ.get(VISIBLE)) is not None:
         names = [name.strip() for name in named.split(",")]
         return [name for name in names if name and name not in HIDDEN]
@@ -110,6 +124,6 @@ def _visible_gpus() -> list[str]:
 
 
 def environment(slots: Sequence[Slot]) -> dict[str, str]:
-    """Return what a job's process must have in its environment before it first touches a device."""
+    """Return the environment that the process of a job needs before it first uses a device."""
     gpus = [slot.gpu for slot in slots if slot.gpu is not None]
     return {VISIBLE: ",".join(gpus)} if gpus else {}

@@ -1,4 +1,4 @@
-"""Where the number of active units changes: bisection of the KL weight on a log scale.
+"""The KL weight at which the number of active units changes: bisection on a log scale.
 
 Several searches go on at once, one for each seed, so that all slots have work. The library's root finders (as
 ``scipy.optimize.bisect``) ask for one value after another, and of a function that is continuous; here a round of jobs
@@ -8,22 +8,23 @@ answers all searches together, and the answer is a count.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 
 LOWEST, HIGHEST = 1e-8, 1e8
-"""KL weights outside which nothing is looked for."""
+"""The KL weights between which a search stays."""
 WIDEN = 1.2
-"""Beyond a bracket that the threshold is not in each step is the square of the one before: its two ends have made
-this to the fourth of it, a factor of two."""
-Measure = Callable[[Sequence[tuple[str, ...]]], Sequence[dict[str, Any]]]
-"""Overrides of runs to their results."""
+"""Outside a bracket that does not hold the threshold each step is the square of the one before; the two ends of the
+bracket have made it the fourth power of this, a factor of two."""
+Measure = Callable[[Sequence[tuple[str, ...]]], Sequence[int]]
+"""Overrides of runs to their numbers of active units."""
 
 
 class BisectSettings(BaseModel):
@@ -53,7 +54,7 @@ class Search:
     _step: float = WIDEN
 
     def wanted(self, precision: float) -> list[float]:
-        """Return the KL weights at which it wants to know next; none when the bracket is narrow enough, or hopeless."""
+        """Return the KL weights to measure next; none when the bracket is narrow enough or the search is given up."""
         if self.contradiction:
             return []
         if self.low is None and self.high is None:
@@ -66,19 +67,19 @@ class Search:
         return [rounded(math.sqrt(self.low * self.high))]
 
     def learn(self, kl_weight: float, alive: bool) -> None:
-        """Take in whether enough units were active at a weight."""
+        """Update the bracket by whether enough units were active at a weight."""
         if alive:
             self.low = max(kl_weight, self.low or 0.0)
         else:
             self.high = min(kl_weight, self.high or math.inf)
-        # Beyond a first bracket that was wrong it goes in ever larger steps.
+        # Outside a first bracket that was wrong the steps grow.
         self._step = min(self._step**2, HIGHEST / LOWEST)
         if self.low and self.high and self.low > self.high:
             self.contradiction = f"more units were active at {self.low:g} than at {self.high:g}"
 
     @property
     def outcome(self) -> str:
-        """Say why there is no threshold; nothing where there is one."""
+        """Return why there is no threshold; nothing where there is one."""
         if self.contradiction or self.threshold:
             return self.contradiction
         return "alive at every weight that was tried" if self.low else "dead at every weight that was tried"
@@ -90,33 +91,36 @@ class Search:
 
 
 def rounded(kl_weight: float) -> float:
-    """Return a weight as a person would type it: the same search asks for the same runs."""
+    """Return a weight with four digits, so that the same search asks for the same runs."""
     return float(f"{kl_weight:.4g}")
 
 
 def searched(searches: Sequence[Search], settings: BisectSettings, measure: Measure) -> None:
-    """Bring all searches to their ends, a round of jobs at a time.
+    """Finish all searches, a round of jobs at a time.
 
     Raises:
         UserError: a search has not ended after ``max_rounds``.
     """
     for _ in range(settings.max_rounds):
-        asked = [(search, weight) for search in searches for weight in search.wanted(settings.precision)]
-        if not asked:
+        requests = [(search, weight) for search in searches for weight in search.wanted(settings.precision)]
+        if not requests:
             return
-        results = measure([(*search.overrides, f"kl_weight={weight:g}") for search, weight in asked])
-        for (search, weight), found in zip(asked, results, strict=True):
-            search.learn(weight, found["test/active_units"] >= settings.units)
+        counts = measure([(*search.overrides, f"kl_weight={weight:g}") for search, weight in requests])
+        for (search, weight), n_active in zip(requests, counts, strict=True):
+            search.learn(weight, n_active >= settings.units)
     if any(search.wanted(settings.precision) for search in searches):
         raise UserError(
-            f"hydra.sweeper.max_rounds={settings.max_rounds}: not found within so many rounds; the runs stay"
+            f"hydra.sweeper.max_rounds={settings.max_rounds}: not found within so many rounds; the runs stay",
+            Code.NOT_FOUND,
+            ("hydra.sweeper.max_rounds",),
         )
 
 
 def show(searches: Sequence[Search], settings: BisectSettings, console: Console) -> None:
     """Print the threshold that each search found, beside the forecast."""
     what = "one unit is" if settings.units == 1 else f"{settings.units} units are"
-    console.print(f"the largest KL weight at which at least {what} active", soft_wrap=True, highlight=False)
+    heading = f"the largest KL weight at which at least {what} active, on images held out from training and test"
+    console.print(f"{heading} (on training images where there are none)", soft_wrap=True, highlight=False)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in ("KL weight", "alive at", "dead at", "forecast"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -124,9 +128,9 @@ def show(searches: Sequence[Search], settings: BisectSettings, console: Console)
     common = set.intersection(*(set(search.overrides) for search in searches))
     for search in searches:
         values = (search.threshold, search.low, search.high, search.forecast)
-        told = ("–" if value is None else f"{value:.4g}" for value in values)
+        texts = ("–" if value is None else f"{value:.4g}" for value in values)
         own = [override for override in search.overrides if override not in common]
-        table.add_row(*told, " ".join([*own, search.outcome]))
+        table.add_row(*texts, Text(" ".join([*own, search.outcome])))
     console.print(table)
     for setting, found in _over_seeds(searches).items():
         mean = math.exp(sum(map(math.log, found)) / len(found))
@@ -134,6 +138,7 @@ def show(searches: Sequence[Search], settings: BisectSettings, console: Console)
             f"{setting}geometric mean over {len(found)} seeds: {mean:.4g} ({min(found):.4g} to {max(found):.4g})",
             soft_wrap=True,
             highlight=False,
+            markup=False,
         )
 
 
