@@ -11,9 +11,9 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from vae_lightning.combinations import check_batch, check_controller, check_estimator, check_optimizer, check_posterior
+from vae_lightning.combinations import check_complete, check_parts
 from vae_lightning.data import Images
-from vae_lightning.distributions import Likelihood, PosteriorFamily
+from vae_lightning.distributions import Likelihood, PosteriorFamily, Prior
 from vae_lightning.errors import UserError
 from vae_lightning.objectives import Estimator, Objective
 from vae_lightning.optimizers import OptimizerFactory, optimizer_of
@@ -48,8 +48,7 @@ def _unfused(optimizer: Config) -> Config:
 
 
 def _check_part(config: Config, key: str, part: object, protocol: type) -> None:
-    if not isinstance(part, protocol):
-        raise UserError(f"{key}._target_={config[key]['_target_']}: has not what a {protocol.__name__} needs")
+    check_complete(key, config[key]["_target_"], part, protocol)
 
 
 def build_splits(config: Config) -> dict[str, Images]:
@@ -81,14 +80,12 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> "vae_light
     objective = _build("objective", config["objective"], estimator)
     beta_schedule = _build("beta_schedule", config["beta_schedule"])
     posterior = _build("posterior", config["posterior"], latent_dim)
+    prior = _build("prior", config["prior"])
     likelihood = build_likelihood(config)
     _check_part(config, "posterior", posterior, PosteriorFamily)
+    _check_part(config, "prior", prior, Prior)
     _check_part(config, "objective", objective, Objective)
     _check_part(config, "estimator", estimator, Estimator)
-    check_estimator(objective, estimator)
-    check_posterior(posterior, objective, estimator, latent_dim)
-    check_batch(objective, posterior, config["data"]["batch_size"])
-    check_controller(beta_schedule, objective, posterior, config["kl_weight"])
     trainer = config["trainer"]
     clips_mixed = trainer["gradient_clip_val"] is not None and trainer["precision"] != "32-true"
     node = _unfused(config["optimizer"]) if clips_mixed else config["optimizer"]
@@ -97,7 +94,16 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> "vae_light
         trial = optimizer_of(optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(2)])
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"optimizer: {error}") from error
-    check_optimizer(trial, posterior, config["trainer"]["precision"])
+    check_parts(
+        objective,
+        posterior,
+        beta_schedule,
+        trial,
+        kl_weight=config["kl_weight"],
+        latent_dim=latent_dim,
+        batch_size=config["data"]["batch_size"],
+        precision=trainer["precision"],
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(config["seed"], Stream.WEIGHTS))
         encoder = _build("model.encoder", config["model"]["encoder"], image_shape, posterior.n_parameters)
@@ -108,6 +114,7 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> "vae_light
         encoder=encoder,
         decoder=decoder,
         posterior=posterior,
+        prior=prior,
         likelihood=likelihood,
         objective=objective,
         beta_schedule=beta_schedule,

@@ -22,7 +22,7 @@ from vae_lightning.spelling import did_you_mean
 Node = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 """A word that may become part of a path."""
-PARTS = {"data", "model.encoder", "model.decoder", "likelihood", "posterior", "objective", "estimator"}
+PARTS = {"data", "model.encoder", "model.decoder", "likelihood", "prior", "posterior", "objective", "estimator"}
 PARTS |= {"beta_schedule", "optimizer", "lr_schedule", "trainer"}
 """Keys whose node names by ``_target_`` what to build."""
 
@@ -82,6 +82,7 @@ class TopLevel(BaseModel):
     data: Named
     model: Model
     likelihood: Named
+    prior: Named
     posterior: Named
     objective: Named
     estimator: Named

@@ -10,7 +10,7 @@ from vae_lightning.assemble import build_likelihood, build_splits
 from vae_lightning.combinations import check_pixels
 from vae_lightning.config import checked
 from vae_lightning.data.splits import Images
-from vae_lightning.distributions import BernoulliLikelihood, Likelihood
+from vae_lightning.distributions import Likelihood
 from vae_lightning.errors import UserError
 from vae_lightning.report.forecast_table import NONE, forecast_curve_table, forecast_page
 from vae_lightning.runs.identity import FEEDBACK, is_plain
@@ -53,8 +53,6 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
             curves.append((name, found, weights))
             continue
         n_pixels = training.pixels[0].numel()
-        variance = found.variance  # a learned one is no factor between losses
-        bernoulli = isinstance(likelihood, BernoulliLikelihood)
         rows = [("data", name), ("latent_dim", str(latent_dim))]
         if not is_plain(first):
             objective, posterior = first["objective"]["name"], first["posterior"]["name"]
@@ -63,7 +61,7 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
             )
         if first["beta_schedule"]["name"] in FEEDBACK:
             rows.append(("note", "a controller will move the KL weight; the forecast is of the weight given here"))
-        elsewhere = _elsewhere(weights[0], variance, n_pixels, latent_dim, bernoulli)
+        elsewhere = _elsewhere(likelihood, weights[0], n_pixels, latent_dim)
         console.print(forecast_page("vae-forecast", found, weights[0], elsewhere, rows))
     if curves:
         from vae_lightning.plots import forecast_curves
@@ -120,9 +118,10 @@ def _binarised(binarize: str) -> list[str]:
     return [] if binarize == "none" else [f"({binarize} binarisation)"]
 
 
-def _elsewhere(
-    kl_weight: float, variance: float | None, n_pixels: int, latent_dim: int, bernoulli: bool
-) -> list[Convention]:
-    if variance:
-        return gaussian_conventions(kl_weight, variance, n_pixels, latent_dim)
-    return bernoulli_conventions(kl_weight, n_pixels, latent_dim) if bernoulli else []
+def _elsewhere(likelihood: Likelihood, kl_weight: float, n_pixels: int, latent_dim: int) -> list[Convention]:
+    """Return how this training reads in the losses of other code, where it has a name there."""
+    if likelihood.loss_elsewhere == "squared_error" and likelihood.variance is not None:
+        return gaussian_conventions(kl_weight, likelihood.variance, n_pixels, latent_dim)
+    if likelihood.loss_elsewhere == "cross_entropy":
+        return bernoulli_conventions(kl_weight, n_pixels, latent_dim)
+    return []

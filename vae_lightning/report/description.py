@@ -6,8 +6,8 @@ import lightning
 import torch
 
 from vae_lightning import __version__
+from vae_lightning.combinations import kl_computation
 from vae_lightning.module import VAE
-from vae_lightning.report.start_summary import kl_of
 from vae_lightning.runs.command import this_command
 from vae_lightning.runs.identity import RunIdentity, critical_quantity, settings, unusual_choices
 
@@ -27,7 +27,7 @@ def description(config: Config, identity: RunIdentity, model: VAE, kl_weight: fl
         "kl_weight_at_the_end": kl_weight,
         "decoder_variance": variance,
         "kl_weight_times_variance": critical_quantity(config, kl_weight, variance),
-        "kl_computation": kl_of(model),
+        "kl_computation": kl_computation(model.objective, model.posterior, model.prior),
         "choices": unusual_choices(config),
         "settings": settings(config),
         "latent_dim": config["latent_dim"],

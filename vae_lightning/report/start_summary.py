@@ -1,6 +1,5 @@
 """What a run says before it starts."""
 
-import copy
 from typing import Any
 
 import torch
@@ -10,13 +9,12 @@ from rich.text import Text
 
 from vae_lightning.combinations import caveats, has_weighted_kl, kl_computation
 from vae_lightning.data import ImageDataModule
-from vae_lightning.distributions import GaussianLearnedLikelihood
 from vae_lightning.module import VAE
 from vae_lightning.report.forecast_table import forecast_text
 from vae_lightning.report.tables import facts
 from vae_lightning.runs.identity import PLAIN, RunIdentity, critical_quantity, critical_text, is_plain
 from vae_lightning.runs.length import last_moment, steps_per_epoch
-from vae_lightning.schedules import Controller
+from vae_lightning.schedules import has_feedback
 from vae_lightning.theory import Forecast
 
 Config = dict[str, Any]
@@ -39,7 +37,7 @@ def start_summary(
     encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder))
     variance = model.likelihood.variance
     critical = critical_quantity(config, model.kl_weight, variance)
-    learned = isinstance(model.likelihood, GaussianLearnedLikelihood)
+    learned = model.likelihood.least_variance is not None
     collapse = critical_text(critical) + (SURVIVAL if critical else "") + (LEARNED if critical and learned else "")
     names = {part: config[part]["name"] for part in PLAIN}
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
@@ -49,7 +47,7 @@ def start_summary(
         ("model", f"{config['model']['name']}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}"),
         ("objective", f"{names['objective']}, gradient {names['estimator']}, beta schedule {names['beta_schedule']}"),
         ("densities", f"likelihood {names['likelihood']}, posterior {names['posterior']}"),
-        ("KL", kl_of(model)),
+        ("KL", kl_computation(model.objective, model.posterior, model.prior)),
         ("optimiser", f"{names['optimizer']}, learning rate {names['lr_schedule']}"),
         ("collapse", collapse),
         ("forecast", _forecast(config, data, model, model_forecast)),
@@ -73,11 +71,4 @@ def _forecast(config: Config, data: ImageDataModule, model: VAE, model_forecast:
 
 def _expected_kl_weight(config: Config, data: ImageDataModule, model: VAE) -> float | None:
     """Return the KL weight at the end of the run, where no controller will decide it."""
-    return None if isinstance(model.beta_schedule, Controller) else model.kl_weight_at(last_moment(config, data))
-
-
-def kl_of(model: VAE) -> str:
-    """Say how the KL of this model comes about."""
-    family = copy.deepcopy(model.posterior)  # looking at a posterior must not move running statistics
-    posterior = family(torch.zeros((2, family.n_parameters), device=model.device))
-    return kl_computation(model.objective, posterior)
+    return None if has_feedback(model.beta_schedule) else model.kl_weight_in_force_at(last_moment(config, data))
