@@ -22,9 +22,14 @@ class Conflict(NamedTuple):
     about: tuple[str, ...]
 
 
+def members_of(role: type) -> list[str]:
+    """Return the names of what a protocol asks for."""
+    return [name for name in vars(role) if name == "__call__" or not name.startswith("_")]
+
+
 def check_complete(key: str, target: str, part: object, role: type) -> None:
     """Raise UserError where a part lacks members of its role, a protocol; the error names them."""
-    missing = sorted(name for name in role.__protocol_attrs__ if not hasattr(part, name))  # type: ignore[attr-defined]
+    missing = sorted(name for name in members_of(role) if not hasattr(part, name))
     if missing:
         members = ", ".join(missing)
         raise UserError(

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from vae_lightning.inheritance import changed_since_stated
 from vae_lightning.training_step import Schedule
 
 
@@ -33,9 +34,7 @@ class ObjectiveFacts:
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        parents = cls.__mro__
-        priced = next(place for place, kind in enumerate(parents) if "kl_coefficient" in vars(kind))
-        if any(vars(kind).keys() & {"__call__", "penalty"} for kind in parents[:priced]):
+        if changed_since_stated(cls, ("__call__", "penalty"), "kl_coefficient"):
             cls.kl_coefficient = ObjectiveFacts.kl_coefficient  # type: ignore[method-assign]
 
     def kl_coefficient(self, kl_weight_in_force: float) -> float | Unpriced:
