@@ -7,10 +7,10 @@ import vae_lightning
 
 PACKAGE = Path(vae_lightning.__file__).parent
 HOUSE = [
-    "errors", "signals", "files", "spelling", "randomness", "ranks", "training_step", "data", "networks",
-    "distributions", "objectives", "schedules", "optimizers", "theory", "plots", "combinations", "diagnostics",
-    "module", "evaluation", "runs", "callbacks", "report", "config", "composing", "assemble", "training",
-    "evaluating", "forecasting", "verifying", "sweeps", "cli",
+    "errors", "signals", "files", "spelling", "inheritance", "conf_folder", "randomness", "ranks", "training_step",
+    "data", "networks", "distributions", "objectives", "schedules", "optimizers", "theory", "plots", "combinations",
+    "diagnostics", "module", "evaluation", "runs", "callbacks", "report", "config", "composing", "assemble",
+    "start_summary", "training", "evaluating", "forecasting", "verifying", "sweeps", "cli",
 ]  # fmt: skip
 
 

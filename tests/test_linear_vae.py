@@ -20,6 +20,7 @@ from vae_lightning.distributions import (
     Likelihood,
     LocationScale,
     LocationScalePosterior,
+    StandardNormalPrior,
     gaussian_noise,
 )
 from vae_lightning.networks import MLPDecoder, MLPEncoder
@@ -39,7 +40,7 @@ def trained(likelihood: Likelihood, kl_weight: float) -> tuple[Tensor, LocationS
         torch.manual_seed(0)
         encoder = MLPEncoder((1, 1, 5), 2 * LATENT_DIM, hidden_sizes=[], activation="relu")
         decoder = MLPDecoder(LATENT_DIM, (1, 1, 5), hidden_sizes=[], activation="relu")
-    family = LocationScalePosterior(LATENT_DIM, noise=gaussian_noise())
+    prior, family = StandardNormalPrior(), LocationScalePosterior(LATENT_DIM, noise=gaussian_noise())
     objective = Elbo(Pathwise(kl="closed_form"), n_samples=2)
     parts = [part for part in (encoder, decoder, likelihood) if isinstance(part, torch.nn.Module)]
     optimizer = torch.optim.Adam([parameter for part in parts for parameter in part.parameters()], lr=0.02)
@@ -49,7 +50,7 @@ def trained(likelihood: Likelihood, kl_weight: float) -> tuple[Tensor, LocationS
         noise = torch.cat([half, -half])  # antithetic: the mean of the noise is exactly 0
         optimizer.zero_grad()
         at = TrainingStep(step, STEPS, STEPS)
-        bound = objective(pixels, family(encoder(pixels)), decoder, likelihood, noise, kl_weight, at)
+        bound = objective(pixels, family(encoder(pixels)), prior, decoder, likelihood, noise, kl_weight, at)
         bound.loss.backward()
         optimizer.step()
         decay.step()

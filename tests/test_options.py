@@ -14,7 +14,8 @@ from vae_lightning.runs.curves import read_curves
 from vae_lightning.training import quieten_lightning
 
 Config = dict[str, Any]
-GROUPS = ("model", "likelihood", "posterior", "objective", "estimator", "beta_schedule", "optimizer", "lr_schedule")
+GROUPS = ("model", "likelihood", "prior", "posterior", "objective", "estimator")
+GROUPS += ("beta_schedule", "optimizer", "lr_schedule")
 FIT_TOGETHER = {
     "model=linear": ["likelihood.mean=identity"],
     "objective=capacity": ["objective.growth=10 epochs"],  # so slow that the KL can follow within these few steps

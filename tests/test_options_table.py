@@ -10,7 +10,8 @@ import yaml
 from vae_lightning.conf_folder import config_folder
 
 TABLE = (config_folder() / "README.md").read_text()
-GROUPS = ("model", "likelihood", "posterior", "objective", "estimator", "beta_schedule", "optimizer", "lr_schedule")
+GROUPS = ("model", "likelihood", "prior", "posterior", "objective", "estimator")
+GROUPS += ("beta_schedule", "optimizer", "lr_schedule")
 GROUPS += ("hydra/launcher", "hydra/sweeper")
 
 

@@ -11,15 +11,16 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from vae_lightning.combinations import check_batch, check_controller, check_estimator, check_optimizer, check_posterior
+from vae_lightning.combinations import check_complete, check_parts
 from vae_lightning.data import Images
-from vae_lightning.distributions import Likelihood, PosteriorFamily
+from vae_lightning.distributions import Likelihood, PosteriorFamily, Prior
 from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives import Estimator, Objective
 from vae_lightning.optimizers import OptimizerFactory, optimizer_of
 from vae_lightning.randomness import Stream, seed_for
 from vae_lightning.runs.run_config import Node, Part, RunConfig
 from vae_lightning.runs.upgrade import TARGET
+from vae_lightning.schedules import Controller, Schedule
 
 if TYPE_CHECKING:
     import lightning.pytorch
@@ -47,14 +48,12 @@ def _unfused(optimizer: Node) -> Node:
     }
 
 
-def _check_part(config: RunConfig, key: str, part: object, protocol: type) -> None:
-    if not isinstance(part, protocol):
-        target = getattr(config, key)[TARGET]
-        raise UserError(
-            f"{key}.{TARGET}={target}: lacks members of a {protocol.__name__}",
-            Code.INCOMPLETE_PART,
-            [f"{key}.{TARGET}"],
-        )
+def _build_checked(config: RunConfig, key: str, role: type, *supplied: Any) -> Any:
+    """Instantiate a part. Raises UserError where it lacks members of its role."""
+    node = getattr(config, key)
+    part = _build(key, node, *supplied)
+    check_complete(key, node[TARGET], part, role)
+    return part
 
 
 def build_splits(config: RunConfig) -> dict[str, Images]:
@@ -65,9 +64,27 @@ def build_splits(config: RunConfig) -> dict[str, Images]:
 
 def build_likelihood(config: RunConfig) -> Likelihood:
     """Build the likelihood alone. Raises UserError where it is none."""
-    likelihood = _build("likelihood", config.likelihood)
-    _check_part(config, "likelihood", likelihood, Likelihood)
-    return likelihood  # type: ignore[no-any-return]
+    likelihood: Likelihood = _build_checked(config, "likelihood", Likelihood)
+    return likelihood
+
+
+def build_objective(config: RunConfig) -> Objective:
+    """Build the objective with its estimator. Raises UserError where one of them lacks members."""
+    estimator = _build_checked(config, "estimator", Estimator)
+    objective: Objective = _build_checked(config, "objective", Objective, estimator)
+    return objective
+
+
+def build_posterior(config: RunConfig) -> PosteriorFamily:
+    """Build the family of posteriors. Raises UserError where it is none."""
+    posterior: PosteriorFamily = _build_checked(config, "posterior", PosteriorFamily, config.latent_dim)
+    return posterior
+
+
+def build_beta_schedule(config: RunConfig) -> Schedule | Controller:
+    """Build the beta schedule."""
+    schedule: Schedule | Controller = _build("beta_schedule", config.beta_schedule)
+    return schedule
 
 
 def build_data(config: RunConfig) -> "vae_lightning.data.module.ImageDataModule":
@@ -82,18 +99,11 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_li
     from vae_lightning.module import VAE
 
     latent_dim = config.latent_dim
-    estimator = _build("estimator", config.estimator)
-    objective = _build("objective", config.objective, estimator)
-    beta_schedule = _build("beta_schedule", config.beta_schedule)
-    posterior = _build("posterior", config.posterior, latent_dim)
+    objective = build_objective(config)
+    beta_schedule = build_beta_schedule(config)
+    posterior = build_posterior(config)
+    prior: Prior = _build_checked(config, "prior", Prior)
     likelihood = build_likelihood(config)
-    _check_part(config, "posterior", posterior, PosteriorFamily)
-    _check_part(config, "objective", objective, Objective)
-    _check_part(config, "estimator", estimator, Estimator)
-    check_estimator(objective, estimator)
-    check_posterior(posterior, objective, estimator, latent_dim)
-    check_batch(objective, posterior, config.data["batch_size"])
-    check_controller(beta_schedule, objective, posterior, config.kl_weight)
     trainer = config.trainer
     clips_mixed = trainer["gradient_clip_val"] is not None and trainer["precision"] != "32-true"
     node = _unfused(config.optimizer.model_dump(exclude={"name"})) if clips_mixed else config.optimizer
@@ -102,7 +112,16 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_li
         trial = optimizer_of(optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(2)])
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"optimizer: {error}", Code.CANNOT_BUILD, ["optimizer"]) from error
-    check_optimizer(trial, posterior, config.trainer["precision"])
+    check_parts(
+        objective,
+        posterior,
+        beta_schedule,
+        trial,
+        kl_weight=config.kl_weight,
+        latent_dim=latent_dim,
+        batch_size=config.data["batch_size"],
+        precision=trainer["precision"],
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(config.seed, Stream.WEIGHTS))
         encoder = _build("model.encoder", config.model.encoder, image_shape, posterior.n_parameters)
@@ -113,6 +132,7 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_li
         encoder=encoder,
         decoder=decoder,
         posterior=posterior,
+        prior=prior,
         likelihood=likelihood,
         objective=objective,
         beta_schedule=beta_schedule,

@@ -22,7 +22,7 @@ from vae_lightning.runs.upgrade import TARGET
 from vae_lightning.spelling import did_you_mean
 
 Node = dict[str, Any]
-PARTS = {"data", "model.encoder", "model.decoder", "likelihood", "posterior", "objective", "estimator"}
+PARTS = {"data", "model.encoder", "model.decoder", "likelihood", "prior", "posterior", "objective", "estimator"}
 PARTS |= {"beta_schedule", "optimizer", "lr_schedule", "trainer"}
 """Keys whose node names by ``_target_`` what to build."""
 

@@ -56,7 +56,7 @@ def evaluate(
     model = build_model(config, data.image_shape)
     _restore(model, checkpoint["state_dict"], checkpoint_path)
     last = last_step(config, data)
-    kl_weight = model.kl_weight_at(last._replace(step=min(checkpoint["global_step"] - 1, last.step)))
+    kl_weight = model.kl_weight_in_force_at(last._replace(step=min(checkpoint["global_step"] - 1, last.step)))
     effort = Effort(n_importance_samples, RESIDUAL_SAMPLES, thorough=True)
     evaluation = Evaluator(model, data, kl_weight, effort)
     model_forecast = forecast_of(model, data)

@@ -6,15 +6,21 @@ from typing import Any
 
 from rich.console import Console
 
-from vae_lightning.assemble import build_likelihood, build_splits
-from vae_lightning.combinations import check_pixels
+from vae_lightning.assemble import (
+    build_beta_schedule,
+    build_likelihood,
+    build_objective,
+    build_posterior,
+    build_splits,
+)
+from vae_lightning.combinations import check_pixels, is_weighted_elbo
 from vae_lightning.config import checked
 from vae_lightning.data.splits import Images
-from vae_lightning.distributions import BernoulliLikelihood, Likelihood
+from vae_lightning.distributions import Likelihood
 from vae_lightning.errors import UserError
 from vae_lightning.report.forecast_table import NONE, forecast_curve_table, forecast_page
-from vae_lightning.runs.identity import FEEDBACK, is_plain
 from vae_lightning.runs.run_config import RunConfig
+from vae_lightning.schedules import has_feedback
 from vae_lightning.theory import (
     Convention,
     Forecast,
@@ -25,6 +31,8 @@ from vae_lightning.theory import (
 )
 
 DPI = 110
+READ = ("data", "likelihood", "posterior", "objective", "estimator", "beta_schedule")
+"""The parts that a forecast asks."""
 DATA_MODULE = "vae_lightning.data.ImageDataModule"
 
 
@@ -34,7 +42,7 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
     Raises:
         UserError: a config is wrong, or its likelihood has no forecast.
     """
-    checked_configs = [checked(_without_batches(config), parts=("data", "likelihood")) for config in configs]
+    checked_configs = [checked(_without_batches(config), parts=READ) for config in configs]
     path = figure or Path("forecast.png")
     if not path.parent.is_dir():
         raise UserError(f"--figure {path}: there is no folder {path.parent}")
@@ -54,17 +62,15 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
             curves.append((name, found, weights))
             continue
         n_pixels = training.pixels[0].numel()
-        variance = found.variance  # a learned one is no factor between losses
-        bernoulli = isinstance(likelihood, BernoulliLikelihood)
         rows = [("data", name), ("latent_dim", str(latent_dim))]
-        if not is_plain(first.plain()):
+        if not is_weighted_elbo(build_objective(first), build_posterior(first)):
             objective, posterior = first.objective.name, first.posterior.name
             rows.append(
                 ("note", f"this is of a plain VAE; objective={objective} posterior={posterior} may keep others")
             )
-        if first.beta_schedule.name in FEEDBACK:
+        if has_feedback(build_beta_schedule(first)):
             rows.append(("note", "a controller will move the KL weight; the forecast is of the weight given here"))
-        elsewhere = _elsewhere(weights[0], variance, n_pixels, latent_dim, bernoulli)
+        elsewhere = _elsewhere(likelihood, weights[0], n_pixels, latent_dim)
         console.print(forecast_page("vae-forecast", found, weights[0], elsewhere, rows))
     if curves:
         from vae_lightning.plots import forecast_curves
@@ -83,7 +89,7 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
 def critical_weights(config: dict[str, Any]) -> list[float] | None:
     """Return the KL weights below which the units of a composed config can live, the largest first; None where no
     forecast is known."""
-    found, _, _ = _forecast(checked(_without_batches(config), parts=("data", "likelihood")))
+    found, _, _ = _forecast(checked(_without_batches(config), parts=READ))
     return None if found is None else found.critical_weights[: found.latent_dim].tolist()
 
 
@@ -121,9 +127,10 @@ def _binarised(binarize: str) -> list[str]:
     return [] if binarize == "none" else [f"({binarize} binarisation)"]
 
 
-def _elsewhere(
-    kl_weight: float, variance: float | None, n_pixels: int, latent_dim: int, bernoulli: bool
-) -> list[Convention]:
-    if variance:
-        return gaussian_conventions(kl_weight, variance, n_pixels, latent_dim)
-    return bernoulli_conventions(kl_weight, n_pixels, latent_dim) if bernoulli else []
+def _elsewhere(likelihood: Likelihood, kl_weight: float, n_pixels: int, latent_dim: int) -> list[Convention]:
+    """Return how this training reads in the losses of other code, where it has a name there."""
+    if likelihood.loss_elsewhere == "squared_error" and likelihood.variance is not None:
+        return gaussian_conventions(kl_weight, likelihood.variance, n_pixels, latent_dim)
+    if likelihood.loss_elsewhere == "cross_entropy":
+        return bernoulli_conventions(kl_weight, n_pixels, latent_dim)
+    return []

@@ -26,13 +26,13 @@ from vae_lightning.diagnostics.step_buffer import (
     check_finite_weights,
     mean_terms,
 )
-from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily
+from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily, Prior
 from vae_lightning.objectives import Bound, Objective, elbo_terms
-from vae_lightning.optimizers import Aggressive, OptimizerFactory, ParameterGroups, Separate, optimizer_of
+from vae_lightning.optimizers import Hooks, OptimizerFactory, ParameterGroups, hooks_of, optimizer_of
 from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.ranks import mean_over_ranks
-from vae_lightning.schedules import Controller, constant
-from vae_lightning.training_step import Schedule, TrainingStep
+from vae_lightning.schedules import Controller, Schedule, constant, has_feedback
+from vae_lightning.training_step import TrainingStep
 
 N_INFORMATION_IMAGES = 2000
 """Images by which aggressive inference judges itself."""
@@ -68,6 +68,7 @@ class VAE(LightningModule):
         encoder: nn.Module,
         decoder: nn.Module,
         posterior: PosteriorFamily,
+        prior: Prior,
         likelihood: Likelihood,
         objective: Objective,
         beta_schedule: Schedule | Controller,
@@ -81,6 +82,7 @@ class VAE(LightningModule):
         self.encoder = encoder
         self.decoder = decoder
         self.posterior = posterior
+        self.prior = prior
         self.likelihood = likelihood
         self.objective = objective
         self.beta_schedule = beta_schedule
@@ -94,7 +96,6 @@ class VAE(LightningModule):
         self.evaluation: Evaluation | None = None
         self._evaluation_noise: Float[Tensor, "samples n latent"] = torch.empty(0)
         self._window = StepBuffer()
-        self._encoder_steps = 0
 
     # What the model is ------------------------------------------------------------------------------------------
 
@@ -115,11 +116,12 @@ class VAE(LightningModule):
         self,
         pixels: Float[Tensor, "batch channels height width"],
         noise: Float[Tensor, "samples batch latent"],
-        kl_weight: float | Float[Tensor, ""],
+        kl_weight_in_force: float | Float[Tensor, ""],
         at: TrainingStep,
     ) -> Bound:
         """Return the objective of a batch: its loss, and the unweighted terms."""
-        return self.objective(pixels, self.encode(pixels), self.decoder, self.likelihood, noise, kl_weight, at)
+        parts = (self.encode(pixels), self.prior, self.decoder, self.likelihood)
+        return self.objective(pixels, *parts, noise, kl_weight_in_force, at)
 
     def parameter_groups(self) -> ParameterGroups:
         """Return the encoder's parameters and the decoder's, each with those of its distribution."""
@@ -162,7 +164,7 @@ class VAE(LightningModule):
         """Return where ``step`` stands in the run that the Trainer is set to."""
         return TrainingStep(step, *self._length)
 
-    def kl_weight_at(self, at: TrainingStep) -> float:
+    def kl_weight_in_force_at(self, at: TrainingStep) -> float:
         """Return the KL weight in force at a step of the run; with a controller, the one it has arrived at."""
         return self.kl_weight * float(self.beta_schedule(at))
 
@@ -177,13 +179,13 @@ class VAE(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         step = self.global_step
         at = self.step_of_run(step)
-        kl_weight = self.kl_weight * self.beta_schedule(at)
-        optimizer = self.running_optimizer
-        if isinstance(optimizer, Aggressive) and optimizer.aggressive:
-            self._refine_encoder(optimizer, batch, kl_weight, at)
-        bound = self.bound(batch.pixels, self.training_noise(len(batch.pixels), step), kl_weight, at)
-        self._window.add(bound, kl_weight)
-        if isinstance(self.beta_schedule, Controller):
+        kl_weight_in_force = self.kl_weight * self.beta_schedule(at)
+        hooks = hooks_of(self.running_optimizer)
+        if hooks.refines:
+            self._refine(hooks, batch, kl_weight_in_force, at)
+        bound = self.bound(batch.pixels, self.training_noise(len(batch.pixels), step), kl_weight_in_force, at)
+        self._window.add(bound, kl_weight_in_force)
+        if has_feedback(self.beta_schedule):
             means = bound.distortion.detach().mean(), bound.kl_per_unit.detach().sum(-1).mean()
             self.beta_schedule.observe(*(mean_over_ranks(mean) for mean in means))
         # At the end of an epoch too: what is written before a checkpoint need not be in it.
@@ -191,18 +193,18 @@ class VAE(LightningModule):
             self._log_window(step)
         return bound.loss
 
-    def _refine_encoder(
-        self, optimizer: Aggressive, batch: Batch, kl_weight: float | Float[Tensor, ""], at: TrainingStep
+    def _refine(
+        self, hooks: Hooks, batch: Batch, kl_weight_in_force: float | Float[Tensor, ""], at: TrainingStep
     ) -> None:
-        """Let the encoder catch up: first on this batch, then on batches drawn for it."""
+        """Give the optimiser the loss of this batch, then of batches drawn for it, before the step."""
         loader = self.data.train_dataloader()
 
         def loss_of(index: int) -> Float[Tensor, ""]:
             pixels = batch.pixels if index == 0 else loader.drawn_batch(at.step, index).pixels
             noise = self.training_noise(len(pixels), at.step, index, stream=Stream.REFINEMENT_NOISE)
-            return self.bound(pixels, noise, kl_weight, at).loss
+            return self.bound(pixels, noise, kl_weight_in_force, at).loss
 
-        self._encoder_steps += optimizer.refine_encoder(loss_of, self.trainer.gradient_clip_val)
+        hooks.refine(loss_of, self.trainer.gradient_clip_val)
 
     def _log_window(self, step: int) -> None:
         """Log the means over the steps since the last time and over the ranks, after a check that all are finite."""
@@ -212,12 +214,7 @@ class VAE(LightningModule):
         values = {f"train/{name}": value for name, value in mean_terms(window).items()}
         optimizer = self.running_optimizer
         values["train/learning_rate"] = optimizer.param_groups[0]["lr"]
-        if isinstance(optimizer, Separate):
-            values["train/decoder_learning_rate"] = optimizer.param_groups[-1]["lr"]
-        if isinstance(optimizer, Aggressive):
-            values["train/extra_encoder_steps"] = float(self._encoder_steps)
-            values["train/aggressive"] = float(optimizer.aggressive)
-            self._encoder_steps = 0
+        values |= {f"train/{name}": value for name, value in hooks_of(optimizer).training_values().items()}
         if (variance := self.likelihood.variance) is not None:
             values["train/decoder_variance"] = variance
         self._write(values, step)
@@ -242,14 +239,13 @@ class VAE(LightningModule):
         check_finite(window, self.global_step - len(window))
         # The last step may have made weights that no loss has seen; two such checkpoints would push the good ones out.
         check_finite_weights(self.parameters(), self.global_step)
-        checkpoint[UNWRITTEN] = {"window": window, "encoder_steps": self._encoder_steps}
+        checkpoint[UNWRITTEN] = {"window": window}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         unwritten = checkpoint[UNWRITTEN]
         self._window.clear()
         if len(unwritten["window"]):
             self._window.over_ranks.append(unwritten["window"])
-        self._encoder_steps = unwritten["encoder_steps"]
 
     # Evaluation -------------------------------------------------------------------------------------------------
 
@@ -265,7 +261,7 @@ class VAE(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         posterior = self.encode(batch.pixels)
         noise = self._evaluation_noise[:, batch.rows]
-        self.terms.update(*elbo_terms(batch.pixels, posterior, self.decoder, self.likelihood, noise))
+        self.terms.update(*elbo_terms(batch.pixels, posterior, self.prior, self.decoder, self.likelihood, noise))
         self.means.update(posterior.mean)
 
     def on_validation_epoch_end(self) -> None:
@@ -273,9 +269,10 @@ class VAE(LightningModule):
         split = self.data.curve_split
         values = {f"{split}/{name}": float(value) for name, value in self.evaluation.scalars().items()}
         optimizer = self.optimizers(use_pl_optimizer=False)  # none where a Trainer validates without fitting
-        if isinstance(optimizer, Aggressive):
+        hooks = hooks_of(optimizer) if isinstance(optimizer, Optimizer) else None
+        if hooks and hooks.wants_information:
             values["train/information"] = self._information()
-            optimizer.judge(values["train/information"])
+            hooks.judge(values["train/information"])
         self._write(values, self.global_step - 1)
 
     @torch.no_grad()

@@ -1,20 +1,17 @@
 """What a run says before it starts."""
 
-import copy
-
 import torch
 from lightning.pytorch import Trainer
 from rich.console import RenderableType
 
 from vae_lightning.combinations import caveats, critical_quantity, has_weighted_kl, is_weighted_elbo, kl_computation
 from vae_lightning.data import ImageDataModule
-from vae_lightning.distributions import GaussianLearnedLikelihood
 from vae_lightning.module import VAE
 from vae_lightning.report.forecast_table import forecast_text
 from vae_lightning.report.tables import facts
 from vae_lightning.runs.length import last_step, steps_per_epoch
 from vae_lightning.runs.run_config import RunConfig
-from vae_lightning.schedules import Controller
+from vae_lightning.schedules import has_feedback
 from vae_lightning.theory import Forecast
 
 SURVIVAL = ": a direction of the data can live only if its variance is larger"
@@ -35,7 +32,7 @@ def start_summary(
     held_out = f"{len(data.splits['val'].pixels):,} validation, " if data.curve_split == "val" else ""
     encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder))
     critical = critical_quantity(model, model.kl_weight)
-    learned = isinstance(model.likelihood, GaussianLearnedLikelihood)
+    learned = model.likelihood.least_variance is not None
     collapse = NOT_CRITICAL if critical is None else f"kl_weight·σ² {critical:g}{SURVIVAL}{LEARNED if learned else ''}"
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
     rows = [
@@ -47,7 +44,7 @@ def start_summary(
             f"{config.objective.name}, gradient {config.estimator.name}, beta schedule {config.beta_schedule.name}",
         ),
         ("densities", f"likelihood {config.likelihood.name}, posterior {config.posterior.name}"),
-        ("KL", kl_of(model)),
+        ("KL", kl_computation(model.objective, model.posterior, model.prior)),
         ("optimiser", f"{config.optimizer.name}, learning rate {config.lr_schedule.name}"),
         ("collapse", collapse),
         ("forecast", _forecast(config, data, model, model_forecast)),
@@ -73,11 +70,4 @@ def _forecast(config: RunConfig, data: ImageDataModule, model: VAE, model_foreca
 
 def _expected_kl_weight(config: RunConfig, data: ImageDataModule, model: VAE) -> float | None:
     """Return the KL weight at the end of the run, where no controller will decide it."""
-    return None if isinstance(model.beta_schedule, Controller) else model.kl_weight_at(last_step(config, data))
-
-
-def kl_of(model: VAE) -> str:
-    """Say how the KL of this model comes about."""
-    family = copy.deepcopy(model.posterior)  # looking at a posterior must not move running statistics
-    posterior = family(torch.zeros((2, family.n_parameters), device=model.device))
-    return kl_computation(model.objective, posterior)
+    return None if has_feedback(model.beta_schedule) else model.kl_weight_in_force_at(last_step(config, data))

@@ -155,7 +155,7 @@ def _results(config: RunConfig, parts: _Parts) -> dict[str, Any]:
     """Examine the trained model on the test images, and say what the run was."""
     data, model, trainer, model_forecast, figures, timer = parts
     epochs, steps = trainer.current_epoch, trainer.global_step
-    kl_weight = model.kl_weight_at(last_step(config, data))
+    kl_weight = model.kl_weight_in_force_at(last_step(config, data))
     foreseen = model_forecast if has_weighted_kl(model.objective, model.posterior) else None
     evaluation = Evaluator(model, data, kl_weight, AFTER_TRAINING)
     with _signals_told(trainer):

@@ -5,11 +5,12 @@ import math
 import torch
 from torch import Tensor, nn
 
-from vae_lightning.distributions import GaussianLikelihood, LocationScale, gaussian_noise
+from vae_lightning.distributions import GaussianLikelihood, LocationScale, StandardNormalPrior, gaussian_noise
 from vae_lightning.training_step import TrainingStep
 
 VARIANCE = 0.3
 LIKELIHOOD = GaussianLikelihood(variance=VARIANCE, mean="identity")
+PRIOR = StandardNormalPrior()
 MOMENT = TrainingStep(step=0, total_steps=100, steps_per_epoch=10)
 
 

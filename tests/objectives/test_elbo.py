@@ -4,7 +4,19 @@ import math
 
 import pytest
 import torch
-from models import DECODER, LIKELIHOOD, MOMENT, PIXELS, POSTERIOR, VARIANCE, gaussian, identity, normals, true_posterior
+from models import (
+    DECODER,
+    LIKELIHOOD,
+    MOMENT,
+    PIXELS,
+    POSTERIOR,
+    PRIOR,
+    VARIANCE,
+    gaussian,
+    identity,
+    normals,
+    true_posterior,
+)
 from torch import Tensor
 
 from vae_lightning.objectives import Bound, Elbo, Pathwise, elbo_terms
@@ -13,7 +25,7 @@ ELBO = Elbo(Pathwise(kl="closed_form"), n_samples=1)
 
 
 def bound_of(noise: Tensor, kl_weight: float | Tensor, objective: Elbo = ELBO) -> Bound:
-    return objective(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, noise, kl_weight, MOMENT)
+    return objective(PIXELS, POSTERIOR, PRIOR, DECODER, LIKELIHOOD, noise, kl_weight, MOMENT)
 
 
 def test_many_samples_reach_the_closed_form_of_the_distortion() -> None:
@@ -28,7 +40,7 @@ def test_many_samples_reach_the_closed_form_of_the_distortion() -> None:
 def test_at_the_true_posterior_every_sample_gives_log_px() -> None:
     """p(z) = N(0, 1), p(x|z) = N(z, s2): the posterior is Gaussian and the ELBO is tight."""
     x = PIXELS[:, :, :, :1]
-    bound = ELBO(x, true_posterior(x), identity, LIKELIHOOD, normals(400_000, 5, 1), 1.0, MOMENT)
+    bound = ELBO(x, true_posterior(x), PRIOR, identity, LIKELIHOOD, normals(400_000, 5, 1), 1.0, MOMENT)
     elbo = -(bound.distortion + bound.kl_per_unit.sum(-1))
     log_px = torch.distributions.Normal(0.0, math.sqrt(1 + VARIANCE)).log_prob(x.flatten())
     torch.testing.assert_close(elbo, log_px, rtol=0, atol=0.01)
@@ -61,7 +73,7 @@ def test_gradient_is_right_on_the_scalar_model() -> None:
     noise = normals(100_000, 1, 1)
     noise = torch.cat([noise, -noise])  # antithetic: the mean of the noise is exactly 0
     noise = noise / noise.square().mean().sqrt()  # and its second moment exactly 1
-    ELBO(pixels, gaussian(mean, log_variance), identity, LIKELIHOOD, noise, 1.0, MOMENT).loss.backward()
+    ELBO(pixels, gaussian(mean, log_variance), PRIOR, identity, LIKELIHOOD, noise, 1.0, MOMENT).loss.backward()
     assert -mean.grad.item() == pytest.approx((x - m) / VARIANCE - m, rel=1e-9)
     by_s = -s / VARIANCE - s + 1 / s
     assert -log_variance.grad.item() == pytest.approx(by_s * s / 2, rel=1e-9)  # ds / d log s^2 = s / 2
@@ -83,6 +95,7 @@ class NoClosedForm:
 
     def __init__(self) -> None:
         self.sample = POSTERIOR.sample
+        self.sample_with_log_prob = POSTERIOR.sample_with_log_prob
         self.log_prob_per_unit = POSTERIOR.log_prob_per_unit
 
     def kl_per_unit(self) -> None:
@@ -94,10 +107,10 @@ class NoClosedForm:
 
 def test_without_a_closed_form_the_kl_comes_from_the_same_samples() -> None:
     noise = normals(200_000, 5, 2)
-    bound = ELBO(PIXELS, NoClosedForm(), DECODER, LIKELIHOOD, noise, 1.0, MOMENT)
+    bound = ELBO(PIXELS, NoClosedForm(), PRIOR, DECODER, LIKELIHOOD, noise, 1.0, MOMENT)
     torch.testing.assert_close(bound.kl_per_unit, POSTERIOR.kl_per_unit(), rtol=0, atol=0.02)
     torch.testing.assert_close(bound.loss, bound_of(noise, 1.0).loss, rtol=1e-3, atol=0)
-    terms = elbo_terms(PIXELS, NoClosedForm(), DECODER, LIKELIHOOD, noise[:7])
+    terms = elbo_terms(PIXELS, NoClosedForm(), PRIOR, DECODER, LIKELIHOOD, noise[:7])
     log_q = POSTERIOR.log_prob_per_unit(POSTERIOR.sample(noise[:7]))
     log_p = torch.distributions.Normal(0.0, 1.0).log_prob(POSTERIOR.sample(noise[:7]))
     torch.testing.assert_close(terms.kl_per_unit, (log_q - log_p).mean(0))
@@ -105,6 +118,6 @@ def test_without_a_closed_form_the_kl_comes_from_the_same_samples() -> None:
 
 def test_what_is_measured_is_the_bounds_own_terms() -> None:
     noise = normals(3, 5, 2)
-    terms, bound = elbo_terms(PIXELS, POSTERIOR, DECODER, LIKELIHOOD, noise), bound_of(noise, 0.1)
+    terms, bound = elbo_terms(PIXELS, POSTERIOR, PRIOR, DECODER, LIKELIHOOD, noise), bound_of(noise, 0.1)
     torch.testing.assert_close(terms.distortion, bound.distortion.detach())
     assert torch.equal(terms.kl_per_unit, bound.kl_per_unit)

@@ -7,7 +7,7 @@ import math
 
 import pytest
 import torch
-from models import LIKELIHOOD, MOMENT, VARIANCE, gaussian, identity, normals
+from models import LIKELIHOOD, MOMENT, PRIOR, VARIANCE, gaussian, identity, normals
 from torch import Tensor
 from torch.distributions import Normal
 
@@ -45,7 +45,7 @@ def gradients(objective: Objective, *, m: float = M, s: float = S, gain: float =
     def decoder(codes: Tensor) -> Tensor:
         return identity(codes * gains.repeat(objective.n_samples).unsqueeze(1))
 
-    bound = objective(pixels, gaussian(mean, 2 * scale.log()), decoder, LIKELIHOOD, noise, kl_weight, MOMENT)
+    bound = objective(pixels, gaussian(mean, 2 * scale.log()), PRIOR, decoder, LIKELIHOOD, noise, kl_weight, MOMENT)
     found = torch.autograd.grad(-bound.loss * DRAWS, (mean, scale, gains))
     return torch.stack([gradient.flatten() for gradient in found], dim=1)
 
@@ -189,7 +189,7 @@ def test_vimcos_baseline_is_the_geometric_mean_of_the_others() -> None:
         expected.append(bound - math.log((sum(others) + geometric) / 4))
     mean = torch.tensor([[0.3]], dtype=torch.float64, requires_grad=True)
     codes = normals(4, 1, 1, seed=5)
-    draw = Draw(codes, gaussian(mean, torch.zeros(1, 1, dtype=torch.float64)))
+    draw = Draw(codes, gaussian(mean, torch.zeros(1, 1, dtype=torch.float64)), PRIOR)
     Vimco().log_mean_exp(log_w, draw, 1.0).sum().backward()
     by_log_q = (codes - 0.3).flatten().tolist()  # d log q(z) / d mean at unit variance
     assert mean.grad is not None

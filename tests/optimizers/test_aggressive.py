@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD
 
-from vae_lightning.optimizers import Aggressive
+from vae_lightning.optimizers import Aggressive, hooks_of
 
 SLOW = partial(SGD, lr=0.1)
 
@@ -20,7 +20,8 @@ def two_weights(max_steps: int = 100, window: int = 5) -> tuple[nn.Parameter, nn
 
 def test_the_encoder_steps_alone_until_its_loss_no_longer_falls() -> None:
     encoder, decoder, optimizer = two_weights()
-    steps = optimizer.refine_encoder(lambda index: (encoder - decoder).square() * decoder, None)
+    optimizer.refine(lambda index: (encoder - decoder).square() * decoder, None)
+    steps = optimizer.extra_steps
     assert decoder.item() == 1
     assert decoder.grad is None
     assert encoder.item() == pytest.approx(1, abs=1e-3)
@@ -30,9 +31,26 @@ def test_the_encoder_steps_alone_until_its_loss_no_longer_falls() -> None:
 
 def test_it_takes_no_more_steps_than_allowed_and_a_rising_loss_ends_it_after_two_windows() -> None:
     encoder, _, optimizer = two_weights(max_steps=12)
-    assert optimizer.refine_encoder(lambda index: encoder.square(), None) == 12
+    optimizer.refine(lambda index: encoder.square(), None)
+    assert optimizer.extra_steps == 12
     encoder, _, optimizer = two_weights(window=3)
-    assert optimizer.refine_encoder(lambda index: encoder * 0 + index, None) == 6
+    optimizer.refine(lambda index: encoder * 0 + index, None)
+    assert optimizer.extra_steps == 6
+
+
+def test_what_is_logged_counts_the_steps_since_the_last_time() -> None:
+    encoder, _, optimizer = two_weights(max_steps=3)
+    for _ in range(2):
+        optimizer.refine(lambda index: encoder.square(), None)
+    expected = {"extra_encoder_steps": 6.0, "aggressive": 1.0, "decoder_learning_rate": 0.1}
+    assert hooks_of(optimizer).training_values() == expected
+    assert hooks_of(optimizer).training_values() == expected | {"extra_encoder_steps": 0.0}
+
+
+def test_an_optimiser_of_torchs_wants_nothing() -> None:
+    hooks = hooks_of(SGD([nn.Parameter(torch.zeros(1))], lr=0.1))
+    assert hooks.training_values() == {}
+    assert not any((hooks.refines, hooks.wants_information, hooks.needs_density, hooks.steps_unscaled))
 
 
 def test_under_mixed_precision_each_step_sees_the_weights_of_the_one_before() -> None:
@@ -48,13 +66,13 @@ def test_under_mixed_precision_each_step_sees_the_weights_of_the_one_before() ->
         return loss
 
     with torch.autocast("cpu", torch.bfloat16):
-        optimizer.refine_encoder(loss_of, None)
+        optimizer.refine(loss_of, None)
     assert losses[-1] < losses[0] / 4
 
 
 def test_gradients_are_clipped_where_asked() -> None:
     encoder, _, optimizer = two_weights(max_steps=1)
-    optimizer.refine_encoder(lambda index: 100 * encoder, clip_norm=1.0)
+    optimizer.refine(lambda index: 100 * encoder, clip_norm=1.0)
     assert encoder.item() == pytest.approx(3.9)
 
 

@@ -10,7 +10,6 @@ from vae_lightning.distributions import (
     BernoulliLikelihood,
     ContinuousBernoulliLikelihood,
     DiscretizedLogisticLikelihood,
-    ExponentialFamily,
     GaussianLearnedLikelihood,
     GaussianLikelihood,
     GaussianPerPixelLikelihood,
@@ -145,7 +144,7 @@ def test_the_collapsed_state_is_stable_above_the_critical_weight_and_not_below(n
 
     optimizer.step(loss)
     eta = eta.detach()
-    scale = likelihood.collapsed_variance(moments.mean).rsqrt()
+    scale = likelihood.score_and_curvature(moments.mean, eta.flatten())[1].rsqrt()
     values, vectors = torch.linalg.eigh(scale.unsqueeze(1) * moments.covariance * scale)
     generator = torch.Generator().manual_seed(3)
     for rank in (1, 2):  # the two largest eigenvalues
@@ -165,7 +164,7 @@ def test_the_collapsed_state_is_stable_above_the_critical_weight_and_not_below(n
 
 def gain(
     images: Images,
-    likelihood: ExponentialFamily,
+    likelihood: Likelihood,
     direction: torch.Tensor,
     eta: torch.Tensor,
     kl_weight: float,
@@ -178,7 +177,7 @@ def gain(
     x = images.pixels.double() / 255
     centred = (x - x.mean(0)).flatten(1)
     mean = (centred @ direction / (kl_weight * value_scale)).unsqueeze(1)
-    spread = float((likelihood.pixel_variance(eta).flatten() * (direction / value_scale).square()).sum())
+    spread = float((likelihood.score_and_curvature(eta, eta)[1].flatten() * (direction / value_scale).square()).sum())
     log_variance = torch.full_like(mean, kl_weight / (kl_weight + spread)).log()  # the best s
     posterior = LocationScale(mean, log_variance, gaussian_noise())
     nodes, weights = quadrature()

@@ -89,7 +89,7 @@ class RunFigures(Callback):
         )
 
         generator = generator_for(model.seed, Stream.PRIOR_SAMPLES, device=model.device)
-        codes = torch.randn((N_SAMPLES, model.latent_dim), generator=generator, device=model.device)
+        codes = model.prior.sample((N_SAMPLES, model.latent_dim), generator)
         samples = self._decoded("samples", codes, model, data)
         yield (
             "samples",

@@ -7,14 +7,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.distributions import Likelihood, Posterior
-from vae_lightning.objectives.bound import Decoder, log_likelihood, sampled_kl_per_unit
+from vae_lightning.distributions import Likelihood, Posterior, Prior
+from vae_lightning.objectives.bound import Decoder, log_likelihood
 
 
 @torch.no_grad()
 def log_px(
     pixels: Float[Tensor, "batch channels height width"],
     posterior: Posterior,
+    prior: Prior,
     decoder: Decoder,
     likelihood: Likelihood,
     noise_blocks: Iterable[Float[Tensor, "_ batch latent"]],
@@ -32,9 +33,9 @@ def log_px(
     total = torch.full((len(pixels),), -torch.inf, device=pixels.device, dtype=torch.float64)
     n_seen = 0
     for noise in noise_blocks:
-        codes = posterior.sample(noise)
+        codes, log_q = posterior.sample_with_log_prob(noise)
         log_weights = log_likelihood(pixels, codes, decoder, likelihood).double()
-        log_weights -= sampled_kl_per_unit(posterior, codes).double().sum(-1)
+        log_weights += (prior.log_prob_per_unit(codes) - log_q).double().sum(-1)
         while wanted and wanted[0] <= n_seen + len(noise):
             k = wanted.pop(0)
             found.append(torch.logaddexp(total, log_weights[: k - n_seen].logsumexp(0)) - math.log(k))

@@ -30,14 +30,15 @@ def mutual_information(posterior: Posterior, noise: Float[Tensor, "1 images late
     is a lower bound (van den Oord et al. 2018); over the others only, an upper bound (Poole et al. 2019, eq. 14). They
     bound in expectation; the mean over n images has an error of its own.
     """
-    codes = posterior.sample(noise)[0]
+    codes, log_q = (of_one_draw[0] for of_one_draw in posterior.sample_with_log_prob(noise))
     n, latent_dim = codes.shape
     codes_at_once = max(1, PAIRS_AT_ONCE // (n * latent_dim**2))
     own_parts, all_parts, other_parts = [], [], []
     for rows in torch.arange(n, device=codes.device).split(codes_at_once):
-        pairs = posterior.log_prob_per_unit(codes[rows].unsqueeze(1)).sum(-1)
-        own = rows.unsqueeze(1)
-        own_parts.append(pairs.gather(1, own))
+        own, own_log_q = rows.unsqueeze(1), log_q[rows].sum(-1, keepdim=True)
+        # Of the image itself from the noise at hand, which a narrow posterior rounds away in its code.
+        pairs = posterior.log_prob_per_unit(codes[rows].unsqueeze(1)).sum(-1).scatter(1, own, own_log_q)
+        own_parts.append(own_log_q)
         all_parts.append(pairs.logsumexp(1))
         other_parts.append(pairs.scatter(1, own, -torch.inf).logsumexp(1))
     own_mean = torch.cat(own_parts).double().mean()

@@ -1,6 +1,7 @@
 """The residual test: would one more latent unit pay its way? A trained model's own answer, with an error bar.
 
-Let r = x - E_{q(z|x)}[mean of p(x|z)] and F = E[A''(eta(z))] per pixel. By the argument of
+Let r = E_{q(z|x)}[score] and F = E[curvature] per pixel, of log p(x|z) by the parameter eta that the likelihood
+names: of an exponential family x - E[mean of p(x|z)] and E[A''(eta(z))]. By the argument of
 :mod:`vae_lightning.theory.collapse`, applied at the trained model instead of the collapsed one, a unit that adds a
 small u z to eta raises the weighted ELBO if and only if the largest eigenvalue of F^{-1/2} Cov(r) F^{-1/2} exceeds the
 KL weight.
@@ -63,28 +64,27 @@ class ResidualMoments(Metric):
     def update(
         self,
         rows: Int[Tensor, " batch"],
-        pixels: Float[Tensor, "batch channels height width"],
-        means: Float[Tensor, "samples batch channels height width"],
-        variances: Float[Tensor, "samples batch channels height width"],
+        scores: Float[Tensor, "samples batch channels height width"],
+        curvatures: Float[Tensor, "samples batch channels height width"],
     ) -> None:
-        """Add images, the decoder's means for some samples of their codes, and its variances A'' there.
+        """Add images by the likelihood's scores and curvatures for some samples of their codes.
 
         The mean over L samples is not yet the mean over q: what it scatters is estimated from the samples themselves
         and taken off, so that the products are unbiased from L = 2 on.
         """
-        n_samples = len(means)
-        mean = means.mean(0)
-        residuals = (pixels - mean).flatten(1)
-        scatter = (means - mean).flatten(2) / (n_samples * (n_samples - 1)) ** 0.5
+        n_samples = len(scores)
+        mean = scores.mean(0)
+        residuals = mean.flatten(1)
+        scatter = (scores - mean).flatten(2) / (n_samples * (n_samples - 1)) ** 0.5
         folds = rows % N_FOLDS
-        with without_autocast(pixels):
+        with without_autocast(scores):
             for fold in range(N_FOLDS):
                 mine = folds == fold
                 residual, within = residuals[mine], scatter[:, mine].flatten(0, 1)
                 self.products[fold] += (residual.T @ residual - within.T @ within).double()
                 self.sums[fold] += residual.sum(0).double()
                 self.n[fold] += int(mine.sum())
-        self.variances += variances.mean(0).flatten(1).sum(0).double()
+        self.variances += curvatures.mean(0).flatten(1).sum(0).double()
 
     def compute(self) -> ResidualSpectrum:
         return residual_spectrum(self.products, self.sums, self.n, self.variances / self.n.sum())

@@ -7,11 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives import Bound
 
 N_LARGEST_TERMS = 3
-REMEDY = "Try a smaller learning rate, a larger decoder variance or a smaller kl_weight."
 
 
 class StepBuffer:
@@ -27,8 +26,8 @@ class StepBuffer:
         """Earlier ones: means over the ranks. A run that is continued starts with those of its checkpoint."""
 
     @torch.no_grad()
-    def add(self, bound: Bound, kl_weight: float | Float[Tensor, ""]) -> None:
-        weight = torch.as_tensor(kl_weight, dtype=bound.loss.dtype, device=bound.loss.device)
+    def add(self, bound: Bound, kl_weight_in_force: float | Float[Tensor, ""]) -> None:
+        weight = torch.as_tensor(kl_weight_in_force, dtype=bound.loss.dtype, device=bound.loss.device)
         terms = torch.stack([bound.loss, weight, bound.distortion.mean()])
         self.rows.append(torch.cat([terms, bound.kl_per_unit.mean(0)]))
 
@@ -58,6 +57,15 @@ def mean_terms(window: Float[Tensor, "steps columns"]) -> dict[str, float]:
     }
 
 
+def _not_finite(what: str, n_steps: int) -> UserError:
+    """Return the error, with the remedies that can help after so many steps."""
+    if n_steps == 0:
+        remedy = "No step has been taken, so no learning rate can help: scale the data down, or try a larger decoder "
+        return UserError(f"{what} {remedy}variance.", Code.NOT_FINITE, ["data", "likelihood"])
+    remedy = "Try a smaller learning rate, a larger decoder variance or a smaller kl_weight."
+    return UserError(f"{what} {remedy}", Code.NOT_FINITE, ["optimizer", "likelihood", "kl_weight"])
+
+
 def check_finite(window: Float[Tensor, "steps columns"], first_step: int) -> None:
     """Raise when a step's terms were not finite.
 
@@ -74,9 +82,10 @@ def check_finite(window: Float[Tensor, "steps columns"], first_step: int) -> Non
     ranked = sorted(zip(names, terms, strict=True), key=lambda pair: (not math.isnan(pair[1]), -abs(pair[1])))
     largest = ", ".join(f"{name} = {value:.4g}" for name, value in ranked[:N_LARGEST_TERMS])
     step = first_step + row
-    raise UserError(
+    raise _not_finite(
         f"the loss is not finite: it is {loss:.4g} at step {step}, where kl_weight is {kl_weight:g}. "
-        f"Largest terms (nats per image): {largest}. {REMEDY}"
+        f"Largest terms (nats per image): {largest}.",
+        step,
     )
 
 
@@ -88,10 +97,10 @@ def check_finite_evaluation(terms: dict[str, float], step: int) -> None:
     """
     if not all(math.isfinite(value) for value in terms.values()):
         found = ", ".join(f"{name} = {value:.4g}" for name, value in terms.items())
-        raise UserError(f"the model's terms on held-out images are not finite after {step} steps: {found}. {REMEDY}")
+        raise _not_finite(f"the model's terms on held-out images are not finite after {step} steps: {found}.", step)
 
 
 def check_finite_weights(weights: Iterable[Tensor], step: int) -> None:
     """Raise UserError when weights are not finite."""
     if not all(bool(tensor.isfinite().all()) for tensor in weights):
-        raise UserError(f"the model's weights are not finite after {step} steps. {REMEDY}")
+        raise _not_finite(f"the model's weights are not finite after {step} steps.", step)

@@ -1,4 +1,4 @@
-"""Posteriors and likelihoods; the prior is N(0, I)."""
+"""Priors, posteriors and likelihoods: what they sample, their log-densities, their KL, and facts about them."""
 
 from vae_lightning.distributions.batch_norm import BatchNormPosterior
 from vae_lightning.distributions.bernoulli import BernoulliLikelihood, ContinuousBernoulliLikelihood
@@ -10,9 +10,11 @@ from vae_lightning.distributions.gaussian import (
     GaussianOptimalLikelihood,
 )
 from vae_lightning.distributions.gaussian_per_pixel import GaussianPerPixelLikelihood
+from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
 from vae_lightning.distributions.location_scale import LocationScale, LocationScalePosterior
 from vae_lightning.distributions.point import Point, PointPosterior
-from vae_lightning.distributions.protocols import ExponentialFamily, Likelihood, Posterior, PosteriorFamily
+from vae_lightning.distributions.prior import StandardNormalPrior
+from vae_lightning.distributions.protocols import Likelihood, Posterior, PosteriorFamily, Prior
 from vae_lightning.distributions.standard_noise import (
     StandardNoise,
     gaussian_noise,
@@ -26,7 +28,6 @@ __all__ = [
     "BernoulliLikelihood",
     "ContinuousBernoulliLikelihood",
     "DiscretizedLogisticLikelihood",
-    "ExponentialFamily",
     "FullCovariancePosterior",
     "FullGaussian",
     "GaussianLearnedLikelihood",
@@ -34,13 +35,16 @@ __all__ = [
     "GaussianOptimalLikelihood",
     "GaussianPerPixelLikelihood",
     "Likelihood",
+    "LikelihoodFacts",
     "LocationScale",
     "LocationScalePosterior",
     "Point",
     "PointPosterior",
     "Posterior",
     "PosteriorFamily",
+    "Prior",
     "StandardNoise",
+    "StandardNormalPrior",
     "gaussian_noise",
     "laplace_noise",
     "logistic_noise",

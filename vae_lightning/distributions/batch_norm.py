@@ -31,6 +31,8 @@ class BatchNormPosterior(nn.Module):
     """
 
     has_density = True
+    has_closed_form_kl = True
+    least_batch_size = 2
     running_mean: Tensor
     running_variance: Tensor
     n_seen: Tensor

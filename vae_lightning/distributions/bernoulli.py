@@ -6,21 +6,21 @@ from torch import Generator, Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vae_lightning.distributions.gaussian import IMAGE_DIMS
-from vae_lightning.distributions.inverse import inverse_of_increasing
+from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
 from vae_lightning.distributions.precision import at_least_float32
 
 
-class BernoulliLikelihood:
+class BernoulliLikelihood(LikelihoodFacts):
     """Independent Bernoulli per pixel, the decoder's values being logits. Exact for binary pixels.
 
     For grey pixels in (0, 1) it is the customary cross-entropy, not a normalised density.
     """
 
     variance = None
-    """It has no variance of its own choosing, so kl_weight x sigma^2 is not defined."""
-    values_per_pixel = 1
     needs_unit_interval = True
     is_binary = True
+    loss_elsewhere = "cross_entropy"
+    why_no_score = None
 
     def mean(
         self, values: Float[Tensor, "*batch channels height width"]
@@ -40,27 +40,23 @@ class BernoulliLikelihood:
         targets = pixels.expand_as(values)
         return -binary_cross_entropy_with_logits(at_least_float32(values), targets, reduction="none").sum(IMAGE_DIMS)
 
-    def pixel_variance(
-        self, values: Float[Tensor, "*batch channels height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
-        return self.collapsed_variance(self.mean(values))
-
-    def collapsed_variance(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        return mean * (1 - mean)
+    def score_and_curvature(
+        self, pixels: Float[Tensor, "..."], values: Float[Tensor, "..."]
+    ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+        mean = torch.sigmoid(at_least_float32(values))
+        return pixels - mean, mean * (1 - mean)
 
 
-class ContinuousBernoulliLikelihood:
+class ContinuousBernoulliLikelihood(LikelihoodFacts):
     """Density exp(eta x - A(eta)) on [0, 1] per pixel, eta the decoder's value (Loaiza-Ganem & Cunningham 2019).
 
     A(eta) = ln((e^eta - 1) / eta): the Bernoulli's cross-entropy with the normaliser that grey pixels need.
     """
 
     variance = None
-    values_per_pixel = 1
     needs_unit_interval = True
-    is_binary = False
-    LARGEST_VALUE = 1e7
-    """Where the natural parameter of a mean is looked for; means nearer than 1e-7 to 0 or 1 are taken there."""
+    needs_grey_pixels = True
+    why_no_score = None
 
     def mean(
         self, values: Float[Tensor, "*batch channels height width"]
@@ -82,15 +78,11 @@ class ContinuousBernoulliLikelihood:
         values = at_least_float32(values)
         return (values * pixels - log_normaliser(values)).sum(IMAGE_DIMS)
 
-    def pixel_variance(
-        self, values: Float[Tensor, "*batch channels height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
-        return continuous_bernoulli_variance(at_least_float32(values))
-
-    def collapsed_variance(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        bound = self.LARGEST_VALUE
-        values = inverse_of_increasing(continuous_bernoulli_mean, mean, -bound, bound)
-        return continuous_bernoulli_variance(values).to(mean.dtype)
+    def score_and_curvature(
+        self, pixels: Float[Tensor, "..."], values: Float[Tensor, "..."]
+    ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+        values = at_least_float32(values)
+        return pixels - continuous_bernoulli_mean(values), continuous_bernoulli_variance(values)
 
 
 NEAR_ZERO = 0.1

@@ -10,13 +10,14 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from vae_lightning.distributions.gaussian import IMAGE_DIMS
+from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
 from vae_lightning.distributions.precision import at_least_float32
 
 STEPS = 255
 """Grey values are k / 255, k = 0 .. 255; the bin of k ends half a step below and above it."""
 
 
-class DiscretizedLogisticLikelihood(nn.Module):
+class DiscretizedLogisticLikelihood(LikelihoodFacts, nn.Module):
     """P(x = k/255) = S((k + 1/2)/255) - S((k - 1/2)/255), S the logistic cdf of a location and one learned scale.
 
     The first and the last bin reach to infinity (Salimans et al. 2017, section 2.1; the scale as in Kingma et al.
@@ -28,9 +29,7 @@ class DiscretizedLogisticLikelihood(nn.Module):
     """
 
     variance = None
-    values_per_pixel = 1
     needs_unit_interval = True
-    is_binary = False
 
     def __init__(self, *, initial_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]) -> None:
         super().__init__()

@@ -31,6 +31,11 @@ class FullGaussian(NamedTuple):
         with without_autocast(noise):
             return self.mean + torch.einsum("bij,sbj->sbi", self.scale_tril, noise)
 
+    def sample_with_log_prob(
+        self, noise: Float[Tensor, "samples batch latent"]
+    ) -> tuple[Float[Tensor, "samples batch latent"], Float[Tensor, "samples batch latent"]]:
+        return self.sample(noise), -0.5 * (noise.square() + LOG_2PI) - self.log_diagonal
+
     def kl_per_unit(self) -> Float[Tensor, "batch latent"]:
         """Return E KL(q(z_i | z_1 .. z_{i-1}, x) || N(0, 1)) in nats."""
         log_variance = 2 * self.log_diagonal
@@ -55,6 +60,8 @@ class FullCovariancePosterior(nn.Module):
     """
 
     has_density = True
+    has_closed_form_kl = True
+    least_batch_size = 1
     places: Tensor
 
     def __init__(self, latent_dim: int) -> None:

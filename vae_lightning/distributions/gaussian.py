@@ -12,6 +12,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
+from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
 from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.prior import LOG_2PI
 from vae_lightning.distributions.running import update_running_mean
@@ -39,12 +40,10 @@ def normal_sample(mean: Tensor, variance: float | Tensor, generator: Generator) 
     return mean + variance**0.5 * noise
 
 
-class OneVarianceGaussian(ABC):
+class OneVarianceGaussian(LikelihoodFacts, ABC):
     """Independent N(mean, sigma^2) per pixel. The kinds below differ in where the one sigma^2 comes from."""
 
-    values_per_pixel = 1
-    needs_unit_interval = False
-    is_binary = False
+    why_no_score = None
     squash: Mean
 
     @property
@@ -56,9 +55,7 @@ class OneVarianceGaussian(ABC):
         """Return the variance by which a batch with these squared errors per image is judged."""
         return self.sigma_squared
 
-    def mean(
-        self, values: Float[Tensor, "*batch channels height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def mean(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return pixel_mean(values, self.squash)
 
     def sample(
@@ -66,13 +63,12 @@ class OneVarianceGaussian(ABC):
     ) -> Float[Tensor, "*batch channels height width"]:
         return normal_sample(self.mean(values), self.sigma_squared, generator)
 
-    def pixel_variance(
-        self, values: Float[Tensor, "*batch channels height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
-        return self.collapsed_variance(values)
-
-    def collapsed_variance(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        return torch.ones_like(mean) * self.sigma_squared
+    def score_and_curvature(
+        self, pixels: Float[Tensor, "..."], values: Float[Tensor, "..."]
+    ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+        """Return both in the natural parameter mean / sigma^2, the mean as it is after the squash."""
+        error = pixels - self.mean(values)
+        return error, torch.ones_like(error) * self.sigma_squared
 
     def log_prob(
         self,
@@ -97,6 +93,8 @@ class GaussianLikelihood(OneVarianceGaussian):
         mean: ``sigmoid`` keeps the mean of an image in [0, 1]; ``identity`` leaves it free (the linear VAE).
     """
 
+    loss_elsewhere = "squared_error"
+
     def __init__(self, *, variance: Variance, mean: Mean) -> None:
         self.variance = variance
         self.squash = mean
@@ -119,6 +117,7 @@ class GaussianLearnedLikelihood(OneVarianceGaussian, nn.Module):
         super().__init__()
         self.squash = mean
         self.min_log_sigma = min_log_sigma
+        self.least_variance = math.exp(2 * min_log_sigma)
         above = 0.5 * math.log(initial_variance) - min_log_sigma
         if above <= 0:
             raise ValueError(f"initial_variance={initial_variance:g} is not above exp(2 min_log_sigma)")
@@ -133,10 +132,6 @@ class GaussianLearnedLikelihood(OneVarianceGaussian, nn.Module):
     @property
     def variance(self) -> float:
         return float(self.sigma_squared.detach())
-
-    @property
-    def least_variance(self) -> float:
-        return math.exp(2 * self.min_log_sigma)
 
 
 class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
@@ -157,6 +152,7 @@ class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
     def __init__(self, *, min_log_sigma: LogSigma, mean: Mean) -> None:
         super().__init__()
         self.squash = mean
+        self.min_log_sigma = min_log_sigma
         self.least_variance = math.exp(2 * min_log_sigma)
         self.register_buffer("running_variance", torch.tensor(1.0))
         self.register_buffer("n_seen", torch.tensor(0))
@@ -173,7 +169,7 @@ class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
     def sigma_squared_of(self, error: Float[Tensor, "*samples batch"], n_pixels: int) -> Float[Tensor, ""]:
         if not self.training:
             return self.running_variance
-        variance = mean_over_ranks(error.mean() / n_pixels).clamp_min(self.least_variance)
+        variance = mean_over_ranks(error.mean() / n_pixels).clamp_min(math.exp(2 * self.min_log_sigma))
         self.n_seen.add_(1)
         update_running_mean(self.running_variance, variance, self.n_seen)
         return variance

@@ -5,11 +5,12 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from vae_lightning.distributions.gaussian import IMAGE_DIMS, LogSigma, Mean, normal_sample, pixel_mean, soft_lower_bound
+from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
 from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.prior import LOG_2PI
 
 
-class GaussianPerPixelLikelihood:
+class GaussianPerPixelLikelihood(LikelihoodFacts):
     """Independent N(mean, sigma^2) per pixel, both from the network (Kingma & Welling 2013, appendix C.2).
 
     The decoder's first channels are the means, the others ln sigma.
@@ -21,8 +22,6 @@ class GaussianPerPixelLikelihood:
 
     variance = None
     values_per_pixel = 2
-    needs_unit_interval = False
-    is_binary = False
 
     def __init__(self, *, min_log_sigma: LogSigma, mean: Mean) -> None:
         self.squash = mean

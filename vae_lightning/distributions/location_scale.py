@@ -21,6 +21,11 @@ class LocationScale(NamedTuple):
     def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]:
         return self.mean + torch.exp(0.5 * self.log_squared_scale) * noise
 
+    def sample_with_log_prob(
+        self, noise: Float[Tensor, "samples batch latent"]
+    ) -> tuple[Float[Tensor, "samples batch latent"], Float[Tensor, "samples batch latent"]]:
+        return self.sample(noise), self.standard.log_prob(noise) - 0.5 * self.log_squared_scale
+
     def kl_per_unit(self) -> Float[Tensor, "batch latent"]:
         """Return KL(q(z_i|x) || N(0, 1)) in nats, a closed form for every noise with a variance v and an entropy.
 
@@ -35,8 +40,9 @@ class LocationScale(NamedTuple):
         return kl + self.standard.divergence if self.standard.divergence else kl
 
     def log_prob_per_unit(self, codes: Float[Tensor, "*codes latent"]) -> Float[Tensor, "*broadcast latent"]:
-        standardised = (codes - self.mean) * torch.exp(-0.5 * self.log_squared_scale)
-        return self.standard.log_prob(standardised) - 0.5 * self.log_squared_scale
+        # A finite factor, however narrow the posterior: a code at the mean is at the mean.
+        per_scale = torch.exp(-0.5 * self.log_squared_scale).clamp_max(torch.finfo(self.mean.dtype).max)
+        return self.standard.log_prob((codes - self.mean) * per_scale) - 0.5 * self.log_squared_scale
 
     def detached(self) -> "LocationScale":
         return self._replace(mean=self.mean.detach(), log_squared_scale=self.log_squared_scale.detach())
@@ -51,6 +57,8 @@ class LocationScalePosterior:
     """
 
     has_density = True
+    has_closed_form_kl = True
+    least_batch_size = 1
 
     def __init__(self, latent_dim: int, *, noise: StandardNoise) -> None:
         self.latent_dim = latent_dim

@@ -7,7 +7,9 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from vae_lightning.distributions.precision import at_least_float32
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
+
+NO_DENSITY = "posterior=point: a point has no density"
 
 
 class Point(NamedTuple):
@@ -18,12 +20,17 @@ class Point(NamedTuple):
     def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]:
         return self.mean.expand(noise.shape)
 
+    def sample_with_log_prob(
+        self, noise: Float[Tensor, "samples batch latent"]
+    ) -> tuple[Float[Tensor, "samples batch latent"], Float[Tensor, "samples batch latent"]]:
+        raise UserError(NO_DENSITY, Code.INCOMPATIBLE, ["posterior"])
+
     def kl_per_unit(self) -> Float[Tensor, "batch latent"]:
         """Return zeros: there is no KL term."""
         return torch.zeros_like(self.mean)
 
     def log_prob_per_unit(self, codes: Float[Tensor, "*codes latent"]) -> Float[Tensor, "*broadcast latent"]:
-        raise UserError("posterior=point: a point has no density")
+        raise UserError(NO_DENSITY, Code.INCOMPATIBLE, ["posterior"])
 
     def detached(self) -> "Point":
         return self._replace(mean=self.mean.detach())
@@ -37,6 +44,8 @@ class PointPosterior:
     """
 
     has_density = False
+    has_closed_form_kl = False
+    least_batch_size = 1
 
     def __init__(self, latent_dim: int) -> None:
         self.n_parameters = latent_dim

@@ -1,6 +1,6 @@
-"""What the rest of the code asks of a posterior and of a likelihood. Add one by writing a class that has these."""
+"""What the rest of the code asks of priors, posteriors and likelihoods. Add one by writing a class that has these."""
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -9,13 +9,21 @@ from torch import Tensor
 
 @runtime_checkable
 class Posterior(Protocol):
-    """q(z|x) of a batch of images, against the prior N(0, I)."""
+    """q(z|x) of a batch of images."""
 
     @property
     def mean(self) -> Float[Tensor, "batch latent"]: ...
 
     def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]:
         """Turn the family's noise into codes, differentiably (Kingma & Welling 2013, section 2.4)."""
+
+    def sample_with_log_prob(
+        self, noise: Float[Tensor, "samples batch latent"]
+    ) -> tuple[Float[Tensor, "samples batch latent"], Float[Tensor, "samples batch latent"]]:
+        """Return the codes of :meth:`sample` and the terms of log q(z|x) there, computed from the noise itself.
+
+        Computed from the codes, log q would be lost where the posterior is so narrow that its codes round to its mean.
+        """
 
     def kl_per_unit(self) -> Float[Tensor, "batch latent"] | None:
         """Return KL(q(z_i|x) || N(0, 1)) in nats in closed form; None where there is none."""
@@ -36,6 +44,14 @@ class PosteriorFamily(Protocol):
         """Whether q(z|x) has a density, and so a KL and a bound on log p(x)."""
 
     @property
+    def has_closed_form_kl(self) -> bool:
+        """Whether :meth:`Posterior.kl_per_unit` returns a tensor."""
+
+    @property
+    def least_batch_size(self) -> int:
+        """How many images a training batch must have: 2 where statistics of the batch are used."""
+
+    @property
     def n_parameters(self) -> int:
         """How many numbers the encoder must give per image."""
 
@@ -46,12 +62,42 @@ class PosteriorFamily(Protocol):
 
 
 @runtime_checkable
+class Prior(Protocol):
+    """p(z) of the codes."""
+
+    @property
+    def factorises(self) -> bool:
+        """Whether the units are independent, so that the terms of one unit are its own."""
+
+    def log_prob_per_unit(self, codes: Float[Tensor, "*shape latent"]) -> Float[Tensor, "*shape latent"]:
+        """Return terms, one per unit, that sum to log p(z) in nats."""
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "..."]:
+        """Draw codes on the generator's device; the last dimension is the latent one."""
+
+    def kl_per_unit(self, posterior: Posterior) -> Float[Tensor, "batch latent"] | None:
+        """Return terms, one per unit, that sum to KL(q(z|x) || p(z)) in closed form; None where there is none."""
+
+    def has_closed_form_kl(self, family: PosteriorFamily) -> bool:
+        """Return whether :meth:`kl_per_unit` returns a tensor for the posteriors of a family."""
+
+    def kernel_means(
+        self, codes: Float[Tensor, "n latent"], squared_width: float
+    ) -> tuple[Float[Tensor, " n"], float] | None:
+        """Return the means under p(z) of a Gaussian kernel: with each code, and of two draws; None where unknown."""
+
+
+@runtime_checkable
 class Likelihood(Protocol):
     """How to read the decoder's values as p(x|z)."""
 
     @property
     def variance(self) -> float | None:
-        """sigma^2 where the likelihood has one number for it, as it is now; else None."""
+        """sigma^2 where the likelihood is a Gaussian with one number for it, as it is now; else None."""
+
+    @property
+    def least_variance(self) -> float | None:
+        """The bound below which a learned sigma^2 cannot fall; None where sigma^2 is not learned."""
 
     @property
     def values_per_pixel(self) -> int:
@@ -62,8 +108,33 @@ class Likelihood(Protocol):
         """Whether pixels must lie in [0, 1]."""
 
     @property
+    def needs_grey_pixels(self) -> bool:
+        """Whether the density has no largest value on pixels that are all 0 or 1."""
+
+    @property
     def is_binary(self) -> bool:
         """Whether it is a distribution over pixels that are 0 or 1: its means are then grey where its draws are not."""
+
+    @property
+    def loss_elsewhere(self) -> Literal["squared_error", "cross_entropy"] | None:
+        """What other code calls -log p(x|z) up to a factor and a constant; None where it has no such name."""
+
+    @property
+    def why_no_score(self) -> str | None:
+        """Why :meth:`score_and_curvature` cannot answer, in a sentence; None where it can."""
+
+    def score_and_curvature(
+        self, pixels: Float[Tensor, "..."], values: Float[Tensor, "..."]
+    ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+        """Return the gradient of log p(x|z) by one parameter per pixel, and minus its second derivative, elementwise.
+
+        The forecast and the residual test ask nothing else. In the natural parameter of an exponential family the two
+        are x - E[x|z] and Var(x|z), which is also how a change of the image is counted in nats: use that parameter
+        where there is one.
+
+        Raises:
+            UserError: ``why_no_score`` says why.
+        """
 
     def mean(
         self, values: Float[Tensor, "*batch values height width"]
@@ -81,20 +152,3 @@ class Likelihood(Protocol):
         values: Float[Tensor, "*samples batch values height width"],
     ) -> Float[Tensor, "*samples batch"]:
         """Return log p(x|z), summed over pixels, in nats."""
-
-
-@runtime_checkable
-class ExponentialFamily(Likelihood, Protocol):
-    """A likelihood log p(x|z) = eta'x - A(eta) + const with one natural parameter per pixel, which the decoder moves.
-
-    A'' is then the variance of a pixel, in squared units of a pixel; the collapse forecast and the residual test need
-    it.
-    """
-
-    def pixel_variance(
-        self, values: Float[Tensor, "*batch values height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
-        """Return A''(eta), the variance of x given z, at the decoder's values."""
-
-    def collapsed_variance(self, mean: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """Return A'' per pixel for a decoder that ignores its code and answers ``mean``."""

@@ -27,7 +27,6 @@ from vae_lightning.diagnostics import (
 )
 from vae_lightning.diagnostics.active_units import THRESHOLD
 from vae_lightning.diagnostics.residual import MOST_PIXELS
-from vae_lightning.distributions import ExponentialFamily
 from vae_lightning.evaluation.findings import Findings
 from vae_lightning.evaluation.probes import (
     evenness_between_images,
@@ -65,7 +64,7 @@ def mean_and_error(values: Float[Tensor, " n"]) -> tuple[float, float]:
 
 
 def _why_no_residual(model: VAE, n_pixels: int) -> str | None:
-    if not isinstance(model.likelihood, ExponentialFamily):
+    if model.likelihood.why_no_score:
         return "the residual test is not known for this likelihood"
     return f"{n_pixels} pixels are more than the residual test takes" if n_pixels > MOST_PIXELS else None
 
@@ -112,17 +111,17 @@ class Evaluator(LightningModule):
         parameters = model.encoder(batch.pixels)
         posterior = model.posterior(parameters)
         noise = self._elbo_noise[:, batch.rows]
-        terms = elbo_terms(batch.pixels, posterior, model.decoder, model.likelihood, noise)
+        terms = elbo_terms(batch.pixels, posterior, model.prior, model.decoder, model.likelihood, noise)
         columns = [terms.distortion.unsqueeze(1), batch.labels.unsqueeze(1), terms.kl_per_unit, parameters]
         if self.has_density:
             columns.append(self._log_px(batch).T)
         self.rows.update(batch.rows, torch.cat([column.double() for column in columns], dim=1))
         if self.residual is not None:
-            values = [model.decoder(codes) for codes in posterior.sample(self._residual_noise[:, batch.rows])]
-            likelihood = model.likelihood
-            means = torch.stack([likelihood.mean(value) for value in values])
-            variances = torch.stack([likelihood.pixel_variance(value) for value in values])  # type: ignore[attr-defined]
-            self.residual.update(batch.rows, batch.pixels, means, variances)
+            found = [
+                model.likelihood.score_and_curvature(batch.pixels, model.decoder(codes))
+                for codes in posterior.sample(self._residual_noise[:, batch.rows])
+            ]
+            self.residual.update(batch.rows, *(torch.stack(of_samples) for of_samples in zip(*found, strict=True)))
 
     def _log_px(self, batch: Batch) -> Float[Tensor, "reported batch"]:
         """Go through the batch by groups of images whose bounds lie at multiples of a fixed size in the split."""
@@ -133,7 +132,7 @@ class Evaluator(LightningModule):
             mine = groups == group
             pixels = batch.pixels[mine]
             blocks = self._importance_noise(group, batch.rows[mine] % IMAGES_AT_ONCE)
-            args = (pixels, model.encode(pixels), model.decoder, model.likelihood)
+            args = (pixels, model.encode(pixels), model.prior, model.decoder, model.likelihood)
             found.append(log_px(*args, blocks, self.reported))
         return torch.cat(found, dim=1)
 

@@ -29,7 +29,7 @@ N_REFERENCES = 10_000
 
 def _prior_codes(model: VAE, stream: Stream, *position: int) -> Float[Tensor, "codes latent"]:
     generator = generator_for(model.seed, stream, *position, device=model.device)
-    return torch.randn((N_CODES, model.latent_dim), generator=generator, device=model.device)
+    return model.prior.sample((N_CODES, model.latent_dim), generator)
 
 
 def _in_pieces(network: Decode) -> Decode:

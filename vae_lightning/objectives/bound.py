@@ -7,8 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.distributions import Likelihood, Posterior
-from vae_lightning.distributions.prior import log_prior_per_unit
+from vae_lightning.distributions import Likelihood, Posterior, Prior
 
 Decoder = Callable[[Float[Tensor, "batch latent"]], Float[Tensor, "batch values height width"]]
 
@@ -34,13 +33,6 @@ def log_likelihood(
     return likelihood.log_prob(pixels, values)
 
 
-def sampled_kl_per_unit(
-    posterior: Posterior, codes: Float[Tensor, "samples batch latent"]
-) -> Float[Tensor, "samples batch latent"]:
-    """Return log q(z|x) - log p(z), unit by unit: its mean over codes drawn from q estimates the KL."""
-    return posterior.log_prob_per_unit(codes) - log_prior_per_unit(codes)
-
-
 class Terms(NamedTuple):
     """The unweighted terms of the ELBO per image, in nats."""
 
@@ -52,6 +44,7 @@ class Terms(NamedTuple):
 def elbo_terms(
     pixels: Float[Tensor, "batch channels height width"],
     posterior: Posterior,
+    prior: Prior,
     decoder: Decoder,
     likelihood: Likelihood,
     noise: Float[Tensor, "samples batch latent"],
@@ -62,12 +55,16 @@ def elbo_terms(
     """
     codes = posterior.sample(noise)
     log_px = torch.cat([log_likelihood(pixels, sample, decoder, likelihood) for sample in codes.split(1)])
-    return Terms(-log_px.mean(0), measured_kl_per_unit(posterior, codes))
+    return Terms(-log_px.mean(0), measured_kl_per_unit(posterior, prior, noise))
 
 
 @torch.no_grad()
 def measured_kl_per_unit(
-    posterior: Posterior, codes: Float[Tensor, "samples batch latent"]
+    posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"]
 ) -> Float[Tensor, "batch latent"]:
-    closed_form = posterior.kl_per_unit()
-    return sampled_kl_per_unit(posterior, codes).mean(0) if closed_form is None else closed_form
+    """Return the KL as it is reported: in closed form where there is one, else from the codes of the noise."""
+    closed_form = prior.kl_per_unit(posterior)
+    if closed_form is not None:
+        return closed_form
+    codes, log_q = posterior.sample_with_log_prob(noise)
+    return (log_q - prior.log_prob_per_unit(codes)).mean(0)

@@ -10,11 +10,13 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from vae_lightning.distributions import Likelihood, Posterior
+from vae_lightning.distributions import Likelihood, Posterior, Prior
 from vae_lightning.objectives.bound import Bound, Decoder, log_likelihood, measured_kl_per_unit
-from vae_lightning.objectives.estimators import Draw, Estimator
+from vae_lightning.objectives.draw import Draw
+from vae_lightning.objectives.facts import ObjectiveFacts, Unpriced, price_at
+from vae_lightning.objectives.protocol import Estimator
 from vae_lightning.ranks import mean_over_ranks
-from vae_lightning.training_step import Length, TrainingStep, steps_of
+from vae_lightning.training_step import Length, Schedule, TrainingStep, steps_of
 
 NSamples = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -29,7 +31,17 @@ class KlTerms(NamedTuple):
     """As it is reported: in closed form wherever there is one."""
 
 
-class Elbo:
+def kl_terms(
+    posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"], draw: Draw, estimator: Estimator
+) -> KlTerms:
+    """Return the KL of the loss, by the estimator's choice, and the KL as it is reported."""
+    closed_form = prior.kl_per_unit(posterior) if estimator.kl == "closed_form" else None
+    if closed_form is not None:
+        return KlTerms(closed_form, closed_form)
+    return KlTerms(estimator.expectation(draw.kl_samples, draw), measured_kl_per_unit(posterior, prior, noise))
+
+
+class Elbo(ObjectiveFacts):
     """loss = mean over images of [ -1/L sum_l log p(x|z_l) + w KL(q(z|x) || p(z)) ], z_l ~ q(z|x).
 
     Kingma & Welling 2013, equation 7; with w other than 1 beta-VAE (Higgins et al. 2017).
@@ -39,6 +51,8 @@ class Elbo:
         n_samples: L, codes drawn per image.
     """
 
+    is_weighted_elbo = True
+
     def __init__(self, estimator: Estimator, *, n_samples: NSamples) -> None:
         self.estimator = estimator
         self.n_samples = n_samples
@@ -47,36 +61,33 @@ class Elbo:
         self,
         pixels: Float[Tensor, "batch channels height width"],
         posterior: Posterior,
+        prior: Prior,
         decoder: Decoder,
         likelihood: Likelihood,
         noise: Float[Tensor, "samples batch latent"],
-        kl_weight: float | Float[Tensor, ""],
+        kl_weight_in_force: float | Float[Tensor, ""],
         at: TrainingStep,
     ) -> Bound:
-        """Return the bound for given noise and KL weight: a pure function of its arguments."""
-        draw = self.estimator.draw(posterior, noise)
+        """Return the bound for given noise and KL weight in force: a pure function of its arguments."""
+        draw = self.estimator.draw(posterior, prior, noise)
         log_px = log_likelihood(pixels, draw.codes, decoder, likelihood)
         distortion = -self.estimator.expectation(log_px, draw)
-        kl = kl_terms(posterior, draw, self.estimator)
-        loss = distortion.mean() + self.penalty(kl, kl_weight, draw.codes, at)
+        kl = kl_terms(posterior, prior, noise, draw, self.estimator)
+        loss = distortion.mean() + self.penalty(kl, kl_weight_in_force, draw, at)
         return Bound(loss, distortion, kl.measured)
 
     def penalty(
         self,
         kl: KlTerms,
-        kl_weight: float | Float[Tensor, ""],
-        codes: Float[Tensor, "samples batch latent"],
+        kl_weight_in_force: float | Float[Tensor, ""],
+        draw: Draw,
         at: TrainingStep,
     ) -> Float[Tensor, ""]:
         """Return what is added to the batch mean of the distortion."""
-        return kl_weight * kl.in_loss.mean(0).sum()
+        return kl_weight_in_force * kl.in_loss.mean(0).sum()
 
-
-def kl_terms(posterior: Posterior, draw: Draw, estimator: Estimator) -> KlTerms:
-    closed_form = posterior.kl_per_unit() if estimator.kl == "closed_form" else None
-    if closed_form is not None:
-        return KlTerms(closed_form, closed_form)
-    return KlTerms(estimator.expectation(draw.kl_samples, draw), measured_kl_per_unit(posterior, draw.codes))
+    def kl_coefficient(self, kl_weight_in_force: float) -> float | Unpriced:
+        return price_at(kl_weight_in_force)
 
 
 class FreeBits(Elbo):
@@ -92,6 +103,8 @@ class FreeBits(Elbo):
         group_size: units in a group; it must divide the number of latent units.
     """
 
+    needs_density = True
+
     def __init__(
         self,
         estimator: Estimator,
@@ -102,17 +115,22 @@ class FreeBits(Elbo):
     ) -> None:
         super().__init__(estimator, n_samples=n_samples)
         self.free_nats = free_nats
-        self.group_size = group_size
+        self.group_size = self.latent_dim_multiple = group_size
+
+    def kl_coefficient(self, kl_weight_in_force: float) -> float | Unpriced:
+        if self.free_nats > 0:
+            return Unpriced("objective=free_bits gives away the first nats of each unit")
+        return price_at(kl_weight_in_force)
 
     def penalty(
         self,
         kl: KlTerms,
-        kl_weight: float | Float[Tensor, ""],
-        codes: Float[Tensor, "samples batch latent"],
+        kl_weight_in_force: float | Float[Tensor, ""],
+        draw: Draw,
         at: TrainingStep,
     ) -> Float[Tensor, ""]:
         in_loss, measured = (mean_over_ranks(units.mean(0).unflatten(0, (-1, self.group_size)).sum(1)) for units in kl)
-        return kl_weight * torch.where(measured >= self.free_nats, in_loss, self.free_nats).sum()
+        return kl_weight_in_force * torch.where(measured >= self.free_nats, in_loss, self.free_nats).sum()
 
 
 class Capacity(Elbo):
@@ -125,6 +143,8 @@ class Capacity(Elbo):
         growth: how long C grows: a share of the run, or epochs.
         gamma: weight of the distance; 100 to 1000 in the paper. The KL weight multiplies it.
     """
+
+    needs_density = True
 
     def __init__(
         self,
@@ -143,14 +163,20 @@ class Capacity(Elbo):
     def penalty(
         self,
         kl: KlTerms,
-        kl_weight: float | Float[Tensor, ""],
-        codes: Float[Tensor, "samples batch latent"],
+        kl_weight_in_force: float | Float[Tensor, ""],
+        draw: Draw,
         at: TrainingStep,
     ) -> Float[Tensor, ""]:
         target = self.capacity * self.share_grown(at)
         in_loss, measured = (mean_over_ranks(units.mean(0).sum()) - target for units in kl)
         # |.| of what is measured: the sign of a noisy estimate would be a biased one.
-        return kl_weight * self.gamma * in_loss * measured.detach().sign()
+        return kl_weight_in_force * self.gamma * in_loss * measured.detach().sign()
+
+    def kl_coefficient(self, kl_weight_in_force: float) -> float | Unpriced:
+        return Unpriced("objective=capacity holds the KL at a value, whatever a nat earns")
+
+    def schedules(self) -> dict[str, Schedule]:
+        return {"growth": self.share_grown}
 
     def share_grown(self, at: TrainingStep) -> float:
         """Return C / C_max at a step of the run."""

@@ -1,65 +1,40 @@
 """How the gradient of an expectation over codes z ~ q(z|x) reaches the encoder.
 
 Every estimator leaves the value of a bound alone and decides its gradient only. The decoder's gradient is the
-plain one in all of them. Which estimator is right for which bound: :mod:`vae_lightning.combinations`.
+plain one in all of them. Each says of which objectives it is a gradient.
 """
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.distributions import Posterior
-from vae_lightning.objectives.bound import sampled_kl_per_unit
-
-KlTerm = Literal["closed_form", "sampled"]
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Codes and the posterior they came from, each cut from the graph where the estimator wants no gradient."""
-
-    codes: Float[Tensor, "samples batch latent"]
-    posterior: Posterior
-
-    @cached_property
-    def log_q(self) -> Float[Tensor, "samples batch"]:
-        """log q(z|x)."""
-        return self.posterior.log_prob_per_unit(self.codes).sum(-1)
-
-    @cached_property
-    def kl_samples(self) -> Float[Tensor, "samples batch latent"]:
-        """log q(z|x) - log p(z), unit by unit."""
-        return sampled_kl_per_unit(self.posterior, self.codes)
+from vae_lightning.distributions import Posterior, Prior
+from vae_lightning.objectives.draw import Draw
+from vae_lightning.objectives.protocol import KlTerm, Objective
 
 
-@runtime_checkable
-class Estimator(Protocol):
-    """A rule for the encoder's gradient."""
+class EstimatorFacts:
+    """Facts of an estimator that says nothing else: the base of ours, and of a user's own."""
 
     kl: KlTerm
-    """Whether the KL term of a loss is the closed form (where the posterior has one) or comes from the same codes."""
+    needs_density: bool = True
+    least_samples: int = 1
 
-    def draw(self, posterior: Posterior, noise: Float[Tensor, "samples batch latent"]) -> Draw: ...
+    def why_undefined(self, objective: Objective) -> str | None:
+        return None
 
-    def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
-        """Return the mean of ``values``, functions of the codes, over the samples."""
-
-    def log_mean_exp(
-        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight: float | Float[Tensor, ""]
-    ) -> Float[Tensor, " batch"]:
-        """Return log (1/k) sum_i w_i of w_i = p(x|z_i) (p(z_i) / q(z_i|x))^kl_weight: L_k at 1."""
+    def caveat(self, objective: Objective) -> str | None:
+        return None
 
 
 def log_mean_exp(log_weights: Float[Tensor, "samples batch"]) -> Float[Tensor, " batch"]:
     return log_weights.logsumexp(0) - math.log(len(log_weights))
 
 
-class Pathwise:
+class Pathwise(EstimatorFacts):
     """The reparameterisation trick: gradients run through the codes (Kingma & Welling 2013, section 2.4).
 
     Args:
@@ -67,16 +42,17 @@ class Pathwise:
     """
 
     def __init__(self, *, kl: KlTerm) -> None:
-        self.kl: KlTerm = kl
+        self.kl = kl
+        self.needs_density = kl == "sampled"
 
-    def draw(self, posterior: Posterior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
-        return Draw(posterior.sample(noise), posterior)
+    def draw(self, posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
+        return Draw(posterior.sample(noise), posterior, prior, noise)
 
     def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
         return values.mean(0)
 
     def log_mean_exp(
-        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight: float | Float[Tensor, ""]
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: float | Float[Tensor, ""]
     ) -> Float[Tensor, " batch"]:
         return log_mean_exp(log_weights)
 
@@ -91,8 +67,16 @@ class StickingTheLanding(Pathwise):
     def __init__(self) -> None:
         super().__init__(kl="sampled")
 
-    def draw(self, posterior: Posterior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
-        return Draw(posterior.sample(noise), posterior.detached())
+    def caveat(self, objective: Objective) -> str | None:
+        if not objective.importance_weighted or objective.n_samples == 1:
+            return None
+        return (
+            f"sticking_the_landing is biased for iwae with {objective.n_samples} samples (Tucker et al. 2018); "
+            "estimator=dreg is not"
+        )
+
+    def draw(self, posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
+        return Draw(posterior.sample(noise), posterior.detached(), prior)
 
 
 class DoublyReparameterized(StickingTheLanding):
@@ -102,18 +86,26 @@ class DoublyReparameterized(StickingTheLanding):
     score term that is turned into a path carries a, and v_i^2 becomes v_i (1 - a + a v_i).
     """
 
+    def why_undefined(self, objective: Objective) -> str | None:
+        if objective.importance_weighted:
+            return None
+        return "dreg: is defined for objective=iwae; for this objective take estimator=sticking_the_landing"
+
+    def caveat(self, objective: Objective) -> str | None:
+        return None
+
     def log_mean_exp(
-        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight: float | Float[Tensor, ""]
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: float | Float[Tensor, ""]
     ) -> Float[Tensor, " batch"]:
         normalised = log_weights.detach().softmax(0).unsqueeze(-1)
-        factor = 1 - kl_weight + kl_weight * normalised
+        factor = 1 - kl_weight_in_force + kl_weight_in_force * normalised
         if draw.codes.requires_grad:
             # The plain gradient already carries v_i; on its way into the encoder it gets the other factor.
             draw.codes.register_hook(lambda gradient: gradient * factor)
         return log_mean_exp(log_weights)
 
 
-class ScoreFunction:
+class ScoreFunction(EstimatorFacts):
     """REINFORCE: f grad log q(z|x), needing no gradient of f by z (Williams 1992; Mnih & Gregor 2014).
 
     Args:
@@ -124,10 +116,16 @@ class ScoreFunction:
 
     def __init__(self, *, baseline: Literal["none", "leave_one_out"], kl: KlTerm) -> None:
         self.baseline = baseline
-        self.kl: KlTerm = kl
+        self.kl = kl
+        self.least_samples = 2 if baseline == "leave_one_out" else 1
 
-    def draw(self, posterior: Posterior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
-        return Draw(posterior.sample(noise).detach(), posterior)
+    def why_undefined(self, objective: Objective) -> str | None:
+        if objective.needs_path_gradient:
+            return "score_function: this objective needs gradients that run through the codes; take estimator=pathwise"
+        return None
+
+    def draw(self, posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
+        return Draw(posterior.sample(noise).detach(), posterior, prior)
 
     def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
         signal = values.detach()
@@ -137,7 +135,7 @@ class ScoreFunction:
         return (values + signal * zeros).mean(0)
 
     def log_mean_exp(
-        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight: float | Float[Tensor, ""]
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: float | Float[Tensor, ""]
     ) -> Float[Tensor, " batch"]:
         bound = log_mean_exp(log_weights)
         signal = bound.detach().expand_as(log_weights)
@@ -146,20 +144,26 @@ class ScoreFunction:
         return bound + (signal * zero_with_score(draw)).sum(0)
 
 
-class Vimco:
+class Vimco(EstimatorFacts):
     """Score function for L_k with a leave-one-out baseline in which the geometric mean of the other weights stands
     for the one left out (Mnih & Rezende 2016, eq. 7-9). Needs two codes per image."""
 
-    kl: KlTerm = "sampled"
+    kl = "sampled"
+    least_samples = 2
 
-    def draw(self, posterior: Posterior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
-        return Draw(posterior.sample(noise).detach(), posterior)
+    def why_undefined(self, objective: Objective) -> str | None:
+        if objective.importance_weighted:
+            return None
+        return "vimco: is defined for objective=iwae; for this objective take estimator=score_function"
+
+    def draw(self, posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
+        return Draw(posterior.sample(noise).detach(), posterior, prior)
 
     def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
         raise NotImplementedError("VIMCO is defined for the bound L_k only")
 
     def log_mean_exp(
-        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight: float | Float[Tensor, ""]
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: float | Float[Tensor, ""]
     ) -> Float[Tensor, " batch"]:
         bound = log_mean_exp(log_weights)
         constant = log_weights.detach()
@@ -171,7 +175,8 @@ class Vimco:
 
 def zero_with_score(draw: Draw) -> Float[Tensor, "samples batch"]:
     """Return zeros whose gradient is grad log q(z|x): what is multiplied by them changes a gradient and no value."""
-    return draw.log_q - draw.log_q.detach()
+    log_q = draw.log_q_per_unit.sum(-1)
+    return log_q - log_q.detach()
 
 
 def others_mean(values: Float[Tensor, "samples *rest"]) -> Float[Tensor, "samples *rest"]:

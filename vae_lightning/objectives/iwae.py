@@ -3,14 +3,15 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.distributions import Likelihood, Posterior
+from vae_lightning.distributions import Likelihood, Posterior, Prior
 from vae_lightning.objectives.bound import Bound, Decoder, log_likelihood, measured_kl_per_unit
 from vae_lightning.objectives.elbo import Elbo, NSamples
-from vae_lightning.objectives.estimators import Estimator
+from vae_lightning.objectives.facts import ObjectiveFacts, Unpriced, price_at
+from vae_lightning.objectives.protocol import Estimator
 from vae_lightning.training_step import TrainingStep
 
 
-class Iwae:
+class Iwae(ObjectiveFacts):
     """loss = -mean over images of log (1/k) sum_i p(x|z_i) (p(z_i) / q(z_i|x))^w, z_i ~ q(z|x).
 
     At w = 1 this is -L_k. At k = 1 it is the ELBO for every w, and is computed as such, the KL in closed form where
@@ -21,6 +22,9 @@ class Iwae:
         n_samples: k, codes drawn per image.
     """
 
+    importance_weighted = True
+    needs_density = True
+
     def __init__(self, estimator: Estimator, *, n_samples: NSamples) -> None:
         self.estimator = estimator
         self.n_samples = n_samples
@@ -29,18 +33,22 @@ class Iwae:
         self,
         pixels: Float[Tensor, "batch channels height width"],
         posterior: Posterior,
+        prior: Prior,
         decoder: Decoder,
         likelihood: Likelihood,
         noise: Float[Tensor, "samples batch latent"],
-        kl_weight: float | Float[Tensor, ""],
+        kl_weight_in_force: float | Float[Tensor, ""],
         at: TrainingStep,
     ) -> Bound:
-        """Return the bound for given noise and KL weight: a pure function of its arguments."""
+        """Return the bound for given noise and KL weight in force: a pure function of its arguments."""
         if len(noise) == 1:
             elbo = Elbo(self.estimator, n_samples=1)
-            return elbo(pixels, posterior, decoder, likelihood, noise, kl_weight, at)
-        draw = self.estimator.draw(posterior, noise)
+            return elbo(pixels, posterior, prior, decoder, likelihood, noise, kl_weight_in_force, at)
+        draw = self.estimator.draw(posterior, prior, noise)
         log_px = log_likelihood(pixels, draw.codes, decoder, likelihood)
-        log_weights = log_px - kl_weight * draw.kl_samples.sum(-1)
-        loss = -self.estimator.log_mean_exp(log_weights, draw, kl_weight).mean()
-        return Bound(loss, -log_px.mean(0), measured_kl_per_unit(posterior, draw.codes))
+        log_weights = log_px - kl_weight_in_force * draw.kl_samples.sum(-1)
+        loss = -self.estimator.log_mean_exp(log_weights, draw, kl_weight_in_force).mean()
+        return Bound(loss, -log_px.mean(0), measured_kl_per_unit(posterior, prior, noise))
+
+    def kl_coefficient(self, kl_weight_in_force: float) -> float | Unpriced:
+        return price_at(kl_weight_in_force)

@@ -7,10 +7,13 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from vae_lightning.distributions import Prior
 from vae_lightning.distributions.precision import without_autocast
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
+from vae_lightning.objectives.draw import Draw
 from vae_lightning.objectives.elbo import Elbo, KlTerms, NonNegative, NSamples
-from vae_lightning.objectives.estimators import Estimator
+from vae_lightning.objectives.facts import Unpriced, price_at
+from vae_lightning.objectives.protocol import Estimator
 from vae_lightning.ranks import gathered_over_ranks
 from vae_lightning.training_step import TrainingStep
 
@@ -29,6 +32,9 @@ class Mmd(Elbo):
         bandwidth: the kernel is exp(-|z - z'|^2 / (2 bandwidth latent_dim)).
     """
 
+    needs_path_gradient = True
+    least_batch_size = 2
+
     def __init__(
         self,
         estimator: Estimator,
@@ -42,39 +48,54 @@ class Mmd(Elbo):
         if alpha + lambda_ < 1:
             raise UserError(
                 f"objective.lambda_={lambda_:g}: with objective.alpha={alpha:g} the MMD would be rewarded; "
-                f"it must be at least {1 - alpha:g}"
+                f"it must be at least {1 - alpha:g}",
+                Code.INVALID,
+                ["objective.lambda_", "objective.alpha"],
             )
         self.alpha = alpha
+        self.weighs_kl = alpha != 1
         self.lambda_ = lambda_
         self.bandwidth = bandwidth
 
     def penalty(
         self,
         kl: KlTerms,
-        kl_weight: float | Float[Tensor, ""],
-        codes: Float[Tensor, "samples batch latent"],
+        kl_weight_in_force: float | Float[Tensor, ""],
+        draw: Draw,
         at: TrainingStep,
     ) -> Float[Tensor, ""]:
-        distance = torch.stack([mmd_from_prior(gathered_over_ranks(of_batch), self.bandwidth) for of_batch in codes])
+        gathered = [gathered_over_ranks(of_batch) for of_batch in draw.codes]
+        distance = torch.stack([mmd_from_prior(codes, draw.prior, self.bandwidth) for codes in gathered])
         kept = (1 - self.alpha) * kl.in_loss.mean(0).sum()
-        return kl_weight * kept + (self.alpha + self.lambda_ - 1) * distance.mean()
+        return kl_weight_in_force * kept + (self.alpha + self.lambda_ - 1) * distance.mean()
+
+    def kl_coefficient(self, kl_weight_in_force: float) -> float | Unpriced:
+        if self.weighs_kl:
+            return price_at(kl_weight_in_force * (1 - self.alpha))
+        return Unpriced("there is no KL in this loss")
 
 
-def mmd_from_prior(codes: Float[Tensor, "n latent"], bandwidth: float) -> Float[Tensor, ""]:
-    """Return an unbiased estimate of MMD^2 between where the codes come from and N(0, I) (Gretton et al. 2012, eq. 3).
+def mmd_from_prior(codes: Float[Tensor, "n latent"], prior: Prior, bandwidth: float) -> Float[Tensor, ""]:
+    """Return an unbiased estimate of MMD^2 between the codes' distribution and the prior (Gretton et al. 2012, eq. 3).
 
-    The kernel's means under the prior are closed forms, so nothing is drawn from it: with d latent units and
-    k(z, z') = exp(-|z - z'|^2 / (2 h)), E_p k(z, .) = (h/(h+1))^(d/2) exp(-|z|^2 / (2 (h+1))) and
-    E_pp k = (h/(h+2))^(d/2).
+    The kernel's means under the prior are closed forms, so nothing is drawn from it.
+
+    Raises:
+        UserError: they are not known for this prior.
     """
     n, latent_dim = codes.shape
     h = bandwidth * latent_dim
+    of_prior = prior.kernel_means(codes, h)
+    if of_prior is None:
+        raise UserError(
+            "objective=mmd: needs a prior under which its kernel has a mean in closed form; take prior=standard_normal",
+            Code.INCOMPATIBLE,
+            ["objective", "prior"],
+        )
     squares = codes.square().sum(1)
     with without_autocast(codes):
         distances = squares.unsqueeze(1) + squares - 2 * codes @ codes.T
     kernel = torch.exp(-distances.clamp_min(0) / (2 * h))
     among_codes = (kernel.sum() - kernel.diagonal().sum()) / (n * (n - 1))
-    normaliser: float = (h / (h + 1)) ** (latent_dim / 2)
-    to_prior = normaliser * torch.exp(-squares / (2 * (h + 1))).mean()
-    among_prior: float = (h / (h + 2)) ** (latent_dim / 2)
-    return among_codes - 2 * to_prior + among_prior
+    to_prior, among_prior = of_prior
+    return among_codes - 2 * to_prior.mean() + among_prior

@@ -1,14 +1,17 @@
-"""What the rest of the code asks of an objective. Add one by writing a class that has these."""
+"""What the rest of the code asks of an objective and of an estimator. Add one by writing a class that has these."""
 
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.distributions import Likelihood, Posterior
+from vae_lightning.distributions import Likelihood, Posterior, Prior
 from vae_lightning.objectives.bound import Bound, Decoder
-from vae_lightning.objectives.estimators import Estimator
-from vae_lightning.training_step import TrainingStep
+from vae_lightning.objectives.draw import Draw
+from vae_lightning.objectives.facts import Unpriced
+from vae_lightning.training_step import Schedule, TrainingStep
+
+KlTerm = Literal["closed_form", "sampled"]
 
 
 @runtime_checkable
@@ -16,20 +19,88 @@ class Objective(Protocol):
     """A loss as a pure function: noise, KL weight and step of the run come in as arguments."""
 
     @property
-    def estimator(self) -> Estimator:
+    def estimator(self) -> "Estimator":
         """What gives the encoder its gradient."""
 
     @property
     def n_samples(self) -> int:
         """Codes drawn per image: the first dimension of ``noise``."""
 
+    @property
+    def weighs_kl(self) -> bool:
+        """Whether the KL weight multiplies anything, for a posterior that has a density."""
+
+    @property
+    def is_weighted_elbo(self) -> bool:
+        """Whether the loss is distortion + KL weight x KL and nothing else: what closed forms and forecasts are of."""
+
+    @property
+    def importance_weighted(self) -> bool:
+        """Whether it is the bound L_k on log p(x), of a mean of k importance weights; at k = 1 that is the ELBO."""
+
+    @property
+    def needs_density(self) -> bool:
+        """Whether the loss is undefined for a posterior without a density, whose KL counts as 0."""
+
+    @property
+    def needs_path_gradient(self) -> bool:
+        """Whether something in the loss is differentiated through the codes."""
+
+    @property
+    def least_batch_size(self) -> int:
+        """How many images a training batch must have."""
+
+    @property
+    def latent_dim_multiple(self) -> int:
+        """What must divide the number of latent units."""
+
+    def kl_coefficient(self, kl_weight_in_force: float) -> float | Unpriced:
+        """Return what the loss charges for a nat of KL, or why a nat has no price."""
+
+    def schedules(self) -> dict[str, Schedule]:
+        """Return the settings that follow the length of the run, by name, as functions of the step."""
+
     def __call__(
         self,
         pixels: Float[Tensor, "batch channels height width"],
         posterior: Posterior,
+        prior: Prior,
         decoder: Decoder,
         likelihood: Likelihood,
         noise: Float[Tensor, "samples batch latent"],
-        kl_weight: float | Float[Tensor, ""],
+        kl_weight_in_force: float | Float[Tensor, ""],
         at: TrainingStep,
     ) -> Bound: ...
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """A rule for the encoder's gradient."""
+
+    @property
+    def kl(self) -> KlTerm:
+        """Whether the KL term of a loss is the closed form (where there is one) or comes from the same codes."""
+
+    @property
+    def needs_density(self) -> bool:
+        """Whether log q(z|x) is asked for."""
+
+    @property
+    def least_samples(self) -> int:
+        """How many codes per image it needs."""
+
+    def why_undefined(self, objective: Objective) -> str | None:
+        """Say why there is no such gradient of this objective; None where there is."""
+
+    def caveat(self, objective: Objective) -> str | None:
+        """Say what is defined and yet not what it seems; None where there is nothing to say."""
+
+    def draw(self, posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"]) -> Draw: ...
+
+    def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
+        """Return the mean of ``values``, functions of the codes, over the samples."""
+
+    def log_mean_exp(
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: float | Float[Tensor, ""]
+    ) -> Float[Tensor, " batch"]:
+        """Return log (1/k) sum_i w_i of w_i = p(x|z_i) (p(z_i) / q(z_i|x))^kl_weight_in_force: L_k at 1."""

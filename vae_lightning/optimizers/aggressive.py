@@ -1,14 +1,13 @@
 """Aggressive inference: the encoder catches up before each step of the decoder (He et al. 2019, algorithm 1)."""
 
 import math
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch
-from jaxtyping import Float
 from pydantic import Field
-from torch import Tensor, nn
+from torch import nn
 
+from vae_lightning.optimizers.hooks import LossOf
 from vae_lightning.optimizers.separate import OptimizerFactory, ParameterGroups, Separate
 from vae_lightning.ranks import mean_over_ranks
 
@@ -29,6 +28,9 @@ class Aggressive(Separate):
         window: steps over which losses are averaged before they are compared; 10 in the paper's code.
     """
 
+    needs_density = True
+    steps_unscaled = True
+
     def __init__(
         self,
         groups: ParameterGroups,
@@ -43,14 +45,20 @@ class Aggressive(Separate):
         self.window = window
         self.aggressive = True
         self.best_information = -math.inf
+        self.extra_steps = 0
+        """Of the encoder, since they were last logged."""
 
     def step_both(self) -> None:
         if not self.aggressive:
             self.encoder.step()
         self.decoder.step()
 
-    def refine_encoder(self, loss_of: Callable[[int], Float[Tensor, ""]], clip_norm: float | None) -> int:
-        """Step the encoder alone on ``loss_of(0)``, ``loss_of(1)``, … and return how many steps it took."""
+    @property
+    def refines(self) -> bool:
+        return self.aggressive
+
+    def refine(self, loss_of: LossOf, clip_norm: float | None) -> None:
+        """Step the encoder alone on ``loss_of(0)``, ``loss_of(1)``, …"""
         parameters = self.encoder_parameters
         previous, recent = math.inf, []
         for index in range(self.max_steps):
@@ -71,7 +79,16 @@ class Aggressive(Separate):
                     break
                 previous, recent = mean, []
         self.encoder.zero_grad()
-        return index + 1
+        self.extra_steps += index + 1
+
+    def training_values(self) -> dict[str, float]:
+        steps, self.extra_steps = self.extra_steps, 0
+        own = {"extra_encoder_steps": float(steps), "aggressive": float(self.aggressive)}
+        return {**super().training_values(), **own}
+
+    @property
+    def wants_information(self) -> bool:
+        return True
 
     def judge(self, information: float) -> None:
         """Take an epoch's mutual information in nats; end the aggressive phase when it is not above the best yet."""
@@ -83,9 +100,11 @@ class Aggressive(Separate):
             **super().state_dict(),
             "aggressive": self.aggressive,
             "best_information": self.best_information,
+            "extra_steps": self.extra_steps,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
         self.aggressive = state_dict["aggressive"]
         self.best_information = state_dict["best_information"]
+        self.extra_steps = state_dict["extra_steps"]

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from vae_lightning.optimizers.hooks import Hooks
+
 ParameterGroups = list[dict[str, Any]]
 """The encoder's group (with the posterior's own parameters), then the decoder's (with the likelihood's)."""
 OptimizerFactory = Callable[[ParameterGroups], Optimizer]
@@ -14,15 +16,15 @@ OptimizerFactory = Callable[[ParameterGroups], Optimizer]
 
 
 def optimizer_of(factory: OptimizerFactory, groups: ParameterGroups) -> Optimizer:
-    """Build an optimiser: one that holds two gets both groups, every other one a single group of all parameters."""
+    """Build an optimiser: one that takes two groups gets both, every other one a single group of all parameters."""
     made = getattr(factory, "func", factory)
-    if isinstance(made, type) and issubclass(made, Separate):
+    if getattr(made, "takes_two_groups", False):
         return factory(groups)
     # Not two groups: torch's fused Adam took three times as long for two as for one here.
     return factory([{"params": [parameter for group in groups for parameter in group["params"]]}])
 
 
-class Separate(Optimizer):
+class Separate(Hooks, Optimizer):
     """Looks like one optimiser to Lightning and to learning-rate schedules, and holds two.
 
     With two equal Adams it does bit for bit what one Adam does: an optimiser that looks at each weight alone cannot
@@ -35,6 +37,8 @@ class Separate(Optimizer):
         decoder: makes the decoder's optimiser.
     """
 
+    takes_two_groups = True
+
     def __init__(self, groups: ParameterGroups, *, encoder: OptimizerFactory, decoder: OptimizerFactory) -> None:
         super().__init__(groups, {})
         self.encoder, self.decoder = encoder(groups[:1]), decoder(groups[1:])
@@ -43,6 +47,13 @@ class Separate(Optimizer):
     def _share_groups(self) -> None:
         """Show the inner optimisers' own groups, so that who changes a learning rate here changes it there."""
         self.param_groups = [*self.encoder.param_groups, *self.decoder.param_groups]
+
+    @property
+    def hooks(self) -> Hooks:
+        return self
+
+    def training_values(self) -> dict[str, float]:
+        return {"decoder_learning_rate": self.param_groups[-1]["lr"]}
 
     @property
     def encoder_parameters(self) -> list[nn.Parameter]:

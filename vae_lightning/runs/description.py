@@ -6,12 +6,11 @@ import lightning
 import torch
 
 from vae_lightning import __version__
-from vae_lightning.combinations import critical_quantity
+from vae_lightning.combinations import critical_quantity, kl_computation
 from vae_lightning.module import VAE
 from vae_lightning.runs.command import this_command
 from vae_lightning.runs.identity import settings, unusual_choices
 from vae_lightning.runs.run_config import RunConfig
-from vae_lightning.start_summary import kl_of
 
 
 def description(config: RunConfig, model: VAE, kl_weight: float) -> dict[str, Any]:
@@ -27,7 +26,7 @@ def description(config: RunConfig, model: VAE, kl_weight: float) -> dict[str, An
         "kl_weight_at_the_end": kl_weight,
         "decoder_variance": variance,
         "kl_weight_times_variance": critical_quantity(model, kl_weight),
-        "kl_computation": kl_of(model),
+        "kl_computation": kl_computation(model.objective, model.posterior, model.prior),
         "choices": unusual_choices(config.plain()),
         "settings": settings(config.plain()),
         "latent_dim": config.latent_dim,

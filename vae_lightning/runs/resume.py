@@ -6,14 +6,13 @@ from typing import NamedTuple
 
 from vae_lightning.errors import Code, UserError
 from vae_lightning.module import VAE
-from vae_lightning.objectives import Capacity
 from vae_lightning.runs.checkpoints import newest_good_checkpoint
 from vae_lightning.runs.curves import CURVE_LINES
 from vae_lightning.runs.directory import CONFIG, read_config
 from vae_lightning.runs.identity import differences, settings
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.upgrade import upgraded
-from vae_lightning.schedules import Controller
+from vae_lightning.schedules import has_feedback
 from vae_lightning.training_step import TrainingStep
 
 LENGTH = "trainer.max_epochs"
@@ -93,8 +92,6 @@ def resume_point_in_shorter_run(
 
 def _schedules(model: VAE) -> dict[str, Callable[[TrainingStep], float]]:
     found: dict[str, Callable[[TrainingStep], float]] = {"lr_schedule": model.lr_schedule}
-    if not isinstance(model.beta_schedule, Controller):
-        found["beta_schedule"] = model.beta_schedule
-    if isinstance(model.objective, Capacity):
-        found["objective.growth"] = model.objective.share_grown
-    return found
+    if not has_feedback(model.beta_schedule):
+        found["beta_schedule"] = model.beta_schedule  # type: ignore[assignment]  # it is a plain function
+    return found | {f"objective.{name}": schedule for name, schedule in model.objective.schedules().items()}

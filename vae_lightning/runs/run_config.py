@@ -75,6 +75,7 @@ class RunConfig(Section):
     data: Part
     model: Model
     likelihood: Part
+    prior: Part
     posterior: Part
     objective: Part
     estimator: Part

@@ -22,7 +22,10 @@ MOVED = {
     f"{PACKAGE}.optimizers.staircase": f"{PACKAGE}.schedules.staircase",
 }
 """An import path of an earlier version, and the path of the same part today."""
-ADDED: dict[str, Any] = {}
+ADDED: dict[str, Any] = {
+    # 0.4.0
+    "prior": {"name": "standard_normal", "_target_": f"{PACKAGE}.distributions.StandardNormalPrior"},
+}
 """Top-level keys that an earlier version did not have, each with the value that stands for what that version did."""
 TARGET = "_target_"
 

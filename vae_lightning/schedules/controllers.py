@@ -1,15 +1,15 @@
 """Beta schedules with feedback: the multiplier follows what the model does. Their state is in the checkpoint."""
 
 import math
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Annotated, Literal, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from vae_lightning.errors import UserError
-from vae_lightning.training_step import TrainingStep
+from vae_lightning.errors import Code, UserError
+from vae_lightning.training_step import Schedule, TrainingStep
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -19,15 +19,28 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Controller(Protocol):
     """A schedule that is told after each step what the step's global batch measured."""
 
+    has_feedback: Literal[True]
+    """Says of a schedule that it is a controller; a plain function of the step has no such attribute."""
+
     def __call__(self, at: TrainingStep) -> Float[Tensor, ""]: ...
 
     def observe(self, distortion: Float[Tensor, ""], kl: Float[Tensor, ""]) -> None:
         """Take the means over the global batch, in nats per image; change the multiplier for the next step."""
 
 
+def has_feedback(schedule: Schedule | Controller) -> TypeGuard[Controller]:
+    """Return whether a beta schedule follows what the model does, and so is to be told."""
+    return getattr(schedule, "has_feedback", False)
+
+
 def check_bounds(minimum: float, maximum: float) -> None:
+    """Raise UserError where the least multiplier is not less than the largest."""
     if minimum >= maximum:
-        raise UserError(f"beta_schedule.minimum={minimum:g}: must be less than beta_schedule.maximum={maximum:g}")
+        raise UserError(
+            f"beta_schedule.minimum={minimum:g}: must be less than beta_schedule.maximum={maximum:g}",
+            Code.INVALID,
+            ["beta_schedule.minimum", "beta_schedule.maximum"],
+        )
 
 
 class Geco(nn.Module):
@@ -45,6 +58,7 @@ class Geco(nn.Module):
         maximum: largest multiplier.
     """
 
+    has_feedback: Literal[True] = True
     log_multiplier: Tensor
     average: Tensor
     n_seen: Tensor
@@ -95,6 +109,7 @@ class ControlVAE(nn.Module):
         maximum: largest multiplier; ``kl_weight`` times it is the largest KL weight that the controller can use.
     """
 
+    has_feedback: Literal[True] = True
     integral: Tensor
     multiplier: Tensor
 

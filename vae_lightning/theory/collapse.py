@@ -23,19 +23,17 @@ from torch import Tensor
 
 from vae_lightning.data import Images
 from vae_lightning.data.loader import as_floats
-from vae_lightning.distributions import (
-    ExponentialFamily,
-    GaussianLearnedLikelihood,
-    GaussianLikelihood,
-    GaussianOptimalLikelihood,
-    Likelihood,
-)
+from vae_lightning.distributions import Likelihood
+from vae_lightning.theory.inverse import inverse_of_increasing
 from vae_lightning.theory.linear_vae import learned_critical_weights, learned_variance
 
 IMAGES_AT_ONCE = 1_000
 """Summed in single precision, which so few images leave exact to about 1e-6; the sums of sums are in double."""
 FEWEST_IMAGES = 10
 """As many images must show what F says of a pixel."""
+LARGEST_VALUE = 1e7
+"""Where the decoder's value of a mean is looked for; a pixel that is nearer than 1e-7 to its least or largest value is
+taken there."""
 ROUNDING = 1e-6
 """Of the largest eigenvalue: what is smaller is rounding in the sums."""
 
@@ -116,19 +114,41 @@ def linear_kl(eigenvalues: Float[Tensor, " directions"], latent_dim: int, thresh
 
 
 def forecast(moments: PixelMoments, likelihood: Likelihood, latent_dim: int) -> Forecast | None:
-    """Return the forecast, or None where the likelihood is no exponential family of its decoder's values."""
-    if isinstance(likelihood, GaussianLearnedLikelihood | GaussianOptimalLikelihood):
-        eigenvalues, least = _descending(moments.covariance), likelihood.least_variance
+    """Return the forecast, or None where the likelihood does not know its score, or has one that is not linear in x.
+
+    Of a score that is linear in x, with slope k, the covariance is k Cov(x) k: the data's moments are all it takes.
+    """
+    if likelihood.why_no_score:
+        return None
+    if (least := likelihood.least_variance) is not None:  # sigma^2 follows from the units that live
+        eigenvalues = _descending(moments.covariance)
         weights = torch.minimum(learned_critical_weights(eigenvalues), eigenvalues / least)
         return Forecast(weights, latent_dim, eigenvalues, None, least)
-    if isinstance(likelihood, GaussianLikelihood):
+    if (one_variance := likelihood.variance) is not None:
         eigenvalues = _descending(moments.covariance)
-        return Forecast(eigenvalues / likelihood.variance, latent_dim, eigenvalues, likelihood.variance)
-    if isinstance(likelihood, ExponentialFamily):
-        varies = moments.covariance.diagonal() > 0  # the decoder knows the others without a code
-        variance = floored(likelihood.collapsed_variance(moments.mean[varies]), moments.n_images)
-        return Forecast(spectrum(moments.covariance[varies][:, varies], variance), latent_dim, None, None)
-    return None
+        return Forecast(eigenvalues / one_variance, latent_dim, eigenvalues, one_variance)
+    varies = moments.covariance.diagonal() > 0  # the decoder knows the others without a code
+    slope, curvature = _collapsed_score(likelihood, moments.mean[varies])
+    if slope is None:
+        return None
+    variance = floored(curvature / slope.square(), moments.n_images)
+    return Forecast(spectrum(moments.covariance[varies][:, varies], variance), latent_dim, None, None)
+
+
+def _collapsed_score(
+    likelihood: Likelihood, mean: Float[Tensor, " pixels"]
+) -> tuple[Float[Tensor, " pixels"] | None, Float[Tensor, " pixels"]]:
+    """Return the slope of the score in x, None where it is not linear, and the curvature, for a decoder without a code.
+
+    Its best values are those at which the score of the mean is 0: of a linear score, where its mean is.
+    """
+    values = inverse_of_increasing(
+        lambda at: -likelihood.score_and_curvature(mean, at)[0], torch.zeros_like(mean), -LARGEST_VALUE, LARGEST_VALUE
+    )
+    scores = [likelihood.score_and_curvature(torch.full_like(mean, x), values)[0] for x in (0.0, 0.5, 1.0)]
+    slope = scores[2] - scores[0]
+    linear = torch.allclose(scores[1] - scores[0], slope / 2)
+    return slope if linear else None, likelihood.score_and_curvature(mean, values)[1]
 
 
 def floored(variance: Float[Tensor, " pixels"], n_images: int) -> Float[Tensor, " pixels"]:
