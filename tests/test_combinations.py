@@ -10,6 +10,7 @@ import torch
 from vae_lightning.assemble import build_data, build_model
 from vae_lightning.combinations import caveats, kl_computation
 from vae_lightning.conf_folder import config_folder
+from vae_lightning.config import checked
 from vae_lightning.distributions import (
     BernoulliLikelihood,
     GaussianLikelihood,
@@ -55,7 +56,7 @@ def test_what_is_undefined_is_refused_with_its_keys(
     overrides: str, about: str, configure: Callable[..., Config]
 ) -> None:
     with pytest.raises(UserError) as refused:
-        build_model(configure(*overrides.split()), (1, 28, 28))
+        build_model(checked(configure(*overrides.split())), (1, 28, 28))
     assert (refused.value.code, refused.value.about) == (Code.INCOMPATIBLE, tuple(about.split()))
 
 
@@ -70,7 +71,7 @@ def test_settings_of_one_part_that_contradict_each_other_are_refused(
     overrides: str, about: tuple[str, ...], configure: Callable[..., Config]
 ) -> None:
     with pytest.raises(UserError) as refused:
-        build_model(configure(*overrides.split()), (1, 28, 28))
+        build_model(checked(configure(*overrides.split())), (1, 28, 28))
     assert (refused.value.code, refused.value.about) == (Code.INVALID, about)
 
 

@@ -10,7 +10,7 @@ import torch
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import Interruption, Saving
 from vae_lightning.data import ImageDataModule
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.module import VAE
 from vae_lightning.optimizers import optimizer_of
 from vae_lightning.randomness import Stream, generator_for
@@ -118,12 +118,23 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
 
     explodes_at_step_17.n_samples, explodes_at_step_17.estimator = 1, None  # type: ignore[attr-defined]
     model.objective = explodes_at_step_17
-    with pytest.raises(UserError, match=r"nan at step 17, .*kl_weight is 1.*Largest terms .*KL of unit \d = inf"):
+    with pytest.raises(UserError) as stopped:
         fitted(config, tmp_path, model)
+    assert (stopped.value.code, stopped.value.about) == (Code.NOT_FINITE, ("optimizer", "likelihood", "kl_weight"))
+    assert {"17,", "nan", "inf,"} <= set(str(stopped.value).split())  # the step, its loss, its largest terms
     checkpoints = sorted((tmp_path / "checkpoints").glob("*.ckpt"))
     assert checkpoints[-1].name == ("step000000016.ckpt" if "save" in seen else "step000000015.ckpt")
     state = torch.load(checkpoints[-1], weights_only=True)["state_dict"]
     assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+def test_a_loss_that_is_infinite_before_any_step_is_not_put_down_to_the_learning_rate(
+    configure: Callable[..., Config], tmp_path: Path
+) -> None:
+    own = ["data=linear_gaussian", "data.source.spectrum=[1e6,1e5,1e4]", "latent_dim=3", "likelihood.mean=identity"]
+    with pytest.raises(UserError) as stopped:
+        fitted(configure(*own), tmp_path)
+    assert (stopped.value.code, stopped.value.about) == (Code.NOT_FINITE, ("data", "likelihood"))
 
 
 def test_a_trainer_can_validate_without_fitting(tiny: Callable[..., Config], tmp_path: Path) -> None:

@@ -144,6 +144,23 @@ def test_log_px_of_a_linear_model_is_exact_at_5000_samples() -> None:
     assert float(found[0].mean()) < float(found[1].mean()) < float(found[2].mean()) + 1e-3  # tighter with every sample
 
 
+@pytest.mark.parametrize("log_variance", [-1000.0, -200.0, -60.0])
+def test_a_posterior_that_rounds_to_its_mean_has_its_log_px_and_its_information(log_variance: float) -> None:
+    """log w = log p(x|mean) + log p(mean) - log q, with log q = log N(noise; 0, 1) - log_variance / 2 a unit."""
+    n = 50
+    x, means = torch.randn(n, 1, 1, 4, generator=generator(30)), torch.randn(n, 3, generator=generator(31))
+    posterior = LocationScale(means, torch.full((n, 3), log_variance), gaussian_noise())
+    noise = torch.randn(1, n, 3, generator=generator(32))
+    likelihood, flat = GaussianLikelihood(variance=0.5, mean="identity"), torch.zeros(n, 1, 1, 4)
+    [found] = log_px(x, posterior, PRIOR, lambda codes: flat, likelihood, [noise], [1])
+    log_q = torch.distributions.Normal(0.0, 1.0).log_prob(noise.double())[0].sum(1) - 1.5 * log_variance
+    log_p = PRIOR.log_prob_per_unit(means.double()).sum(1)
+    torch.testing.assert_close(found, likelihood.log_prob(x, flat).double() + log_p - log_q, rtol=1e-5, atol=1e-4)
+    information = mutual_information(posterior, noise)
+    assert information.lower == pytest.approx(math.log(n))  # no code could be another image's
+    assert information.ceiling == pytest.approx(math.log(n))
+
+
 def test_log_px_does_not_depend_on_the_blocks_and_needs_enough_of_them() -> None:
     x, posterior, decoder, likelihood, _ = linear_model(4)
     noise = torch.randn(70, 4, 3, generator=generator(10), dtype=torch.float64)

@@ -27,14 +27,12 @@ from vae_lightning.distributions import (
     LocationScale,
     LocationScalePosterior,
     PointPosterior,
-    PosteriorFamily,
     StandardNoise,
     gaussian_noise,
     laplace_noise,
     logistic_noise,
     student_t_noise,
 )
-from vae_lightning.errors import UserError
 
 GENERATOR = torch.Generator().manual_seed(0)
 MEAN = torch.randn(6, 3, generator=GENERATOR, dtype=torch.float64) * 3
@@ -239,6 +237,39 @@ def test_batch_norm_judges_held_out_images_one_by_one() -> None:
     torch.testing.assert_close(family(outputs[:1]).mean, family(outputs).mean[:1])
 
 
+# Extremes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("log_variance", [-1000.0, -60.0, 60.0, 1000.0])
+@pytest.mark.parametrize("name", NOISES)
+def test_the_log_density_of_its_own_sample_is_exact_however_narrow_or_wide(name: str, log_variance: float) -> None:
+    """log q(z) = log of the noise's density - log_variance / 2; the code itself has lost the noise, or is infinite."""
+    noise, reference = NOISES[name]
+    drawn = noise.draw((2, 4, 3), torch.Generator().manual_seed(1)).double()
+    mean = torch.full((4, 3), 2.0, dtype=torch.float64)
+    posterior = LocationScale(mean, torch.full_like(mean, log_variance), noise)
+    codes, log_q = posterior.sample_with_log_prob(drawn)
+    standard = reference(torch.zeros(1).double(), torch.ones(1).double())
+    torch.testing.assert_close(log_q, standard.log_prob(drawn) - log_variance / 2)
+    assert torch.equal(codes, posterior.sample(drawn))
+    if log_variance < 0:
+        assert torch.equal(codes, mean.expand_as(codes)) == (log_variance == -1000)
+    single = LocationScale(mean.float(), torch.full((4, 3), log_variance), noise)
+    torch.testing.assert_close(single.sample_with_log_prob(drawn.float())[1].double(), log_q, rtol=1e-5, atol=1e-4)
+    at_mean = single.log_prob_per_unit(mean.float())  # 0 times infinity is 0 here
+    torch.testing.assert_close(at_mean.double(), standard.log_prob(0 * mean) - log_variance / 2, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("log_deviation", [-500.0, 300.0])
+def test_so_it_is_with_a_full_covariance(log_deviation: float) -> None:
+    below = torch.randn(1, 3, 3, generator=GENERATOR, dtype=torch.float64).tril(-1)
+    posterior = FullGaussian(torch.ones(1, 3).double(), torch.full((1, 3), log_deviation).double(), below)
+    noise = torch.randn(5, 1, 3, generator=GENERATOR, dtype=torch.float64)
+    codes, log_q = posterior.sample_with_log_prob(noise)
+    torch.testing.assert_close(log_q, Normal(0.0, 1.0).log_prob(noise) - log_deviation)
+    assert torch.equal(codes, posterior.sample(noise))
+
+
 # A point --------------------------------------------------------------------------------------------------------
 
 
@@ -248,25 +279,3 @@ def test_a_point_is_its_mean_and_costs_nothing() -> None:
     noise = family.noise((2, 6, 3), torch.Generator())
     assert torch.equal(posterior.sample(noise), torch.stack([MEAN, MEAN]))
     assert (posterior.kl_per_unit() == 0).all()
-    with pytest.raises(UserError, match="no density"):
-        posterior.log_prob_per_unit(MEAN)
-
-
-@pytest.mark.parametrize(
-    "family",
-    [
-        LocationScalePosterior(3, noise=laplace_noise()),
-        FullCovariancePosterior(3),
-        PointPosterior(3),
-        BatchNormPosterior(3, gamma=0.5),
-    ],
-    ids=lambda family: type(family).__name__,
-)
-def test_detached_is_the_same_distribution_without_gradient(family: PosteriorFamily) -> None:
-    assert isinstance(family, PosteriorFamily)
-    outputs = torch.randn(6, family.n_parameters, generator=GENERATOR, requires_grad=True)
-    posterior = family(outputs)
-    noise = family.noise((2, 6, 3), torch.Generator().manual_seed(0))
-    assert posterior.mean.requires_grad
-    assert not posterior.detached().sample(noise).requires_grad
-    assert torch.equal(posterior.detached().sample(noise), posterior.sample(noise).detach())

@@ -114,7 +114,7 @@ def test_a_unit_below_its_free_bits_feels_no_kl() -> None:
 def test_noise_neither_opens_nor_closes_the_gate_of_free_bits(kl: str) -> None:
     """A true KL below the floor has no gradient at all, and one above it the whole, sampled or not."""
     estimator = Pathwise(kl=kl)
-    noise = normals(400, 1, 5, 2)
+    noise = normals(100, 1, 5, 2)
     leaf = POSTERIOR.mean.clone().requires_grad_()
     posterior = POSTERIOR._replace(mean=leaf)
 

@@ -2,12 +2,14 @@
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
 
+from vae_lightning.combinations import check_complete
 from vae_lightning.errors import UserError
-from vae_lightning.schedules import Controller, ControlVAE, Geco, constant
+from vae_lightning.schedules import Controller, ControlVAE, Geco, constant, has_feedback, sigmoid
 from vae_lightning.training_step import TrainingStep
 
 MOMENT = TrainingStep(0, 100, 10)
@@ -27,9 +29,11 @@ def told(controller: Controller, *, distortion: float = 0.0, kl: float = 0.0) ->
 
 
 def test_they_are_controllers_and_a_function_is_not() -> None:
-    assert isinstance(geco(), Controller)
-    assert isinstance(control_vae(), Controller)
-    assert not isinstance(constant, Controller)
+    for controller in (geco(), control_vae()):
+        assert has_feedback(controller)
+        check_complete("beta_schedule", "", controller, Controller)
+    assert not has_feedback(constant)
+    assert not has_feedback(partial(sigmoid, midpoint=0.5, width=0.5))
 
 
 def test_geco_multiplies_by_the_exponential_of_the_averaged_constraint() -> None:
@@ -46,7 +50,7 @@ def test_geco_multiplies_by_the_exponential_of_the_averaged_constraint() -> None
 def test_geco_stays_within_its_bounds_and_comes_back_from_them() -> None:
     controller = geco(rate=1.0)
     assert told(controller, distortion=500.0) == pytest.approx(1e-3)
-    for _ in range(2000):
+    for _ in range(500):
         last = told(controller, distortion=0.0)
     assert last == pytest.approx(1e3)
 
@@ -65,7 +69,7 @@ def test_control_vae_does_not_wind_up_while_it_is_clipped() -> None:
     """After any time at a bound it leaves it at once when the error changes its sign."""
     for stuck, other, bound in ((0.0, 9.0, 0.0), (1000.0, 4.0, 1.0)):
         controller = control_vae()
-        for _ in range(5000):
+        for _ in range(1000):
             clipped = told(controller, kl=stuck)
         assert clipped == bound
         assert told(controller, kl=other) != bound
@@ -87,20 +91,21 @@ def test_a_restored_controller_goes_on_as_if_nothing_had_happened(build: object)
 def test_they_settle_on_a_system_with_a_known_response() -> None:
     """A linear direction of eigenvalue l at variance s2 has KL = ln(l / (w s2)) / 2 and distortion w / 2 + constant."""
     eigenvalue, variance = 50.0, 0.5
-    held = control_vae(ki=1e-3, maximum=1.0)
-    for _ in range(5000):
+    held = control_vae(ki=3e-3, maximum=1.0)
+    for _ in range(600):
         weight = 100 * max(float(held(MOMENT)), 1e-6)
         held.observe(torch.tensor(0.0), torch.tensor(max(0.0, 0.5 * math.log(eigenvalue / (weight * variance)) + 4)))
     weight = 100 * float(held(MOMENT))
     assert 0.5 * math.log(eigenvalue / (weight * variance)) + 4 == pytest.approx(5, rel=1e-3)
 
     reached = geco(target=101.0, rate=1e-2)
-    for _ in range(20_000):
+    for _ in range(2000):
         reached.observe(100 + 0.5 * reached(MOMENT), torch.tensor(0.0))
     assert 100 + 0.5 * float(reached(MOMENT)) == pytest.approx(101, abs=1e-3)
 
 
 def test_bounds_in_the_wrong_order_are_refused() -> None:
     for build in (geco, control_vae):
-        with pytest.raises(UserError, match=r"beta_schedule.minimum=2: must be less than beta_schedule.maximum=1"):
+        with pytest.raises(UserError) as refused:
             build(minimum=2.0, maximum=1.0)
+        assert refused.value.about == ("beta_schedule.minimum", "beta_schedule.maximum")
