@@ -1,4 +1,4 @@
-"""A config -> the proof that its runs can be killed: one run left alone and one killed many times are compared bitwise."""
+"""Proof that a config's runs can be killed: one run left alone and one killed many times are compared bitwise."""
 
 import os
 import random
@@ -129,7 +129,9 @@ def _continued(command: list[str], folder: Path, kill: Kill | None) -> Attempt:
     attempt = _attempt(command, folder, kill)
     if newest and "epoch " in attempt.output and "continuing after step" not in attempt.output:
         raise UserError(
-            f"the run started afresh instead of continuing from {newest.name}:\n{attempt.output}", Code.NOT_SAME, [newest]
+            f"the run started afresh instead of continuing from {newest.name}:\n{attempt.output}",
+            Code.NOT_SAME,
+            [newest],
         )
     return attempt
 
