@@ -29,7 +29,7 @@ def verify() -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for vae-train")
     parser.add_argument("--kills", type=int, default=3, metavar="N", help="how often it is killed (default 3)")
-    parser.add_argument("--signal", choices=("KILL", "TERM", "INT"), default="KILL", help="what kills it (default KILL)")
+    parser.add_argument("--signal", choices=("KILL", "TERM", "INT"), default="KILL", help="which signal (default KILL)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the random moments (default 0)")
     options = parser.parse_intermixed_args()
     if options.kills < 1:
