@@ -60,7 +60,7 @@ def run_command(command: Callable[[], object]) -> None:
 class _OpenEndedPipe(io.FileIO):
     """A pipe whose reader may leave: what is written after that is dropped, and the command goes on."""
 
-    def write(self, data: Any) -> int | None:
+    def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except BrokenPipeError:
