@@ -1,4 +1,4 @@
-"""A config -> the proof that its runs can be killed: one left alone, one killed again and again, compared bitwise."""
+"""Proof that a config's runs can be killed: one run left alone and one killed many times are compared bitwise."""
 
 import os
 import random
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 
 from vae_lightning.config import checked
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
 from vae_lightning.runs.comparison import run_differences
@@ -22,7 +22,7 @@ from vae_lightning.runs.curves import read_curves
 
 POLL_S = 0.02
 BEFORE_IT_TRAINS = 5
-"""Every so manieth kill falls into the time in which a process starts."""
+"""One kill in this many comes while the process is still starting."""
 LONGEST_WAIT_S = 0.5
 
 
@@ -31,9 +31,9 @@ class Kill(NamedTuple):
 
     number: signal.Signals
     step: int
-    """Once its run has come as far as this; 0: from its start on."""
+    """The step that the run must have reached; 0 counts from the start of the process."""
     delay: float
-    """Seconds after that."""
+    """Seconds to wait after that."""
 
 
 class Attempt(NamedTuple):
@@ -41,7 +41,7 @@ class Attempt(NamedTuple):
 
     seconds: float
     seconds_to_first_step: float
-    """Until it was seen to go on; all its seconds where it was not."""
+    """Seconds until the first new step was seen; all of them if none was."""
     exit_code: int
     output: str
 
@@ -51,10 +51,10 @@ def verify_resume(
 ) -> list[str]:
     """Train a config twice in processes of its own, once undisturbed and once with ``kills`` signals at random moments.
 
-    Each time the same command starts it again. Returns what differs between the two: nothing, if all is well.
+    Each time the same command starts it again. Return what differs between the two: nothing, if all is well.
 
     Raises:
-        UserError: the training itself fails, or ends before it could be killed as often.
+        UserError: the training itself fails, or ends before all the kills.
     """
     run = checked(config)
     chance = random.Random(seed)  # noqa: S311 (moments to kill at, no secrets)
@@ -75,7 +75,11 @@ def verify_resume(
             attempt = _continued(command, killed, kill)
             if attempt.exit_code not in (-number, 128 + number):
                 _check(attempt)
-                raise UserError(f"the run was over before kill {index} of {kills}; ask for fewer, or for a longer run")
+                raise UserError(
+                    f"the run ended before kill {index} of {kills}; ask for fewer kills, or for a longer run",
+                    Code.INVALID,
+                    ["--kills"],
+                )
             newest = directory.newest_checkpoint(killed)
             saved = load_checkpoint(newest)["global_step"] if newest else 0
             console.print(f"{number.name} {index} of {kills} after {attempt.seconds:.1f} s; saved up to step {saved}")
@@ -117,11 +121,15 @@ def _attempt(command: list[str], folder: Path, kill: Kill | None) -> Attempt:
 
 
 def _continued(command: list[str], folder: Path, kill: Kill | None) -> Attempt:
-    """Make an attempt and see to it that it goes on from the checkpoint that is there, if it comes so far."""
+    """Make an attempt, and check that it continues from the checkpoint that is there, once it trains."""
     newest = directory.newest_checkpoint(folder)
     attempt = _attempt(command, folder, kill)
     if newest and "epoch " in attempt.output and "continuing after step" not in attempt.output:
-        raise UserError(f"the run started afresh instead of continuing from {newest.name}:\n{attempt.output}")
+        raise UserError(
+            f"the run started afresh instead of continuing from {newest.name}:\n{attempt.output}",
+            Code.NOT_SAME,
+            [newest],
+        )
     return attempt
 
 
@@ -134,4 +142,4 @@ def _steps(folder: Path) -> int:
 
 def _check(attempt: Attempt) -> None:
     if attempt.exit_code != 0:
-        raise UserError(f"the training failed:\n{attempt.output}")
+        raise UserError(f"the training failed:\n{attempt.output}", Code.FAILED)

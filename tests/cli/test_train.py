@@ -1,4 +1,4 @@
-"""The door of vae-train: what it answers at once, what it refuses, and real processes end to end."""
+"""vae-train: what it answers at once, what it refuses, and real processes end to end."""
 
 import json
 import os
@@ -20,7 +20,7 @@ TINY = ["data=digits", "model=linear", "latent_dim=2", "trainer.max_epochs=1", "
 
 
 @pytest.fixture
-def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def refuses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Call vae-train in this process with arguments it must refuse; return what it wrote for the person."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
@@ -39,83 +39,64 @@ def door(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.Capture
     return refused
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["kl_wieght=1"], ["kl_wieght: not a known key; did you mean kl_weight? valid: ", "latent_dim"]),
-        (["trainer.max_epoch=1"], ["trainer.max_epoch: not a known key; did you mean max_epochs?"]),
-        (["likelihood=bernoulli", "likelihood.variance=1"], ["likelihood.variance: not a known key; valid: _target_"]),
-        (["model.encodr.hidden_sizes=[1]"], ["model.encodr.hidden_sizes: not a known key; did you mean encoder?"]),
-        (["modle=conv"], ["modle: not a known key; did you mean model?"]),
-        (["model=transformer"], ["Could not find 'model/transformer'", "conv", "linear", "mlp"]),
-        (["experiment=sede"], ["Could not find 'experiment/sede'", "kl_weight", "quick", "seed"]),
-        (["latent_dim=0"], ["latent_dim=0: input should be greater than or equal to 1"]),
-        (["kl_weight=-1"], ["kl_weight=-1: input should be greater than or equal to 0"]),
-        (["kl_weight=heavy"], ["kl_weight=heavy: input should be a valid number"]),
-        (["kl_weight=[1"], ["kl_weight=[1: cannot be read"]),
-        (["data=digits", "data.batch_size=7"], ["data.batch_size=7: must divide the 1500 training images; 6 and 10"]),
-        (["data=digits", "optimizer.lr=-1"], ["optimizer:", "-1"]),
-        (["data=digits", "trainer.accelerator=mps"], ["trainer.accelerator=mps: input should be 'cpu' or 'cuda'"]),
-        (["seed.x.y=1"], ["seed.x.y: not a known key"]),
-        (
-            ["-m", "data=digits", "trainer.devices=2", "hydra/launcher=serial"],
-            ["trainer.devices=2: the jobs of a serial sweep take one device"],
-        ),
-        (
-            ["-m", "data=digits", "hydra.launcher.slots=2"],
-            ["hydra.launcher.slots: not a known key; did you mean n_slots?"],
-        ),
-        (
-            ["-m", "data=digits", "hydra.launcher.retries=-1"],
-            ["hydra.launcher.retries=-1: input should be greater than or equal to 0"],
-        ),
-        (
-            ["-m", "data=digits", "hydra.launcher.n_slots=1000", "hydra.launcher.threads=1"],
-            ["hydra.launcher.n_slots=1000, hydra.launcher.threads=1: 1000 threads are more than the"],
-        ),
-        (
-            ["-m", "data=digits", "hydra.launcher.returns=test/elbo"],
-            ["hydra.launcher.returns=test/elbo: input should be 'val/elbo', 'val/distortion', 'val/kl' or"],
-        ),
-        (
-            ["-m", "data=digits", "hydra.launcher.returns=val/elbo"],
-            ["hydra.launcher.returns=val/elbo: needs images held out, such as data.validation_size=5000"],
-        ),
-        (
-            ["-m", "data=digits", "hydra/sweeper=bisect", "hydra.launcher.returns=val/elbo"],
-            ["hydra.launcher.returns=val/elbo: is for other sweepers; bisect counts active units"],
-        ),
-        (
-            ["-m", "data=digits", "wandb=offline"],
-            ["wandb=offline: "],
-        ),
-        (
-            ["-m", "data=digits", "hydra.launcher.gpus=[]"],
-            ["hydra.launcher.gpus=[]: list should have at least 1 item"],
-        ),
-        (
-            ["-m", "data=digits", "hydra/sweeper=bisect", "hydra.sweeper.precision=0.001"],
-            ["hydra.sweeper.precision=0.001: input should be greater than or equal to 0.002"],
-        ),
-        (
-            ["-m", "data=digits", "hydra/launcher=pol"],
-            ["Could not find 'hydra/launcher/pol'", "pool", "serial", "slurm"],
-        ),
-        (["data=digits", "runs_dir=/dev/null/runs"], ["runs_dir=/dev/null/runs: cannot write"]),
-        (["data_dir=/dev/null/data"], ["data_dir=/dev/null/data: cannot write"]),
-    ],
-    ids=lambda value: " ".join(value) if value and "=" in value[0] else "",
-)
-def test_bad_input_is_refused_in_a_few_lines(arguments: list[str], told: list[str], door: Callable[..., str]) -> None:
-    message = door(*arguments)
-    for part in told:
-        assert part in message
+REFUSED = [
+    # The arguments, and what the message names: first the key, then what would be valid.
+    (["kl_wieght=1"], ["kl_wieght:", "kl_weight", "latent_dim"]),
+    (["trainer.max_epoch=1"], ["trainer.max_epoch:", "max_epochs"]),
+    (["likelihood=bernoulli", "likelihood.variance=1"], ["likelihood.variance:", "_target_"]),
+    (["model.encodr.hidden_sizes=[1]"], ["model.encodr:", "encoder"]),
+    (["model={name:mine,encoder:{_target_:my.Encoder,size:3}}"], ["model.encoder.size:", "hidden_sizes"]),
+    (["modle=conv"], ["modle:", "model"]),
+    (["model=transformer"], ["model/transformer", "conv", "linear", "mlp"]),
+    (["experiment=sede"], ["experiment/sede", "kl_weight", "quick", "seed"]),
+    (["latent_dim=0"], ["latent_dim=0:", "1"]),
+    (["kl_weight=-1"], ["kl_weight=-1:", "0"]),
+    (["kl_weight=heavy"], ["kl_weight=heavy:"]),
+    (["kl_weight=[1"], ["kl_weight=[1:"]),
+    (["data=digits", "data.batch_size=7"], ["data.batch_size=7:", "1500", "6", "10"]),
+    (["data=digits", "optimizer.lr=-1"], ["optimizer", "-1"]),
+    (["data=digits", "trainer.accelerator=mps"], ["trainer.accelerator=mps:", "cpu", "cuda"]),
+    (["seed.x.y=1"], ["seed.x"]),
+    (["-m", "data=digits", "trainer.devices=2", "hydra/launcher=serial"], ["trainer.devices=2:", "pool"]),
+    (["-m", "data=digits", "hydra.launcher.slots=2"], ["hydra.launcher.slots:", "n_slots"]),
+    (["-m", "data=digits", "hydra.launcher.retries=-1"], ["hydra.launcher.retries=-1:", "0"]),
+    (
+        ["-m", "data=digits", "hydra.launcher.n_slots=1000", "hydra.launcher.threads=1"],
+        ["hydra.launcher.n_slots=1000", "hydra.launcher.threads=1", "1000"],
+    ),
+    (["-m", "data=digits", "hydra.launcher.returns=test/elbo"], ["hydra.launcher.returns=test/elbo:", "val/elbo"]),
+    (
+        ["-m", "data=digits", "hydra.launcher.returns=val/elbo"],
+        ["hydra.launcher.returns=val/elbo:", "data.validation_size"],
+    ),
+    (
+        ["-m", "data=digits", "hydra/sweeper=bisect", "hydra.launcher.returns=val/elbo"],
+        ["hydra.launcher.returns=val/elbo:", "bisect"],
+    ),
+    (["-m", "data=digits", "wandb=offline"], ["wandb=offline:"]),
+    (["-m", "data=digits", "hydra.launcher.gpus=[]"], ["hydra.launcher.gpus=[]:", "1"]),
+    (
+        ["-m", "data=digits", "hydra/sweeper=bisect", "hydra.sweeper.precision=0.001"],
+        ["hydra.sweeper.precision=0.001:", "0.002"],
+    ),
+    (["-m", "data=digits", "hydra/launcher=pol"], ["hydra/launcher/pol", "pool", "serial", "slurm"]),
+    (["data=digits", "runs_dir=/dev/null/runs"], ["runs_dir=/dev/null/runs:"]),
+    (["data_dir=/dev/null/data"], ["data_dir=/dev/null/data:", "VAE_DATA_DIR"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named"), REFUSED, ids=lambda value: " ".join(value) if "=" in value[0] else "")
+def test_bad_input_is_refused_in_a_few_lines(
+    arguments: list[str], named: list[str], refuses: Callable[..., str]
+) -> None:
+    message = refuses(*arguments)
+    assert [word for word in named if word not in message] == []
     assert "Traceback" not in message
     assert len(message.strip().splitlines()) <= 16
     assert "HYDRA_FULL_ERROR=1" in message
 
 
-def test_missing_data_are_told_with_the_way_out(door: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_data_are_told_with_the_way_out(refuses: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     from vae_lightning.data import fetch
 
     def no_network(*_: object) -> dict[str, bytes]:
@@ -123,12 +104,12 @@ def test_missing_data_are_told_with_the_way_out(door: Callable[..., str], monkey
 
     monkeypatch.setattr(fetch, "_download", no_network)
     monkeypatch.setattr(fetch, "fetch_wheel", no_network)
-    message = door("kl_weight=2")
+    message = refuses("kl_weight=2")
     assert "vae-train kl_weight=2 data=digits" in message
-    assert "no network" in message
+    assert "no network" in message  # the reason that the sources gave
 
 
-def test_a_trace_is_shown_when_asked_for(door: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trace_is_shown_when_asked_for(refuses: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     from vae_lightning.errors import UserError
 
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
@@ -161,37 +142,34 @@ def test_help_names_the_groups_and_the_keys() -> None:
         assert part in shown
 
 
-@pytest.mark.parametrize(
-    ("launcher", "skipped"), [([], "finished before"), (["hydra/launcher=serial"], "finished already")]
-)
-def test_a_sweep_ends_in_a_table_also_when_a_job_fails(launcher: list[str], skipped: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("launcher", [[], pytest.param(["hydra/launcher=serial"], marks=pytest.mark.slow)])
+def test_a_sweep_ends_in_a_table_also_when_a_job_fails(launcher: list[str], tmp_path: Path) -> None:
     command = [BIN / "vae-train", "-m", *TINY, "kl_weight=0.1,-1,100", f"runs_dir={tmp_path}", *launcher]
     wide = {**os.environ, "COLUMNS": "140"}
     first = subprocess.run(command, capture_output=True, text=True, check=False, env=wide)
     assert first.returncode == 1
-    told = "kl_weight=-1: input should be greater than or equal to 0"
-    assert (first.stdout + first.stderr).count(told) == 2  # at once, and at the end
-    assert ("1 of 3 jobs failed" if not launcher else "FAILED data=digits") in first.stderr
+    assert (first.stdout + first.stderr).count("kl_weight=-1:") == 2  # at once, and at the end
     assert "Traceback" not in first.stderr
-    results = [json.loads(path.read_text()) for path in tmp_path.rglob("results.json")]
-    assert sorted(found["kl_weight"] for found in results) == [0.1, 100]
-    table = first.stdout[first.stdout.index("test images, nats per image") :]
-    for found in results:
-        row = next(line for line in table.splitlines() if found["run"] in line)
-        assert f"{found['test/elbo']:.2f}" in row
+    results = {path: json.loads(path.read_text()) for path in tmp_path.rglob("results.json")}
+    assert sorted(found["kl_weight"] for found in results.values()) == [0.1, 100]
+    for found in results.values():
+        rows = [line for line in first.stdout.splitlines() if found["run"] in line]
+        assert any(f"{found['test/elbo']:.2f}" in row for row in rows)
+    written = {path: path.stat().st_mtime_ns for path in results}
     again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert sum(skipped in line and "-w" in line for line in again.stdout.splitlines()) == 2
+    assert again.returncode == 1
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")} == written
 
 
 @pytest.mark.parametrize(
-    ("number", "sweep", "told"),
+    ("number", "sweep"),
     [
-        (signal.SIGINT, [], "SIGINT: all is saved; the same command (without rerun=true) goes on from there"),
-        (signal.SIGTERM, ["-m", "kl_weight=1,2", "hydra/launcher=serial"], "SIGTERM: all is saved"),
+        (signal.SIGINT, []),
+        pytest.param(signal.SIGTERM, ["-m", "kl_weight=1,2", "hydra/launcher=serial"], marks=pytest.mark.slow),
     ],
 )
-def test_a_signal_ends_a_run_or_a_whole_sweep_and_says_how_to_go_on(
-    number: signal.Signals, sweep: list[str], told: str, tmp_path: Path
+def test_a_signal_ends_a_run_or_a_whole_sweep_with_everything_saved(
+    number: signal.Signals, sweep: list[str], tmp_path: Path
 ) -> None:
     command = [BIN / "vae-train", *sweep, *TINY, "trainer.max_epochs=100000", f"runs_dir={tmp_path}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -200,21 +178,26 @@ def test_a_signal_ends_a_run_or_a_whole_sweep_and_says_how_to_go_on(
             if line.startswith("epoch"):
                 break
         process.send_signal(number)
-        _, found = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert told in found
-    assert "Traceback" not in found
-    assert len(list(tmp_path.glob("default/*"))) == 1  # the next job of the sweep was not begun
+    assert number.name in told
+    assert "Traceback" not in told
+    [run] = tmp_path.glob("default/*")  # the next job of the sweep was not begun
+    assert list((run / "checkpoints").iterdir())
 
 
 def test_offline_wandb_keeps_the_run_beside_the_curves(tmp_path: Path) -> None:
-    command = [BIN / "vae-train", *TINY, "wandb.mode=offline", f"runs_dir={tmp_path}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    """Also where there is no home, where W&B's service would write its log to the terminal; and under a long name."""
+    command = [BIN / "vae-train", *TINY, "smoke=true", "wandb.mode=offline", f"data.name={'x' * 70}"]
+    homeless = {name: value for name, value in os.environ.items() if name not in {"HOME", "XDG_CACHE_HOME"}}
+    done = subprocess.run([*command, f"runs_dir={tmp_path}"], capture_output=True, text=True, check=True, env=homeless)
     [run] = [path.parent for path in tmp_path.rglob("results.json")]
     [folder] = (run / "wandb").glob("offline-run-*")
-    assert f"Look now: wandb leet {folder}  Upload later: wandb sync {folder}\n" in done.stdout
+    assert f"wandb leet {folder} " in done.stdout
+    assert f"wandb sync {folder}\n" in done.stdout
     assert list(folder.glob("*.wandb"))
-    assert "WARNING" not in done.stderr
+    levels = {"INFO", "WARNING", "ERROR"}
+    assert [line for line in (done.stdout + done.stderr).splitlines() if levels & set(line.split())] == []
 
 
 def test_the_run_section_is_shown_before_a_run_and_cannot_be_chosen(tmp_path: Path) -> None:

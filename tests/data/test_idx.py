@@ -17,5 +17,5 @@ def test_bytes_as_the_format_says() -> None:
     "content", [b"", b"\0\0", b"\x1f\x8b\x08\x00 gzip", encode_idx(np.zeros((2, 2), np.uint8))[:-1]]
 )
 def test_anything_else_is_refused(content: bytes) -> None:
-    with pytest.raises(ValueError, match=r"not an IDX file|bytes where"):
+    with pytest.raises(ValueError):  # noqa: PT011 (the only one that it raises)
         decode_idx(content)

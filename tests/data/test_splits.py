@@ -6,7 +6,7 @@ import torch
 
 from vae_lightning.data import digits, idx_images, linear_gaussian
 from vae_lightning.data.catalogue import MNIST, TEST_IMAGES, TRAIN_IMAGES, TRAIN_LABELS
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 
 
 def test_mnist_is_the_original_bytes_in_the_official_split(data_dir: Path) -> None:
@@ -44,5 +44,7 @@ def test_linear_gaussian_has_exactly_the_spectrum_asked_for() -> None:
 
 
 def test_linear_gaussian_needs_more_vectors_than_dimensions() -> None:
-    with pytest.raises(UserError, match="n_training=2"):
+    with pytest.raises(UserError) as refused:
         linear_gaussian(spectrum=[1.0, 1.0], n_training=2, n_test=1, data_seed=0)
+    assert refused.value.code is Code.INCOMPATIBLE
+    assert refused.value.about == ("data.source.n_training", "data.source.spectrum")

@@ -1,6 +1,7 @@
 import gzip
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def test_train_and_validation_parts_are_joined_and_the_bytes_come_back() -> None
 
 class Malicious:
     def __reduce__(self) -> tuple[object, ...]:
-        return os.system, ("touch /tmp/executed-by-a-pickle",)
+        return os.system, ("touch executed-by-a-pickle",)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,10 @@ class Malicious:
         b"not gzip",
     ],
 )
-def test_what_is_not_arrays_is_refused_and_not_executed(content: bytes) -> None:
-    with pytest.raises(OSError, match="not readable"):
+def test_what_is_not_arrays_is_refused_and_not_executed(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError):  # noqa: PT011 (what sends a fetch on to its next source)
         files_from_pickle(content)
-    assert not os.path.exists("/tmp/executed-by-a-pickle")  # noqa: PTH110, S108
+    assert not list(tmp_path.iterdir())

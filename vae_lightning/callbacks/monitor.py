@@ -1,4 +1,4 @@
-"""Shows each latent unit live or die: per epoch, the KL and the variance of the mean of every unit."""
+"""Curves of every latent unit: per epoch, its KL and the variance of its posterior mean."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from vae_lightning.module import VAE
 
 
 class UnitMonitor(Callback):
-    """Writes lists of one value per unit: as such into the local curves, as histograms into W&B."""
+    """A callback that logs lists with one value per unit; the local curves keep the lists, W&B shows histograms."""
 
     def on_validation_end(self, trainer: Trainer, pl_module: VAE) -> None:  # type: ignore[override]
         if pl_module.evaluation is None:

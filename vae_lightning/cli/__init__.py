@@ -1,1 +1,1 @@
-"""The doors: one small file per command. Nothing heavy is imported before work starts, so --help answers at once."""
+"""The commands, one small file each. Nothing heavy is imported before work starts, so --help answers at once."""

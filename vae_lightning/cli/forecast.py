@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_lightning.cli.run_command import run_command
 from vae_lightning.composing import composed
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -38,7 +38,7 @@ def forecast() -> None:
         "overrides", nargs="*", metavar="key=value", help="as for vae-train; several values give curves"
     )
     parser.add_argument(
-        "-m", "--multirun", action="store_true", help="accepted for the habit; several values need none"
+        "-m", "--multirun", action="store_true", help="accepted as in vae-train; several values do not need it"
     )
     parser.add_argument("--figure", type=Path, help="where the curve is drawn (default forecast.png)")
     options = parser.parse_intermixed_args()
@@ -48,7 +48,7 @@ def forecast() -> None:
 
     from vae_lightning.forecasting import forecast_configs
 
-    forecast_configs(configs, options.figure, Console())
+    forecast_configs(configs, options.figure, Console(markup=False, highlight=False))
 
 
 def configs_of(overrides: list[str]) -> list[dict[str, Any]]:
@@ -73,6 +73,6 @@ def _values(override: "Override") -> list[str]:
         return [f"{key}={text}" for text in override.sweep_string_iterator()]
     start, end = value.start, value.end
     if start is None or end is None or not 0 < start < end:
-        raise UserError(f"{override.input_line}: an interval needs 0 < start < end")
+        raise UserError(f"{override.input_line}: an interval needs 0 < start < end", Code.INVALID, [key])
     ratio = (end / start) ** (1 / (N_POINTS - 1))
     return [f"{key}={start * ratio**index:.4g}" for index in range(N_POINTS)]

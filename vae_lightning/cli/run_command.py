@@ -1,11 +1,14 @@
-"""What every command shares: where the configs lie, and how a failure is told to a person."""
+"""What every command shares: its version, its output, and how a failure is told to a person."""
 
 import io
+import logging
 import os
 import re
+import stat
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from vae_lightning.conf_folder import config_folder
 from vae_lightning.errors import Interrupted, UserError
@@ -28,10 +31,14 @@ def run_command(command: Callable[[], object]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    if sys.argv[1:] == ["--version"]:
+        from vae_lightning import __version__
+
+        print(f"{Path(sys.argv[0]).name} {__version__}")  # noqa: T201
+        return
     trace_wanted = os.environ.setdefault(TRACE_ASKED, os.environ.get(FULL_TRACE, "0")) != "0"
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # neither a terminal nor the name of a file need be UTF-8
-            stream.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = _robust(sys.stdout), _robust(sys.stderr)
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # "generated new fontManager"
     os.environ[FULL_TRACE] = "1"  # Hydra hands exceptions to us instead of printing them its own way
     try:
         command()
@@ -50,6 +57,38 @@ def run_command(command: Callable[[], object]) -> None:
         sys.exit(130)
 
 
+class _OpenEndedPipe(io.FileIO):
+    """A pipe whose reader may leave: what is written after that is dropped, and the command goes on."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
+
+
+def _robust(stream: Any) -> Any:
+    """Return a stream that takes every character and, if it is a pipe, survives ``| head``."""
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    stream.reconfigure(errors="backslashreplace")  # neither a terminal nor the name of a file need be UTF-8
+    try:
+        number = stream.fileno()
+    except OSError:  # no file of the system
+        return stream
+    if not stat.S_ISFIFO(os.fstat(number).st_mode):
+        return stream
+    stream.flush()
+    pipe = io.BufferedWriter(_OpenEndedPipe(number, "w", closefd=False))
+    return io.TextIOWrapper(
+        pipe,
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
 def _tell(message: str) -> None:
     if _is_first_rank():
         print(message, file=sys.stderr)  # noqa: T201
@@ -61,10 +100,12 @@ def _is_first_rank() -> bool:
 
 
 def explain(error: BaseException) -> str:
-    """Return what a person needs of an error: for Hydra's unknown keys, also the ones that could be meant."""
+    """Return what a person needs to know of an error; for a key unknown to Hydra, also which could be meant."""
     message = str(error).strip()
     if unknown := re.search(r"Could not override '([^']+)'", message):
-        return _explain_unknown_key(unknown[1])
+        # A whole node was given: the key that is not known is one inside it.
+        inner = getattr(error.__cause__, "full_key", None)
+        return _explain_unknown_key(inner or unknown[1])
     if override := getattr(error, "override", None):
         return f"{override}: cannot be read; {message}"
     return re.sub(r"\n\s+(full_key|object_type)\S*.*", "", message) or type(error).__name__

@@ -5,7 +5,7 @@ import signal
 
 from vae_lightning.cli.run_command import run_command
 from vae_lightning.composing import composed
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 
 EXAMPLES = """
   vae-verify-resume trainer.max_epochs=2 save_every_n_steps=100
@@ -29,22 +29,26 @@ def verify() -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for vae-train")
     parser.add_argument("--kills", type=int, default=3, metavar="N", help="how often it is killed (default 3)")
-    parser.add_argument("--signal", choices=("KILL", "TERM", "INT"), default="KILL", help="by what (default KILL)")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments (default 0)")
+    parser.add_argument("--signal", choices=("KILL", "TERM", "INT"), default="KILL", help="which signal (default KILL)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random moments (default 0)")
     options = parser.parse_intermixed_args()
     if options.kills < 1:
-        raise UserError(f"--kills {options.kills}: at least 1")
+        raise UserError(f"--kills {options.kills}: must be at least 1", Code.INVALID, ["--kills"])
     overrides = ["wandb.mode=disabled", *options.overrides]
     config = composed(overrides)
     if config["rerun"] or config["resume_from"]:
-        raise UserError("rerun, resume_from: would begin elsewhere than at the checkpoint that this is about")
+        raise UserError(
+            "rerun, resume_from: would start from another place than the checkpoint under test",
+            Code.INCOMPATIBLE,
+            ["rerun", "resume_from"],
+        )
 
     from rich.console import Console
 
     from vae_lightning.verifying import verify_resume
 
-    console = Console()
+    console = Console(markup=False, highlight=False)
     number = signal.Signals[f"SIG{options.signal}"]
     if found := verify_resume(config, overrides, options.kills, number, options.seed, console):
-        raise UserError("NOT the same as the run that was left alone:\n" + "\n".join(found))
+        raise UserError("NOT the same as the run that was left alone:\n" + "\n".join(found), Code.NOT_SAME)
     console.print("the same, bit for bit: weights, optimiser, schedules, curves, results")

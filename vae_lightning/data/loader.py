@@ -12,7 +12,7 @@ from vae_lightning.randomness import Stream, generator_for
 
 
 class Batch(NamedTuple):
-    """One rank's share of a global batch."""
+    """One rank's share of a global batch of images."""
 
     pixels: Float[Tensor, "batch channels height width"]
     labels: Int[Tensor, " batch"]

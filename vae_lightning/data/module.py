@@ -12,7 +12,7 @@ from torch import Tensor
 from vae_lightning.data.loader import Batch, EvaluationLoader, TrainingLoader, as_floats
 from vae_lightning.data.preparation import TRAINING_PART, Binarize, binarized, prepared_splits
 from vae_lightning.data.splits import Images, Splits
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 
 
 class ImageDataModule(LightningDataModule):
@@ -25,7 +25,7 @@ class ImageDataModule(LightningDataModule):
         evaluation_batch_size: images evaluated at once; changes memory and speed, never a result.
         validation_size: images taken from the training part, by seed, for the curves during training.
         binarize: ``none``; ``dynamic`` (a fresh Bernoulli draw each time a training image is seen, Burda 2015) or
-            ``static`` (one draw for ever). Held-out images are drawn once in both cases.
+            ``static`` (one draw for all runs). Held-out images are drawn once in both cases.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ImageDataModule(LightningDataModule):
 
     @property
     def curve_split(self) -> Literal["val", "test"]:
-        """The held-out images that the curves during training show. Nothing is selected on them."""
+        """Name of the held-out part that the curves show during training. Nothing is selected by it."""
         return "val" if self.validation_size else "test"
 
     def setup(self, stage: str | None = None) -> None:
@@ -77,7 +77,9 @@ class ImageDataModule(LightningDataModule):
         if self.batch_size % world_size:
             raise UserError(
                 f"data.batch_size={self.batch_size}: {world_size} devices cannot share it evenly; "
-                f"{nearest_multiples(self.batch_size, world_size)} would work"
+                f"{nearest_multiples(self.batch_size, world_size)} would work",
+                Code.INCOMPATIBLE,
+                ["data.batch_size", "trainer.devices"],
             )
         return TrainingLoader(
             self._on_device("train"),
@@ -124,18 +126,21 @@ class ImageDataModule(LightningDataModule):
 
 
 def check_batch_size(batch_size: int, n_images: int) -> None:
-    """Every epoch shows every training image exactly once, so the batch size must divide their number."""
+    """Raise UserError unless the batch size divides the training images, so that an epoch shows each exactly once."""
     if n_images % batch_size:
         divisors = [n for n in range(1, n_images + 1) if n_images % n == 0]
         below = max(n for n in divisors if n < batch_size) if batch_size > 1 else 1
         above = min((n for n in divisors if n > batch_size), default=n_images)
         raise UserError(
             f"data.batch_size={batch_size}: must divide the {n_images} training images; "
-            f"{below} and {above} are the nearest that do"
+            f"{below} and {above} are the nearest that do",
+            Code.INCOMPATIBLE,
+            ["data.batch_size"],
         )
 
 
 def nearest_multiples(batch_size: int, world_size: int) -> str:
+    """Return the batch sizes nearest to ``batch_size`` that ``world_size`` devices can share evenly."""
     below = batch_size - batch_size % world_size
     choices = [str(size) for size in (below, below + world_size) if size]
     return " or ".join(choices)

