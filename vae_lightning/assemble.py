@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import lightning.pytorch
 
     import vae_lightning.data.module
+    import vae_lightning.evaluation
     import vae_lightning.module
 
 Config = dict[str, Any]
@@ -63,6 +64,18 @@ def build_likelihood(config: Config) -> Likelihood:
     likelihood = _build("likelihood", config["likelihood"])
     _check_part(config, "likelihood", likelihood, Likelihood)
     return likelihood  # type: ignore[no-any-return]
+
+
+def build_metrics(config: Config) -> "list[vae_lightning.evaluation.Metric]":
+    """Return the user's own metrics. Raises UserError where one would write over a value of another."""
+    from vae_lightning.evaluation import OWN, check_keys, metric_of
+
+    metrics = []
+    for index, node in enumerate(config.get("metrics", [])):
+        function = _build(f"metrics.{index}", {**node, "_partial_": True})
+        metrics.append(metric_of(function, node["_target_"].rpartition(".")[2]))
+    check_keys(metrics, OWN)
+    return metrics
 
 
 def build_data(config: Config) -> "vae_lightning.data.module.ImageDataModule":

@@ -89,6 +89,7 @@ class TopLevel(BaseModel):
     optimizer: Named
     lr_schedule: Named
     trainer: Node
+    metrics: list[Node] = []
 
 
 OWN_ROOMS = tuple(
@@ -153,6 +154,10 @@ def checked(config: Node, parts: Collection[str] | None = None) -> Node:
             key: _checked_node(key, value, faults) if parts is None or key in parts else value
             for key, value in config.items()
         }
+        for index, node in enumerate(config.get("metrics", []) if parts is None else []):
+            path = f"metrics.{index}"
+            faults += [] if "_target_" in node else [f"{path}._target_: missing; it names a function of yours"]
+            _checked_node(path, node, faults)
     if faults:
         raise UserError("\n".join(faults))
     return config

@@ -10,6 +10,7 @@ from vae_lightning.module import VAE
 from vae_lightning.report.start_summary import kl_of
 from vae_lightning.runs.command import this_command
 from vae_lightning.runs.identity import RunIdentity, critical_quantity, settings, unusual_choices
+from vae_lightning.runs.results import forecast_applies
 
 Config = dict[str, Any]
 
@@ -30,6 +31,7 @@ def description(config: Config, identity: RunIdentity, model: VAE, kl_weight: fl
         "kl_computation": kl_of(model),
         "choices": unusual_choices(config),
         "settings": settings(config),
+        "facts/forecast_applies": forecast_applies(settings(config)),
         "latent_dim": config["latent_dim"],
         "seed": config["seed"],
         "versions": {

@@ -12,11 +12,11 @@ from vae_lightning.combinations import caveats, has_weighted_kl, kl_computation
 from vae_lightning.data import ImageDataModule
 from vae_lightning.distributions import GaussianLearnedLikelihood
 from vae_lightning.module import VAE
-from vae_lightning.report.forecast_table import forecast_text
-from vae_lightning.report.tables import facts
 from vae_lightning.runs.identity import PLAIN, RunIdentity, critical_quantity, critical_text, is_plain
 from vae_lightning.runs.length import last_moment, steps_per_epoch
+from vae_lightning.runs.summaries import forecast_text
 from vae_lightning.schedules import Controller
+from vae_lightning.terminal import framed_list
 from vae_lightning.theory import Forecast
 
 Config = dict[str, Any]
@@ -60,7 +60,7 @@ def start_summary(
         ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config['trainer']['precision']}"),
     ]
     notes = caveats(model.objective, model.objective.estimator, model.posterior, model.likelihood, data.binarize)
-    panel = facts("vae-train", [*rows, *(("note", note) for note in notes)])
+    panel = framed_list("vae-train", [*rows, *(("note", note) for note in notes)])
     # The path on a line of its own, whole, so that it can be copied.
     return Group(panel, Text(f"writes to {identity.directory}", no_wrap=True))
 
