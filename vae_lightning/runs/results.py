@@ -1,10 +1,10 @@
 """What a run found: one typed object, and the one specification of its columns that every view iterates over.
 
-``results.json``, ``results.csv``, the summary in W&B, the tables on the terminal, the HTML page and the lab notebook are
-views of it. Another value needs a metric in :mod:`vae_lightning.evaluation.metrics` and a column here.
+``results.json``, ``results.csv``, the summary in W&B, the tables on the terminal, the HTML page and the lab notebook
+are views of it. Another value needs a metric in :mod:`vae_lightning.evaluation.metrics` and a column here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -39,6 +39,7 @@ class View(StrEnum):
     EVALUATION = "what vae-evaluate prints"
     PAGE = "the table of the HTML page"
     NOTEBOOK = "the table of a page of the lab notebook"
+    MEANS = "its tables of means over seeds"
     WANDB = "the summary in W&B"
 
 
@@ -114,11 +115,21 @@ class Results(dict[str, Any]):
         return None if self.forecast_kl_per_unit is None else sum(self.forecast_kl_per_unit)
 
     @property
+    def has_forecast(self) -> bool:
+        """Whether a version with forecasts made the run."""
+        return CRITICAL_WEIGHTS in self
+
+    @property
     def verdict_word(self) -> str:
         """The verdict in a word, or why there is none."""
         if VERDICT not in self:
-            return "not examined"  # by an earlier version; vae-evaluate does
+            # By an earlier version, which vae-evaluate mends; or not finished.
+            return "not examined" if "seconds" in self else NONE
         return self[VERDICT] or "no verdict"
+
+    def text(self, name: str) -> str:
+        """Return one value as tables show it."""
+        return next(column for column in COLUMNS if column.name == name).text(self)
 
     def columns(self, view: View) -> list["Column"]:
         """Return the columns of a view, those of metrics from outside this package included."""
@@ -225,12 +236,13 @@ def _probe(results: Results) -> str:
     return f"{trained:.1%}" + ("" if untrained is None else f"; {untrained:.1%} from an untrained encoder's")
 
 
+MEANS = frozenset({View.MEANS})
 EVERYWHERE = frozenset({View.CSV, View.TABLE, View.PAGE, View.NOTEBOOK, View.WANDB})
 REPORTED = frozenset({View.CSV, View.PAGE, View.NOTEBOOK, View.WANDB})
 LISTED = frozenset({View.CSV, View.WANDB})
 EXAMINED = frozenset({View.EVALUATION, View.WANDB})
 EVALUATED = frozenset({View.EVALUATION, View.CSV, View.WANDB})
-ANYWHERE = frozenset(View)
+ANYWHERE = frozenset(View) - MEANS
 NOT_IN_WANDB = frozenset[View]()
 
 COLUMNS: tuple[Column, ...] = (
@@ -247,22 +259,22 @@ COLUMNS: tuple[Column, ...] = (
     # end neither is known, so that a run that is not finished has none; what was typed is in its title.
     Column(CRITICAL, "kl_weight·σ²", ".4g", views=EVERYWHERE | {View.SUMMARY}),
     Column("kl_weight_at_the_end", "KL weight at the end", ".4g", views=frozenset({View.SUMMARY, View.WANDB})),
-    Column(CHOICES, "choices", type=list[str], views=frozenset({View.CSV, View.TABLE, View.PAGE, View.NOTEBOOK})),
+    Column(CHOICES, "choices", type=list[str], views=frozenset({View.CSV, View.PAGE, View.NOTEBOOK})),
     Column("latent_dim", "latent units", "d", type=int, required=True, views=LISTED),
     Column(SEED, "seed", "d", type=int, required=True, views=frozenset({View.CSV, View.PAGE, View.WANDB})),
-    Column(ELBO, "ELBO", ".2f", "nats", required=True, needs_density=True, views=ANYWHERE),
+    Column(ELBO, "ELBO", ".2f", "nats", required=True, needs_density=True, views=ANYWHERE | MEANS),
     Column(LOG_PX, "L_K", ".2f", "nats", views=frozenset({View.CSV, View.PAGE, View.WANDB}), needs_density=True,
            composed=_log_px),
     Column(LOG_PX_SAMPLES, "K of L_K", "d", type=int, views=LISTED),
     Column("test/log_px_by_samples", "log p(x)", type=dict[str, float], unit="nats", views=EXAMINED,
            meaning="bounds L_K by the number K of codes per image", composed=_log_px_by_samples),
-    Column(KL, "KL", ".2f", "nats", required=True, needs_density=True, views=ANYWHERE),
+    Column(KL, "KL", ".2f", "nats", required=True, needs_density=True, views=ANYWHERE | MEANS),
     Column(KL_IF_LINEAR, "KL if linear", ".2f", "nats", views=frozenset({View.CSV, View.NOTEBOOK}),
            derived=lambda results: results.kl_if_linear),
     Column(KL_PER_UNIT, "KL per unit (sorted)", ".3f", "nats", type=list[float], required=True, composed=_kl_per_unit,
            views=frozenset({View.NOTEBOOK, View.SUMMARY, View.WANDB})),
-    Column(DISTORTION, "distortion", ".2f", "nats", required=True, views=ANYWHERE - {View.TABLE}),
-    Column(ACTIVE_UNITS, "active", "g", type=int, required=True, views=ANYWHERE, composed=_active),
+    Column(DISTORTION, "distortion", ".2f", "nats", required=True, views=ANYWHERE - {View.TABLE} | MEANS),
+    Column(ACTIVE_UNITS, "active", ".3g", type=int, required=True, views=ANYWHERE | MEANS, composed=_active),
     Column("test/active_directions", "active directions", "d", type=int, views=EVALUATED),
     Column("test/living_units", "living units", "d", type=int, views=EVALUATED,
            meaning="written by the encoder and read by the decoder"),
@@ -299,7 +311,7 @@ COLUMNS: tuple[Column, ...] = (
 """Every value that a table shows, in the order of the tables."""
 
 
-def columns_of(runs: "list[Results]", view: View) -> list[Column]:
+def columns_of(runs: Iterable[Results], view: View) -> list[Column]:
     """Return the columns of a view of some runs: ours, and those that metrics from outside recorded with the runs."""
     recorded = {column["name"]: column for run in runs for column in run.get("columns") or ()}
     shown = frozenset({View.CSV, View.EVALUATION, View.PAGE, View.WANDB})

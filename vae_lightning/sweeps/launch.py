@@ -10,7 +10,8 @@ from rich.console import Console
 
 from vae_lightning.config import settings_of
 from vae_lightning.errors import UserError
-from vae_lightning.report.tables import run_table
+from vae_lightning.report.run_table import run_table
+from vae_lightning.runs.results import Results
 from vae_lightning.sweeps.jobs import Job, Returned, Standing, check_can_return, failure_report, failures, planned
 from vae_lightning.sweeps.pool import PoolSettings, work_in_pool
 from vae_lightning.sweeps.process import MEMORY
@@ -86,7 +87,7 @@ def results_shown(jobs: Sequence[Job], console: Console) -> Iterator[None]:
             console.print(failure_report(jobs), soft_wrap=True, highlight=False, markup=False)
         raise
     finally:
-        found = [job.results for job in jobs if job.results]
+        found = [Results(job.results) for job in jobs if job.results]
         if found:
             console.print(run_table(found, console.width))
         folders = dict.fromkeys(str(job.directory.parent) for job in jobs if job.directory)
