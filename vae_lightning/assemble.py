@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import lightning.pytorch
 
     import vae_lightning.data.module
+    import vae_lightning.evaluation
     import vae_lightning.module
 
 
@@ -85,6 +86,18 @@ def build_beta_schedule(config: RunConfig) -> Schedule | Controller:
     """Build the beta schedule."""
     schedule: Schedule | Controller = _build("beta_schedule", config.beta_schedule)
     return schedule
+
+
+def build_metrics(config: RunConfig) -> "list[vae_lightning.evaluation.Metric]":
+    """Return the user's own metrics. Raises UserError where one would write over a value of another."""
+    from vae_lightning.evaluation import OWN, check_keys, metric_of
+
+    metrics = []
+    for index, node in enumerate(config.metrics):
+        function = _build(f"metrics.{index}", {**node, "_partial_": True})
+        metrics.append(metric_of(function, node["_target_"].rpartition(".")[2]))
+    check_keys(metrics, OWN)
+    return metrics
 
 
 def build_data(config: RunConfig) -> "vae_lightning.data.module.ImageDataModule":

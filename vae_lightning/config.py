@@ -101,6 +101,12 @@ def checked(values: Node | RunConfig, parts: Collection[str] | None = None) -> R
     if not faults.lines:
         looked_into = values if parts is None else [key for key in values if key in parts]
         values = values | {key: _checked_node(key, values[key], faults) for key in looked_into}
+        for index, node in enumerate(values.get("metrics", []) if parts is None else []):
+            path = f"metrics.{index}"
+            if TARGET not in node:
+                where = f"{path}.{TARGET}"
+                faults.add(where, Code.MISSING, f"{where}: missing; it names a function of yours")
+            _checked_node(path, node, faults)
     faults.raise_if_any()
     config = RunConfig.model_validate(values)
     if parts is not None:

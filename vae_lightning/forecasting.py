@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from vae_lightning.assemble import (
@@ -18,8 +19,9 @@ from vae_lightning.config import checked
 from vae_lightning.data.splits import Images
 from vae_lightning.distributions import Likelihood
 from vae_lightning.errors import UserError
-from vae_lightning.report.forecast_table import NONE, forecast_curve_table, forecast_page
+from vae_lightning.report.forecast_table import forecast_curve_table, forecast_page
 from vae_lightning.runs.run_config import RunConfig
+from vae_lightning.runs.summaries import NO_FORECAST
 from vae_lightning.schedules import has_feedback
 from vae_lightning.theory import (
     Convention,
@@ -54,7 +56,7 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
         latent_dim = first.latent_dim
         name = " ".join((first.data.name, first.likelihood.name, *_binarised(first.data["binarize"])))
         if found is None:
-            missing.append(f"likelihood={first.likelihood.name}: no forecast; {NONE.removeprefix('none: ')}")
+            missing.append(f"likelihood={first.likelihood.name}: no forecast; {NO_FORECAST}")
             continue
         if len(weights) > 1:
             console.print(f"{name}, latent {latent_dim}")
@@ -76,8 +78,9 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
         from vae_lightning.plots import forecast_curves
 
         every = [weight for _, _, weights in curves for weight in weights if weight > 0]
-        panels = [(name, found.critical_weights.tolist(), found.latent_dim) for name, found, _ in curves]
-        drawn = forecast_curves(panels, reach=(min(every), max(every)))
+        reach = np.geomspace(min(every), max(every), 1000)
+        living = [(name, [found.active_units(weight) for weight in reach.tolist()]) for name, found, _ in curves]
+        drawn = forecast_curves(living, reach.tolist())
         drawn.savefig(path, dpi=DPI)
         console.print(f"drawn into {path}", soft_wrap=True)
     elif figure:

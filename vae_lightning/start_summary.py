@@ -7,11 +7,11 @@ from rich.console import RenderableType
 from vae_lightning.combinations import caveats, critical_quantity, has_weighted_kl, is_weighted_elbo, kl_computation
 from vae_lightning.data import ImageDataModule
 from vae_lightning.module import VAE
-from vae_lightning.report.forecast_table import forecast_text
-from vae_lightning.report.tables import facts
 from vae_lightning.runs.length import last_step, steps_per_epoch
 from vae_lightning.runs.run_config import RunConfig
+from vae_lightning.runs.summaries import forecast_text
 from vae_lightning.schedules import has_feedback
+from vae_lightning.terminal import framed_list
 from vae_lightning.theory import Forecast
 
 SURVIVAL = ": a direction of the data can live only if its variance is larger"
@@ -55,7 +55,7 @@ def start_summary(
         ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config.trainer['precision']}"),
     ]
     notes = caveats(model.objective, model.objective.estimator, model.posterior, model.likelihood, data.binarize)
-    return facts("vae-train", [*rows, *(("note", note) for note in notes)])
+    return framed_list("vae-train", [*rows, *(("note", note) for note in notes)])
 
 
 def _forecast(config: RunConfig, data: ImageDataModule, model: VAE, model_forecast: Forecast | None) -> str:

@@ -13,28 +13,29 @@ from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
-from vae_lightning.assemble import build_data, build_model, build_trainer
+from vae_lightning.assemble import build_data, build_metrics, build_model, build_trainer
 from vae_lightning.callbacks import EpochProgress, Interruption, RunFigures, Saving, UnitMonitor
-from vae_lightning.combinations import check_pixels, has_weighted_kl
+from vae_lightning.combinations import check_pixels
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import Code, Interrupted, UserError
-from vae_lightning.evaluation import AFTER_TRAINING, Evaluator, forecast_of
+from vae_lightning.evaluation import AFTER_TRAINING, Evaluator, Metric, forecast_of
 from vae_lightning.module import VAE
-from vae_lightning.report.forecast_table import forecast_results
-from vae_lightning.report.tables import results_summary
 from vae_lightning.runs import directory
 from vae_lightning.runs.curve_logger import JsonLinesLogger
 from vae_lightning.runs.curves import continue_curves
 from vae_lightning.runs.description import description
 from vae_lightning.runs.length import last_step, steps_per_epoch
 from vae_lightning.runs.lock import PATIENCE_S, locked_run
+from vae_lightning.runs.results import Results
 from vae_lightning.runs.resume import ResumePoint, resume_point_in_shorter_run, resume_point_of
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.saved_config import check_unchanged
+from vae_lightning.runs.summaries import print_results
 from vae_lightning.runs.trainer import quieten_lightning
 from vae_lightning.runs.wandb_session import wandb_session
 from vae_lightning.start_summary import start_summary
+from vae_lightning.terminal import print_line
 from vae_lightning.theory import Forecast
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
@@ -47,11 +48,11 @@ class _Parts(NamedTuple):
     model: VAE
     trainer: Trainer
     forecast: Forecast | None
-    figures: RunFigures
+    metrics: list[Metric]
     timer: Timer
 
 
-def train(config: RunConfig | dict[str, Any], patience_s: float = PATIENCE_S) -> dict[str, Any]:
+def train(config: RunConfig | dict[str, Any], patience_s: float = PATIENCE_S) -> Results:
     """Do what a config says and return the results. A dictionary, as Hydra composes it, is checked first.
 
     A finished run is not trained again (``rerun=true`` does, keeping the earlier one aside); an interrupted one
@@ -67,26 +68,24 @@ def train(config: RunConfig | dict[str, Any], patience_s: float = PATIENCE_S) ->
     console = Console(quiet=not first_process)
     results = None if config.rerun else _results_of(config)
     if results:
-        console.print(
-            f"{config.directory} is finished already; rerun=true trains it again", markup=False, soft_wrap=True
-        )
+        print_line(console, f"{config.directory} is finished already; rerun=true trains it again")
     else:
         results = _train_and_test(config, console, first_process, patience_s)
-    console.print(results_summary(results, config.directory))
+    print_results(console, results, config.directory)
     return results
 
 
-def _results_of(config: RunConfig) -> dict[str, Any] | None:
+def _results_of(config: RunConfig) -> Results | None:
     results = directory.read_results(config.directory)
     if results:
         check_unchanged(config.directory, config)
     return results
 
 
-def _train_and_test(config: RunConfig, console: Console, first_process: bool, patience_s: float) -> dict[str, Any]:
+def _train_and_test(config: RunConfig, console: Console, first_process: bool, patience_s: float) -> Results:
     quieten_lightning()
     parts = _build(config, console)
-    tell = partial(console.print, soft_wrap=True, highlight=False, markup=False)
+    tell = partial(print_line, console)
     begun = not config.rerun and directory.newest_checkpoint(config.directory)
     length = steps_per_epoch(config, parts.data)
     elsewhere = None if begun else resume_point_in_shorter_run(config, parts.model, length, tell)
@@ -117,19 +116,19 @@ def _build(config: RunConfig, console: Console) -> _Parts:
     model = build_model(config, data.image_shape)
     check_pixels(model.likelihood, not data.splits["train"].pixels.is_floating_point(), data.binarize)
     model_forecast = forecast_of(model, data)
-    figures = RunFigures(config.directory, model_forecast)
+    metrics = build_metrics(config)
     timer = Timer(interval="epoch", verbose=False)  # its state is in the checkpoint: a resumed run counts all its time
     interruption = Interruption()
     saving = Saving(config.directory, config.save_every_n_steps, interruption)
-    callbacks = [UnitMonitor(), EpochProgress(console), figures, timer, interruption, saving]
+    callbacks = [UnitMonitor(), EpochProgress(console), RunFigures(config.directory), timer, interruption, saving]
     trainer = build_trainer(config, config.directory, callbacks)
-    return _Parts(data, model, trainer, model_forecast, figures, timer)
+    return _Parts(data, model, trainer, model_forecast, metrics, timer)
 
 
-def _run(config: RunConfig, parts: _Parts, start: ResumePoint | None, console: Console) -> dict[str, Any]:
-    """Fit, examine and draw, with the curves in the run directory and, where it is wanted, in W&B."""
+def _run(config: RunConfig, parts: _Parts, start: ResumePoint | None, console: Console) -> Results:
+    """Fit, evaluate and draw, with the curves in the run directory and, where it is wanted, in W&B."""
     data, model, trainer = parts[:3]
-    tell = partial(console.print, soft_wrap=True, highlight=False, markup=False)
+    tell = partial(print_line, console)
     if trainer.is_global_zero:
         continue_curves(config.directory, start.curve_lines if start else 0, start.run_directory if start else None)
     else:
@@ -151,25 +150,17 @@ def _run(config: RunConfig, parts: _Parts, start: ResumePoint | None, console: C
     return results
 
 
-def _results(config: RunConfig, parts: _Parts) -> dict[str, Any]:
-    """Examine the trained model on the test images, and say what the run was."""
-    data, model, trainer, model_forecast, figures, timer = parts
+def _results(config: RunConfig, parts: _Parts) -> Results:
+    """Evaluate the trained model on the test images, and say what the run was."""
+    data, model, trainer, model_forecast, metrics, timer = parts
     epochs, steps = trainer.current_epoch, trainer.global_step
     kl_weight = model.kl_weight_in_force_at(last_step(config, data))
-    foreseen = model_forecast if has_weighted_kl(model.objective, model.posterior) else None
-    evaluation = Evaluator(model, data, kl_weight, AFTER_TRAINING)
+    evaluation = Evaluator(model, data, kl_weight, AFTER_TRAINING, model_forecast, metrics)
     with _signals_told(trainer):
         trainer.test(evaluation, datamodule=data, verbose=False)
-    assert evaluation.findings is not None  # noqa: S101 (the test pass has just been)
-    return {
-        **description(config, model, kl_weight),
-        "epochs": epochs,
-        "steps": steps,
-        "seconds": round(timer.time_elapsed("train"), 3),
-        **forecast_results(foreseen, kl_weight),
-        **evaluation.findings.results(),
-        **figures.kinds,
-    }
+    about = description(config, model, kl_weight)
+    seconds = round(timer.time_elapsed("train"), 3)
+    return Results({**about, "epochs": epochs, "steps": steps, "seconds": seconds, **evaluation.results})
 
 
 def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, start: ResumePoint | None) -> None:

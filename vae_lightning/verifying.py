@@ -19,6 +19,7 @@ from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
 from vae_lightning.runs.comparison import run_differences
 from vae_lightning.runs.curves import read_curves
+from vae_lightning.runs.results import Results
 
 POLL_S = 0.02
 BEFORE_IT_TRAINS = 5
@@ -63,7 +64,7 @@ def verify_resume(
         console.print(f"{run.identity.title}\nundisturbed …")
         undisturbed = _attempt(_command(overrides, Path(name) / "alone"), alone, None)
         _check(undisturbed)
-        steps = (directory.read_results(alone) or {})["steps"]
+        steps = (directory.read_results(alone) or Results())["steps"]
         console.print(f"undisturbed: {steps} steps, {undisturbed.seconds:.1f} s")
         command = _command(overrides, Path(name) / "killed")
         for index in range(1, kills + 1):

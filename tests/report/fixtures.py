@@ -7,6 +7,8 @@ from typing import Any
 import yaml
 from PIL import Image
 
+from vae_lightning.runs.results import Results
+
 SCHEDULES = {
     "constant": {"beta_schedule.name": "constant", "beta_schedule._target_": "vae_lightning.schedules.constant"},
     "cyclical_linear": {
@@ -18,10 +20,10 @@ SCHEDULES = {
 CRITICAL = [10.0, 4.0]
 
 
-def results(name: str, kl_weight: float, seed: int = 0, schedule: str = "constant", **found: Any) -> dict[str, Any]:
+def results(name: str, kl_weight: float, seed: int = 0, schedule: str = "constant", **found: Any) -> Results:
     """Return what a finished run says; its numbers follow from the weight and the seed."""
     active = sum(kl_weight < critical for critical in CRITICAL)
-    return {
+    content = {
         "run": name,
         "study": "toy",
         "command": "vae-train -m experiment=toy kl_weight=1,5",
@@ -56,6 +58,7 @@ def results(name: str, kl_weight: float, seed: int = 0, schedule: str = "constan
         "versions": {"vae-lightning": "0.3.0", "torch": "2.15.0"},
         **found,
     }
+    return Results.read(content)
 
 
 def finished(folder: Path, name: str, kl_weight: float = 1.0, **found: Any) -> Path:

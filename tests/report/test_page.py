@@ -17,7 +17,7 @@ from PIL import Image
 
 from vae_lightning.errors import UserError
 from vae_lightning.report.page import page, write_report
-from vae_lightning.report.page_table import rows
+from vae_lightning.report.page_table import table
 from vae_lightning.report.pictures import heat_map, sprite, thumbnail
 from vae_lightning.runs.status import RunStatus, find_runs
 
@@ -149,7 +149,7 @@ def test_a_row_is_found_by_each_of_its_settings(tmp_path: Path) -> None:
     for binarize, n_cycles in (("none", 4), ("dynamic", 8)):
         settings = {**found["settings"], "data.binarize": binarize, "optimizer.lr": n_cycles}
         finished(tmp_path, binarize, settings=settings)
-    [dynamic, _] = rows([(run, []) for run in find_runs([tmp_path]).runs], tmp_path)
+    _, [dynamic, _] = table([(run, []) for run in find_runs([tmp_path]).runs], tmp_path)
     for word in ("data.binarize=dynamic", "optimizer.lr=8", "kl_weight=1", "seed=0", "epochs=3"):
         assert f" {word} " in dynamic["words"]  # as the page looks for what has an equals sign
     assert " data.binarize=none " not in dynamic["words"]

@@ -1,11 +1,10 @@
-"""Draws an examined run: curves, units, reconstructions, prior samples; for two latent units scatter and manifold."""
+"""Draws an evaluated run: curves, units, reconstructions, prior samples; for two latent units scatter and manifold."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import WandbLogger
 from matplotlib.figure import Figure
@@ -13,29 +12,22 @@ from torch import Tensor
 
 from vae_lightning.data import ImageDataModule
 from vae_lightning.data.loader import as_floats
-from vae_lightning.diagnostics import NearestNeighbourClassifier, share_collapsed
+from vae_lightning.diagnostics import share_collapsed
 from vae_lightning.diagnostics.active_units import THRESHOLD
 from vae_lightning.diagnostics.collapse_curve import DELTA
-from vae_lightning.evaluation import Evaluator, Findings
-from vae_lightning.module import VAE
+from vae_lightning.evaluation import Evaluated, Evaluator
 from vae_lightning.plots import (
     aggregate_posterior,
     collapse_curve,
     curves,
     image_grid,
-    inverse_normal_grid,
     latent_scatter,
     residuals,
     units,
 )
-from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import FIGURES, LATENT_PLANE
-from vae_lightning.theory import Forecast
 
-N_SAMPLES = 100
-N_JUDGED = 1000
-"""Real images on which the nearest neighbours are judged."""
 COLUMNS = 10
 N_LIVELIEST = 8
 """Units that are traversed."""
@@ -50,130 +42,165 @@ CODES_AT_ONCE = 100
 
 
 class RunFigures(Callback):
-    """Writes ``<run>/figures/*.png`` after the test pass, and shows them in W&B."""
+    """Writes ``<run>/figures/*.png`` after the test pass, and shows them in W&B. It measures nothing.
 
-    def __init__(self, run_directory: Path, forecast: Forecast | None) -> None:
+    A figure that cannot be drawn, as of values that are not finite, becomes a caveat of the results.
+    """
+
+    def __init__(self, run_directory: Path) -> None:
         self.run_directory = run_directory
-        self.forecast = forecast
-        self.kinds: dict[str, list[int] | float] = {}
-        """Which classes the pictures show by nearest neighbours, and how often these are right on real images."""
 
     @torch.no_grad()
     def on_test_end(self, trainer: Trainer, pl_module: Evaluator) -> None:  # type: ignore[override]
-        if not trainer.is_global_zero or pl_module.findings is None:
+        evaluated = pl_module.evaluated
+        if not trainer.is_global_zero or evaluated is None:
             return
         (self.run_directory / FIGURES).mkdir(exist_ok=True)
-        figures = [*self._draw(pl_module.model, pl_module.data), *self._draw_findings(pl_module, pl_module.findings)]
-        if pl_module.model.latent_dim == 2 and self._shows_images(pl_module.data):
-            self._write_latent_plane(pl_module.model, pl_module.data)
-        for name, figure in figures:
-            path = self.run_directory / FIGURES / f"{name}.png"
-            figure.savefig(path, dpi=DPI)
-            for logger in trainer.loggers:
-                if isinstance(logger, WandbLogger):  # ours, or one that a user added
-                    logger.log_image(f"figures/{name}", [str(path)])
+        drawings: dict[str, Callable[[Evaluated], Figure | None]] = {
+            "curves": self._curves,
+            "reconstructions": self._reconstructions,
+            "samples": self._samples,
+            "latent_scatter": self._latent_scatter,
+            "manifold": self._manifold,
+            "units": self._units,
+            "collapse_curve": self._collapse_curve,
+            "residual_spectrum": self._residual_spectrum,
+            "aggregate_posterior": self._aggregate_posterior,
+            "traversals": self._traversals,
+            LATENT_PLANE: self._write_latent_plane,
+        }
+        for name, draw in drawings.items():
+            try:
+                if figure := draw(evaluated):
+                    self._save(name, figure, trainer)
+            except OSError:  # a full disk ends the run
+                raise
+            except Exception as error:
+                reason = (str(error) or type(error).__name__).splitlines()[0]
+                pl_module.results["caveats"].append(f"figures/{name}: cannot be drawn ({reason})")
 
-    def _draw(self, model: VAE, data: ImageDataModule) -> Iterator[tuple[str, Figure]]:
-        test = data.splits["test"]
-        images = as_floats(test.pixels)
-        value_range = self._value_range(data)
+    def _save(self, name: str, figure: Figure, trainer: Trainer) -> None:
+        path = self.run_directory / FIGURES / f"{name}.png"
+        figure.savefig(path, dpi=DPI)
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):  # ours, or one that a user added
+                logger.log_image(f"figures/{name}", [str(path)])
 
-        yield "curves", curves(read_curves(self.run_directory), data.curve_split)
+    def _curves(self, evaluated: Evaluated) -> Figure:
+        return curves(read_curves(self.run_directory), evaluated.data.curve_split)
 
-        shown = one_row_per_class(test.labels)
-        pairs = torch.stack([images[shown], model(images[shown])], dim=1)
+    def _reconstructions(self, evaluated: Evaluated) -> Figure:
+        test = evaluated.data.splits["test"]
+        images = as_floats(test.pixels)[one_row_per_class(test.labels)]
+        pairs = torch.stack([images, evaluated.model(images)], dim=1)
         rows = pairs.unflatten(0, (-1, COLUMNS)).transpose(1, 2).flatten(0, 2)
-        yield (
-            "reconstructions",
-            image_grid(rows.cpu(), COLUMNS, "test images above, their reconstructions below", value_range),
-        )
+        title = "test images above, their reconstructions below"
+        return image_grid(rows.cpu(), COLUMNS, title, value_range(evaluated.data))
 
-        generator = generator_for(model.seed, Stream.PRIOR_SAMPLES, device=model.device)
-        codes = model.prior.sample((N_SAMPLES, model.latent_dim), generator)
-        samples = self._decoded("samples", codes, model, data)
-        yield (
-            "samples",
-            image_grid(samples, COLUMNS, "decoder means of codes drawn from the prior", value_range),
-        )
+    def _samples(self, evaluated: Evaluated) -> Figure:
+        title = "decoder means of codes drawn from the prior"
+        return image_grid(evaluated.prior_images, COLUMNS, title, value_range(evaluated.data))
 
-        if model.latent_dim == 2:
-            means = torch.cat([model.encode(batch).mean for batch in images.split(data.evaluation_batch_size)])
-            yield "latent_scatter", latent_scatter(means.cpu(), test.labels.cpu())
-            grid = inverse_normal_grid()
-            manifold = self._decoded("manifold", grid.to(model.device), model, data)
-            title = "decoder means on a grid of equal prior mass"
-            yield "manifold", image_grid(manifold, int(len(grid) ** 0.5), title, value_range)
+    def _latent_scatter(self, evaluated: Evaluated) -> Figure | None:
+        labels = evaluated.labels.cpu()
+        return latent_scatter(evaluated.means.float().cpu(), labels) if evaluated.model.latent_dim == 2 else None
 
-    def _write_latent_plane(self, model: VAE, data: ImageDataModule) -> None:
+    def _manifold(self, evaluated: Evaluated) -> Figure | None:
+        images = evaluated.manifold_images
+        if images is None:
+            return None
+        title = "decoder means on a grid of equal prior mass"
+        return image_grid(images, int(len(images) ** 0.5), title, value_range(evaluated.data))
+
+    def _units(self, evaluated: Evaluated) -> Figure | None:
+        """Draw what became of each unit; of a point there is no KL to draw."""
+        if not evaluated.has_density:
+            return None
+        kl = evaluated.kl_per_unit.float().mean(0).cpu()
+        forecast, weight = evaluated.data_forecast, _judged_weight(evaluated)
+        forecast_kl = forecast.kl_per_unit(weight) if forecast and weight else None
+        key = f"{evaluated.data.curve_split}/kl_per_unit"
+        history = [line[key] for line in read_curves(self.run_directory) if key in line]
+        # A value that was not finite lies there as null.
+        kl_by_epoch = torch.tensor([[0.0 if value is None else value for value in epoch] for epoch in history])
+        return units(kl, _variances(evaluated), kl_by_epoch.reshape(-1, len(kl)), forecast_kl, THRESHOLD)
+
+    def _collapse_curve(self, evaluated: Evaluated) -> Figure | None:
+        if not _thorough(evaluated):
+            return None
+        kl = evaluated.kl_per_unit.cpu()
+        epsilons = torch.logspace(-4, math.log10(max(1.0, float(kl.max()))), 400).double()
+        return collapse_curve(epsilons.float(), share_collapsed(kl, epsilons).float(), DELTA)
+
+    def _residual_spectrum(self, evaluated: Evaluated) -> Figure | None:
+        if not _thorough(evaluated) or evaluated.residual is None:
+            return None
+        shown = evaluated.residual.eigenvalues[:N_DIRECTIONS].float().cpu()
+        forecast = evaluated.data_forecast
+        critical = forecast.critical_weights[: len(shown)].float().cpu() if forecast else None
+        return residuals(shown, critical, _judged_weight(evaluated))
+
+    def _aggregate_posterior(self, evaluated: Evaluated) -> Figure | None:
+        if not _thorough(evaluated):
+            return None
+        liveliest = _liveliest(evaluated)
+        return aggregate_posterior(evaluated.codes[:, liveliest].float().cpu(), liveliest)
+
+    def _traversals(self, evaluated: Evaluated) -> Figure | None:
+        if not _thorough(evaluated):
+            return None
+        liveliest, model = _liveliest(evaluated), evaluated.model
+        steps = torch.linspace(-3, 3, COLUMNS + 1, device=model.device)
+        codes = evaluated.means[:1].float().expand(len(liveliest), len(steps), -1).clone()
+        for row, unit in enumerate(liveliest):
+            codes[row, :, unit] = steps
+        images = model.decode(codes.flatten(0, 1)).cpu()
+        title = f"units {', '.join(map(str, liveliest))} from -3 to 3, the others as for the first test image"
+        return image_grid(images, len(steps), title, value_range(evaluated.data))
+
+    def _write_latent_plane(self, evaluated: Evaluated) -> None:
         """Write what the decoder makes of a grid over the latent plane, image beside image: z_1 to the right, z_2
         upwards."""
         from torchvision.transforms.functional import to_pil_image
         from torchvision.utils import make_grid
 
+        model, data = evaluated.model, evaluated.data
+        if model.latent_dim != 2 or min(data.image_shape[1:]) == 1:  # a row of numbers is no picture
+            return
         along = torch.linspace(-PLANE_REACH, PLANE_REACH, PLANE_SIDE, device=model.device)
         codes = torch.cartesian_prod(along.flip(0), along).flip(1)
         images = torch.cat([model.decode(piece).cpu() for piece in codes.split(CODES_AT_ONCE)])
-        low, high = self._value_range(data)
+        low, high = value_range(data)
         shown = ((images - low) / (high - low)).clamp(0, 1)
         picture = to_pil_image(make_grid(shown, nrow=PLANE_SIDE, padding=0))
         # As small as it may be: a page holds those of many runs.
         picture.save(self.run_directory / FIGURES / LATENT_PLANE, quality=PLANE_QUALITY, method=4)
 
-    @staticmethod
-    def _shows_images(data: ImageDataModule) -> bool:
-        """Say whether the vectors are pictures that one can look at."""
-        return min(data.image_shape[1:]) > 1
 
-    @staticmethod
-    def _value_range(data: ImageDataModule) -> tuple[float, float]:
-        """Return what is black and what is white."""
-        pixels = data.splits["test"].pixels
-        return (float(pixels.min()), float(pixels.max())) if pixels.is_floating_point() else (0.0, 1.0)
+def value_range(data: ImageDataModule) -> tuple[float, float]:
+    """Return what is black and what is white."""
+    pixels = data.splits["test"].pixels
+    return (float(pixels.min()), float(pixels.max())) if pixels.is_floating_point() else (0.0, 1.0)
 
-    def _draw_findings(self, evaluation: Evaluator, findings: Findings) -> Iterator[tuple[str, Figure]]:
-        """Draw what was found; after a thorough evaluation all of it."""
-        model, split = evaluation.model, evaluation.data.curve_split
-        kl = findings.kl_per_unit.float().mean(0).cpu()
-        lines = read_curves(self.run_directory)
-        history = [line[f"{split}/kl_per_unit"] for line in lines if f"{split}/kl_per_unit" in line]
-        # A value that was not finite lies there as null.
-        kl_by_epoch = torch.tensor([[0.0 if value is None else value for value in epoch] for epoch in history])
-        weight = evaluation.price if not evaluation.why_no_verdict else None
-        forecast_kl = self.forecast.kl_per_unit(weight) if self.forecast and weight else None
-        variances = findings.means.float().var(0, correction=0).cpu()
-        if not evaluation.has_density:  # of a point there is no KL to draw
-            return
-        yield "units", units(kl, variances, kl_by_epoch.reshape(-1, len(kl)), forecast_kl, THRESHOLD)
-        if not evaluation.effort.thorough:
-            return
-        epsilons = torch.logspace(-4, math.log10(max(1.0, float(findings.kl_per_unit.max()))), 400).double()
-        shares = share_collapsed(findings.kl_per_unit.cpu(), epsilons)
-        yield "collapse_curve", collapse_curve(epsilons.float(), shares.float(), DELTA)
-        if findings.residual:
-            shown = findings.residual.eigenvalues[:N_DIRECTIONS].float().cpu()
-            critical = self.forecast.critical_weights[: len(shown)].float().cpu() if self.forecast else None
-            yield "residual_spectrum", residuals(shown, critical, weight)
-        liveliest = variances.argsort(descending=True)[:N_LIVELIEST]
-        yield "aggregate_posterior", aggregate_posterior(findings.codes[:, liveliest].float().cpu(), liveliest.tolist())
-        steps = torch.linspace(-3, 3, COLUMNS + 1, device=model.device)
-        codes = findings.means[:1].float().expand(len(liveliest), len(steps), -1).clone()
-        for row, unit in enumerate(liveliest.tolist()):
-            codes[row, :, unit] = steps
-        images = model.decode(codes.flatten(0, 1)).cpu()
-        title = f"units {', '.join(map(str, liveliest.tolist()))} from -3 to 3, the others as for the first test image"
-        yield "traversals", image_grid(images, len(steps), title, self._value_range(evaluation.data))
 
-    def _decoded(
-        self, name: str, codes: Float[Tensor, "n latent"], model: VAE, data: ImageDataModule
-    ) -> Float[Tensor, "n channels height width"]:
-        images = model.decode(codes).cpu()
-        if data.splits["train"].labels.max() > 0:
-            nearest = NearestNeighbourClassifier(data.splits["train"])
-            self.kinds[f"{name}/count_per_class"] = nearest.count(images)
-            test = data.splits["test"]
-            rows = torch.arange(min(N_JUDGED, len(test.labels)), device=test.labels.device)
-            self.kinds["kinds/accuracy_on_test_images"] = nearest.accuracy(test.select(rows))
-        return images
+def _thorough(evaluated: Evaluated) -> bool:
+    """Say whether there is more to draw: a thorough evaluation of a posterior with a density."""
+    return evaluated.effort.thorough and evaluated.has_density
+
+
+def _judged_weight(evaluated: Evaluated) -> float | None:
+    """Return the KL weight that units are judged by, None where they are not."""
+    return None if evaluated.why_no_verdict else evaluated.price
+
+
+def _variances(evaluated: Evaluated) -> Tensor:
+    return evaluated.means.float().var(0, correction=0).cpu()
+
+
+def _liveliest(evaluated: Evaluated) -> list[int]:
+    """Return the units whose posterior means vary most, the most varying first."""
+    order: list[int] = _variances(evaluated).argsort(descending=True)[:N_LIVELIEST].tolist()
+    return order
 
 
 def one_row_per_class(labels: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ def main() -> None:
 
 
 def evaluate() -> None:
-    """Examine one run or several, one after another."""
+    """Evaluate one run or several, one after another."""
     parser = argparse.ArgumentParser(prog="vae-evaluate", description=__doc__.split(": ", 1)[1])
     parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
     parser.add_argument(
@@ -37,6 +37,13 @@ def evaluate() -> None:
         metavar="PACKAGE",
         help="a package of yours whose classes the run's config may name, beside this project's own",
     )
+    parser.add_argument(
+        "--metric",
+        action="append",
+        default=[],
+        metavar="PACKAGE.FUNCTION",
+        help="a diagnostic of yours, to be measured too and kept in the results",
+    )
     options = parser.parse_args()
 
     from rich.console import Console
@@ -46,8 +53,9 @@ def evaluate() -> None:
     refused = []
     for run in options.runs:
         try:
-            evaluating.evaluate(run, options.samples, options.data_dir, options.allow, Console())
-        except UserError as error:  # the others are examined all the same
-            refused.append(str(error))
+            evaluating.evaluate(run, options.samples, options.data_dir, options.allow, Console(), options.metric)
+        except UserError as error:  # the others are evaluated all the same
+            refused.append(error)
     if refused:
-        raise UserError("\n".join(refused))
+        about = dict.fromkeys(place for error in refused for place in error.about)
+        raise UserError("\n".join(map(str, refused)), refused[0].code, about)

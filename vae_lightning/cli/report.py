@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from vae_lightning.cli.run_command import run_command
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 
 
 def main() -> None:
@@ -25,31 +25,31 @@ def report() -> None:
     from rich.console import Console
 
     from vae_lightning.report.page import NOT_OURS, write_report
-    from vae_lightning.report.tables import run_table
+    from vae_lightning.report.run_table import run_table
     from vae_lightning.runs.status import RunStatus, find_runs
+    from vae_lightning.terminal import print_line
 
     found = find_runs(options.directories)
-    places = ", ".join(map(str, options.directories))
     if not found.runs:
+        places = ", ".join(map(str, options.directories))
         others = "".join(f"\n{path}: {NOT_OURS}" for path in found.foreign)
-        raise UserError(f"{places}: no run of vae-train in it or below it{others}")
+        message = f"{places}: no run of vae-train in it or below it{others}"
+        raise UserError(message, Code.NOT_FOUND, options.directories)
     console = Console()
     finished = [run for run in found.runs if run.status is RunStatus.FINISHED]
     if finished:
         console.print(run_table([run.results for run in finished], console.width))
     for run in found.runs:
         if run.status is not RunStatus.FINISHED:
-            reason = f": {run.reason}" if run.reason else ""
-            console.print(f"{run.status} {run.name}{reason}", soft_wrap=True, highlight=False, markup=False)
+            print_line(console, f"{run.status} {run.name}{f': {run.reason}' if run.reason else ''}")
     for path in found.foreign:
-        console.print(f"foreign {path}: {NOT_OURS}", soft_wrap=True, highlight=False, markup=False)
+        print_line(console, f"foreign {path}: {NOT_OURS}")
     if options.notebook and not finished:
-        console.print("no page of the notebook: no run is finished", highlight=False)
+        print_line(console, "no page of the notebook: no run is finished")
     elif options.notebook:
         from vae_lightning.report.notebook import write_page
 
-        for study in dict.fromkeys(run.results["study"] for run in finished):
-            pages = [run for run in finished if run.results["study"] == study]
-            console.print(f"wrote {write_page(pages, options.notebook / study)}", soft_wrap=True, markup=False)
-    page = write_report(found, options.output or options.directories[0])
-    console.print(f"wrote {page}", soft_wrap=True, highlight=False, markup=False)
+        for study in dict.fromkeys(run.results.study for run in finished):
+            pages = [run for run in finished if run.results.study == study]
+            print_line(console, f"wrote {write_page(pages, options.notebook / study)}")
+    print_line(console, f"wrote {write_report(found, options.output or options.directories[0])}")

@@ -1,7 +1,7 @@
 """``vae-train``: one run; with ``-m`` a sweep, by the launcher that is chosen."""
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,12 +16,14 @@ from vae_lightning.sweeps.plugins import register
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-finished_in_sweep: list[dict[str, Any]] = []
+    from vae_lightning.runs.results import Results
+
+finished_in_sweep: "list[Results]" = []
 """Results of the jobs of a multirun, which Hydra runs one after another in this process."""
 
 
 @hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")
-def run(hydra_config: "DictConfig") -> dict[str, Any]:
+def run(hydra_config: "DictConfig") -> "Results":
     """Train the run that a composed config names, or show its results if it is finished; return them."""
     from vae_lightning.config import checked
     from vae_lightning.sweeps.jobs import with_group
@@ -52,7 +54,7 @@ def run_and_summarise() -> None:
         if finished_in_sweep:
             from rich.console import Console
 
-            from vae_lightning.report.tables import run_table
+            from vae_lightning.report.run_table import run_table
 
             console = Console()
             console.print(run_table(finished_in_sweep, console.width))

@@ -2,6 +2,7 @@
 
 from vae_lightning.diagnostics.active_units import MeanMoments, PosteriorMeanMoments, active_directions, active_units
 from vae_lightning.diagnostics.collapse_curve import collapse_epsilon, share_collapsed
+from vae_lightning.diagnostics.frechet import frechet_distance_to_prior
 from vae_lightning.diagnostics.importance import log_px
 from vae_lightning.diagnostics.information import MutualInformation, mutual_information
 from vae_lightning.diagnostics.latent_space import completeness, continuity
@@ -31,6 +32,7 @@ __all__ = [
     "completeness",
     "continuity",
     "decoder_sensitivity",
+    "frechet_distance_to_prior",
     "linear_probe",
     "log_px",
     "mutual_information",

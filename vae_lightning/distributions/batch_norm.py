@@ -31,6 +31,7 @@ class BatchNormPosterior(nn.Module):
     """
 
     has_density = True
+    is_gaussian = False
     has_closed_form_kl = True
     least_batch_size = 2
     running_mean: Tensor

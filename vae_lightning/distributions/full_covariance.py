@@ -60,6 +60,7 @@ class FullCovariancePosterior(nn.Module):
     """
 
     has_density = True
+    is_gaussian = True
     has_closed_form_kl = True
     least_batch_size = 1
     places: Tensor

@@ -65,6 +65,11 @@ class LocationScalePosterior:
         self.standard = noise
 
     @property
+    def is_gaussian(self) -> bool:
+        """Whether the noise is standard normal."""
+        return self.standard.divergence == 0
+
+    @property
     def n_parameters(self) -> int:
         return 2 * self.latent_dim
 

@@ -44,6 +44,7 @@ class PointPosterior:
     """
 
     has_density = False
+    is_gaussian = False
     has_closed_form_kl = False
     least_batch_size = 1
 

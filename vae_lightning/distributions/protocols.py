@@ -52,6 +52,10 @@ class PosteriorFamily(Protocol):
         """How many images a training batch must have: 2 where statistics of the batch are used."""
 
     @property
+    def is_gaussian(self) -> bool:
+        """Whether any Gaussian of its kind can be reached: the family that closed forms and forecasts are of."""
+
+    @property
     def n_parameters(self) -> int:
         """How many numbers the encoder must give per image."""
 

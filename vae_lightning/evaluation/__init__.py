@@ -1,7 +1,20 @@
 """Every diagnostic of a trained model on the test images: what `vae-evaluate` does, and a run's last step."""
 
-from vae_lightning.evaluation.evaluator import AFTER_TRAINING, Effort, Evaluator
-from vae_lightning.evaluation.findings import Findings
+from vae_lightning.evaluation.evaluated import Effort, Evaluated
+from vae_lightning.evaluation.evaluator import AFTER_TRAINING, Evaluator
+from vae_lightning.evaluation.measure import Metric, check_keys, gives, metric_of
+from vae_lightning.evaluation.metrics import OWN
 from vae_lightning.evaluation.probes import forecast_of
 
-__all__ = ["AFTER_TRAINING", "Effort", "Evaluator", "Findings", "forecast_of"]
+__all__ = [
+    "AFTER_TRAINING",
+    "OWN",
+    "Effort",
+    "Evaluated",
+    "Evaluator",
+    "Metric",
+    "check_keys",
+    "forecast_of",
+    "gives",
+    "metric_of",
+]

@@ -6,8 +6,8 @@ ranks is in it.
 """
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -16,51 +16,21 @@ from torch import Tensor
 
 from vae_lightning.combinations import kl_coefficient, why_no_price
 from vae_lightning.data import Batch, ImageDataModule
-from vae_lightning.diagnostics import (
-    PerImageMetric,
-    ResidualMoments,
-    ResidualSpectrum,
-    Sensitivity,
-    log_px,
-    mutual_information,
-    verdict,
-)
-from vae_lightning.diagnostics.active_units import THRESHOLD
+from vae_lightning.diagnostics import PerImageMetric, ResidualMoments, ResidualSpectrum, log_px
 from vae_lightning.diagnostics.residual import MOST_PIXELS
-from vae_lightning.evaluation.findings import Findings
-from vae_lightning.evaluation.probes import (
-    evenness_between_images,
-    measured_sensitivity,
-    probes,
-    share_near_the_data,
-)
+from vae_lightning.evaluation.evaluated import Effort, Evaluated
+from vae_lightning.evaluation.measure import Metric, measured
+from vae_lightning.evaluation.metrics import OWN
 from vae_lightning.module import VAE
 from vae_lightning.objectives import elbo_terms
 from vae_lightning.randomness import Stream, generator_for
+from vae_lightning.theory import Forecast
 
 SAMPLES_AT_ONCE = 10
 IMAGES_AT_ONCE = 100
 """Importance samples are drawn and decoded in blocks of so many codes for so many images: memory does not know K."""
 ALSO_REPORTED = (1, 50)
-
-
-class Effort(NamedTuple):
-    """How much is computed."""
-
-    importance_samples: int
-    """K of log p(x), for each image."""
-    residual_samples: int
-    """Codes per image from which the reconstruction of the residual test is estimated; at least 2."""
-    thorough: bool
-    """Also what compares every image with every other, and the linear probes."""
-
-
 AFTER_TRAINING = Effort(importance_samples=10, residual_samples=2, thorough=False)
-
-
-def mean_and_error(values: Float[Tensor, " n"]) -> tuple[float, float]:
-    """Return the mean and its standard error."""
-    return float(values.mean()), float(values.std(correction=0) / len(values) ** 0.5)
 
 
 def _why_no_residual(model: VAE, n_pixels: int) -> str | None:
@@ -70,30 +40,43 @@ def _why_no_residual(model: VAE, n_pixels: int) -> str | None:
 
 
 class Evaluator(LightningModule):
-    """Run it by ``trainer.test``; the findings are then in ``findings``.
+    """Run it by ``trainer.test``; what was gathered is then in ``evaluated``, what was measured in ``results``.
 
     Args:
         model: a trained VAE.
         data: what it was trained on.
         kl_weight: in force at the end.
         effort: how much is computed.
+        forecast: what the spectrum of the training images lets live.
+        metrics: diagnostics from outside this package.
     """
 
-    def __init__(self, model: VAE, data: ImageDataModule, kl_weight: float, effort: Effort) -> None:
+    def __init__(
+        self,
+        model: VAE,
+        data: ImageDataModule,
+        kl_weight: float,
+        effort: Effort,
+        forecast: Forecast | None = None,
+        metrics: Sequence[Metric] = (),
+    ) -> None:
         super().__init__()
         self.model = model
         self.data = data
+        self.kl_weight = kl_weight
         self.effort = effort
+        self.forecast_of_data = forecast
+        self.own_metrics = metrics
         self.rows = PerImageMetric()
         n_pixels = math.prod(data.image_shape)
         unfit = _why_no_residual(model, n_pixels)
         self.residual = None if unfit else ResidualMoments(n_pixels)
         self.why_no_verdict = why_no_price(model.objective, model.posterior, kl_weight) or unfit
-        self.price = kl_coefficient(model.objective, kl_weight)
-        self.has_density = model.posterior.has_density
         most = effort.importance_samples
         self.reported = [*(k for k in ALSO_REPORTED if k < most), most]
-        self.findings: Findings | None = None
+        self.evaluated: Evaluated | None = None
+        self.results: dict[str, Any] = {}
+        """Plain values under the keys of ``results.json``."""
 
     def on_test_epoch_start(self) -> None:
         n_images = len(self.data.splits["test"].pixels)
@@ -113,7 +96,7 @@ class Evaluator(LightningModule):
         noise = self._elbo_noise[:, batch.rows]
         terms = elbo_terms(batch.pixels, posterior, model.prior, model.decoder, model.likelihood, noise)
         columns = [terms.distortion.unsqueeze(1), batch.labels.unsqueeze(1), terms.kl_per_unit, parameters]
-        if self.has_density:
+        if model.posterior.has_density:
             columns.append(self._log_px(batch).T)
         self.rows.update(batch.rows, torch.cat([column.double() for column in columns], dim=1))
         if self.residual is not None:
@@ -146,54 +129,48 @@ class Evaluator(LightningModule):
 
     @torch.no_grad()
     def on_test_epoch_end(self) -> None:
-        model, latent_dim = self.model, self.model.latent_dim
         rows = self.rows.compute()
-        residual = self._residual_spectrum()
-        widths = [1, 1, latent_dim, model.posterior.n_parameters]
-        distortion, labels, kl_per_unit, parameters, log_px_rows = rows.split([*widths, rows.shape[1] - sum(widths)], 1)
-        posterior = model.posterior(parameters.float())
-        noise = self._elbo_noise[:1, : len(rows)]
-        means = posterior.mean
-        variance = residual.pixel_variance if residual else None
-        sensitivity = measured_sensitivity(model, self.data, variance)
-        judged = residual if not self.why_no_verdict else None
-        living = self._living(means, sensitivity) if judged else None
-        thorough = self.effort.thorough
-        self.findings = Findings(
-            distortion=float(distortion.mean()),
-            kl_per_unit=kl_per_unit,
-            means=means,
-            codes=posterior.sample(noise)[0],
-            log_px={k: mean_and_error(of_k) for k, of_k in zip(self.reported, log_px_rows.T, strict=False)},
-            information=mutual_information(posterior, noise) if thorough and self.has_density else None,
-            sensitivity=sensitivity,
-            residual=residual,
-            continuity=evenness_between_images(model, means),
-            completeness=share_near_the_data(model, self.data),
-            probe=probes(model, self.data, means, labels.flatten().long()) if thorough else None,
-            living=living,
-            verdict=verdict(sum(living), latent_dim, judged, self.price) if judged and living else None,
-            why_no_verdict=self.why_no_verdict,
-        )
+        residual, caveats = self._residual_spectrum()
+        self.evaluated = self._gathered(rows, residual)
+        self.results, more = measured((*OWN, *self.own_metrics), self.evaluated)
+        self.results["caveats"] = caveats + more
+        if shown := [column for metric in self.own_metrics for column in metric.columns]:
+            self.results["columns"] = shown
         self.rows.reset()
         if self.residual is not None:
             self.residual.reset()
 
-    def _residual_spectrum(self) -> ResidualSpectrum | None:
-        if self.residual is None:
-            return None
-        found: ResidualSpectrum = self.residual.compute()
-        # Torchmetrics squeezes what one pixel has into a scalar.
-        return found._replace(
-            eigenvalues=found.eigenvalues.reshape(-1), pixel_variance=found.pixel_variance.reshape(-1)
+    def _gathered(self, rows: Float[Tensor, "images columns"], residual: ResidualSpectrum | None) -> Evaluated:
+        model = self.model
+        widths = [1, 1, model.latent_dim, model.posterior.n_parameters]
+        distortion, labels, kl_per_unit, parameters, log_px_rows = rows.split([*widths, rows.shape[1] - sum(widths)], 1)
+        return Evaluated(
+            model=model,
+            data=self.data,
+            effort=self.effort,
+            kl_weight=self.kl_weight,
+            price=kl_coefficient(model.objective, self.kl_weight),
+            why_no_verdict=self.why_no_verdict or (None if residual else "the residual test failed"),
+            data_forecast=self.forecast_of_data,
+            labels=labels.flatten().long(),
+            distortion=distortion.flatten(),
+            kl_per_unit=kl_per_unit,
+            posterior=model.posterior(parameters.float()),
+            noise=self._elbo_noise[:1, : len(rows)],
+            log_px=dict(zip(self.reported, log_px_rows.T, strict=False)),
+            residual=residual,
         )
 
-    def _living(self, means: Float[Tensor, "images latent"], sensitivity: Sensitivity) -> tuple[bool, ...]:
-        """A unit lives when the encoder writes it and the decoder reads it, each by the same measure.
-
-        In the linear optimum l / a - 1 is what is read, gain^2 / (w sigma^2), and 1 - a / l what is written: near the
-        threshold both are the same, and both are held against Burda's 0.01.
-        """
-        written = means.double().var(0, correction=0) > THRESHOLD
-        read = sensitivity.paid_per_unit > THRESHOLD * self.price
-        return tuple((written & read).tolist())
+    def _residual_spectrum(self) -> tuple[ResidualSpectrum | None, list[str]]:
+        """Return the residual spectrum, or why there is none: values that are not finite have no eigenvalues."""
+        if self.residual is None:
+            return None, []
+        try:
+            found: ResidualSpectrum = self.residual.compute()
+        except Exception as error:
+            return None, [f"residual test: cannot be had ({(str(error) or type(error).__name__).splitlines()[0]})"]
+        # Torchmetrics squeezes what one pixel has into a scalar.
+        reshaped = found._replace(
+            eigenvalues=found.eigenvalues.reshape(-1), pixel_variance=found.pixel_variance.reshape(-1)
+        )
+        return reshaped, []

@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from vae_lightning.theory import lives
-
 
 def curves(lines: Sequence[dict[str, Any]], split: str) -> Figure:
     """Draw ELBO, KL, distortion and active units against the step, from the local curves."""
@@ -35,19 +33,12 @@ def curves(lines: Sequence[dict[str, Any]], split: str) -> Figure:
     return figure
 
 
-Panel = tuple[str, Sequence[float], int]
-"""Title, critical KL weights (descending), latent units."""
-
-
-def forecast_curves(panels: Sequence[Panel], reach: tuple[float, float]) -> Figure:
-    """Draw how many units are forecast to live between two KL weights, a panel for each forecast."""
-    figure = Figure(figsize=(6.4 * len(panels), 4.2), layout="constrained")
-    for axes, (title, critical, latent_dim) in zip(
-        figure.subplots(1, len(panels), squeeze=False).flat, panels, strict=True
-    ):
-        dense = np.geomspace(*reach, 1000).tolist()
-        units = [min(latent_dim, sum(lives(weight, at) for weight in critical)) for at in dense]
-        axes.semilogx(dense, units, color="black", linewidth=1.2)
+def forecast_curves(forecasts: Sequence[tuple[str, Sequence[int]]], kl_weights: Sequence[float]) -> Figure:
+    """Draw how many units are forecast to live at each of some KL weights, side by side by title."""
+    figure = Figure(figsize=(6.4 * len(forecasts), 4.2), layout="constrained")
+    places = figure.subplots(1, len(forecasts), squeeze=False).flat
+    for axes, (title, units) in zip(places, forecasts, strict=True):
+        axes.semilogx(kl_weights, units, color="black", linewidth=1.2)
         axes.set(xlabel="KL weight", ylabel="units that live", ylim=(-0.3, None), title=title)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("{x:g}")

@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from vae_lightning.report.series import Panel, Point
+from vae_lightning.report.frame import bounds_by_codes, critical_weights
+from vae_lightning.runs.results import ACTIVE_UNITS, DISTORTION, ELBO, KL, KL_WEIGHT, LOG_PX
 
 COLORS = ("#2f7ec7", "#c96f0a", "#1f9e77", "#c05aa5", "#8a6fd6", "#b8860b", "#d1495b", "#5f8f3f")
 """Told apart on white and on black, and by eyes that see red and green alike; markers tell them apart too."""
@@ -22,104 +23,92 @@ WIDTH, HEIGHT = 5.2, 3.5
 
 History = tuple[str, list[int], list[float]]
 """Name, steps, and KL weights in force at them."""
-Draw = Callable[[Axes, Panel], None]
+Draw = Callable[[Axes, pd.DataFrame], None]
+"""Draws the runs of one panel."""
 
 
-def chart(draw: Draw, panel: Panel, ink: str = "black") -> Figure:
+def chart(draw: Draw, panel: pd.DataFrame, ink: str = "black") -> Figure:
     """Return a figure of one chart of a panel; ``ink`` is the colour of its axes and letters."""
     figure = Figure(figsize=(WIDTH, HEIGHT))
-    draw(figure.add_subplot(), panel)
+    axes = figure.add_subplot()
+    axes.set_title(panel["panel"].iloc[0], fontsize=11, parse_math=False)
+    draw(axes, panel)
     return _finished(figure, ink)
 
 
-def phase_diagram(panels: Sequence[Panel]) -> Figure | None:
+def phase_diagram(runs: pd.DataFrame) -> Figure | None:
     """Return active units and KL against the KL weight, a row for each panel; None where no panel has two weights."""
-    drawn = [panel for panel in panels if len(weights_of(panel)) > 1]
+    drawn = [panel for _, panel in runs.groupby("panel", sort=False) if len(weights_of(panel)) > 1]
     if not drawn:
         return None
     figure = Figure(figsize=(2 * WIDTH, HEIGHT * len(drawn)), layout="constrained")
-    for (left, right), panel in zip(figure.subplots(len(drawn), 2, squeeze=False), drawn, strict=True):
-        draw_units(left, panel)
-        draw_kl(right, panel)
+    for row, panel in zip(figure.subplots(len(drawn), 2, squeeze=False), drawn, strict=True):
+        for axes, draw in zip(row, (draw_units, draw_kl), strict=True):
+            axes.set_title(panel["panel"].iloc[0], fontsize=11, parse_math=False)
+            draw(axes, panel)
     return _finished(figure, "black")
 
 
-def draw_units(axes: Axes, panel: Panel) -> None:
+def draw_units(axes: Axes, panel: pd.DataFrame) -> None:
     """Draw active units against the KL weight, seeds as a band, the forecast as steps."""
     _over_weights(axes, panel, "active units")
-    if panel.critical_weights is not None and weights_of(panel):
+    latent_dim = panel["results"].iloc[0].latent_dim
+    critical = critical_weights(panel)
+    if critical is not None and weights_of(panel):
         dense = np.geomspace(*axes.get_xlim(), 600)
-        weights = np.array(panel.critical_weights)
-        if len(weights) < panel.latent_dim:  # so many are kept in the results; below the last there may be more
-            dense = dense[dense >= weights.min()]
-        units = [min(panel.latent_dim, int((weights > at).sum())) for at in dense]
-        label = "forecast" if all(series.forecast_applies for series in panel.series) else "forecast of a plain VAE"
+        if len(critical) < latent_dim:  # so many are kept in the results; below the last there may be more
+            dense = dense[dense >= min(critical)]
+        units = [min(latent_dim, int((np.array(critical) > at).sum())) for at in dense]
+        applies = all(found.forecast_applies for found in panel["results"])
+        label = "forecast" if applies else "forecast of a plain VAE"
         axes.plot(dense, units, color=FORECAST, linewidth=2.2, alpha=0.9, label=label, zorder=1)
-    _lines(axes, panel, lambda point: point.values("test/active_units"))
-    axes.set_ylim(-0.4, panel.latent_dim + 0.6)
+    _lines(axes, panel, panel, ACTIVE_UNITS)
+    axes.set_ylim(-0.4, latent_dim + 0.6)
     axes.locator_params(axis="y", integer=True)
 
 
-def draw_kl(axes: Axes, panel: Panel) -> None:
+def draw_kl(axes: Axes, panel: pd.DataFrame) -> None:
     """Draw the KL against the KL weight, and the KL that a linear model would have."""
     _over_weights(axes, panel, "KL [nats/image]")
     linear = {
-        point.kl_weight: sum(found["forecast/kl_per_unit"])
-        for series in panel.series
-        if series.forecast_applies
-        for point in series.over_weights
-        for found in point.runs
-        if point.kl_weight == found["kl_weight_at_the_end"] and found.get("forecast/kl_per_unit")
+        found.kl_weight: found.kl_if_linear
+        for found in panel["results"][panel["over_weights"]]
+        if found.forecast_applies and found.kl_weight == found.kl_weight_at_the_end and found.forecast_kl_per_unit
     }
     if linear:
-        weights = sorted(linear)
-        expected = [linear[weight] for weight in weights]
-        axes.plot(weights, expected, color=FORECAST, linewidth=2.2, label="linear forecast", zorder=1)
-    _lines(axes, panel, lambda point: point.values("test/kl"))
+        points = zip(*sorted(linear.items()), strict=True)
+        axes.plot(*points, color=FORECAST, linewidth=2.2, label="linear forecast", zorder=1)
+    _lines(axes, panel, panel, KL)
     axes.set_yscale("symlog", linthresh=1)
     axes.set_ylim(-0.1, 1.4 * axes.get_ylim()[1])
 
 
-def draw_elbo(axes: Axes, panel: Panel) -> None:
+def draw_elbo(axes: Axes, panel: pd.DataFrame) -> None:
     """Draw the ELBO against the KL weight, and above it the importance-weighted bound with K codes per image, L_K.
 
-    L_K is at most log p(x) (Burda et al. 2015, eq. 8). Runs examined with another number of codes are another line.
+    L_K is at most log p(x) (Burda et al. 2015, eq. 8). Runs evaluated with another number of codes are another line.
     """
     _over_weights(axes, panel, "nats per image")
-    _lines(axes, panel, lambda point: point.values("test/elbo"), suffix=", ELBO")
-    for n_codes in codes_of_bounds(panel):
-        _lines(axes, panel, partial(_bounds, n_codes), suffix=f", L{n_codes}", dashed=True)
+    _lines(axes, panel, panel, ELBO, suffix=", ELBO")
+    for n_codes, runs in bounds_by_codes(panel).items():
+        _lines(axes, panel, runs, LOG_PX, suffix=f", L{n_codes}", dashed=True)
 
 
-def _bounds(n_codes: int, point: Point) -> list[float]:
-    return point.bounds().get(n_codes, [])
+def draw_rate_distortion(axes: Axes, panel: pd.DataFrame) -> None:
+    """Draw the runs in the plane of rate and distortion, and where in it the ELBO is the same.
 
-
-def codes_of_bounds(panel: Panel) -> list[int]:
-    """Return with how many codes per image log p(x) was bounded."""
-    return sorted({n_codes for series in panel.series for point in series.points for n_codes in point.bounds()})
-
-
-def draw_rate_distortion(axes: Axes, panel: Panel) -> None:
-    """Draw the runs in the plane of rate and distortion, and where in it the ELBO is the same."""
-    axes.set_title(panel.title, fontsize=11, parse_math=False)
-    for index, series in enumerate(panel.series):
-        rate_and_distortion = [rates for point in series.points if (rates := mean_rates(point))]
-        if not rate_and_distortion:
-            continue
-        [line] = axes.plot(*zip(*rate_and_distortion, strict=True), label=series.name, markersize=5, linewidth=1.2)
-        line.set(color=COLORS[index % len(COLORS)], marker=MARKERS[index % len(MARKERS)], alpha=0.9)
+    An autoencoder, whose rate is not defined, has no place there.
+    """
+    for index, (name, series) in enumerate(panel.groupby("series", sort=False)):
+        means = series.dropna(subset=[KL]).groupby(KL_WEIGHT)[[KL, DISTORTION]].mean()
+        if not means.empty:
+            [line] = axes.plot(means[KL], means[DISTORTION], label=name, markersize=5, linewidth=1.2, alpha=0.9)
+            line.set(color=COLORS[index % len(COLORS)], marker=MARKERS[index % len(MARKERS)])
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(left=-0.1)
     axes.set_xlabel("rate: KL [nats/image]")
     axes.set_ylabel("distortion [nats/image]")
     _equal_elbos(axes)
-
-
-def mean_rates(point: Point) -> tuple[float, float] | None:
-    """Return rate and distortion, means over the seeds; None for an autoencoder, whose rate is not defined."""
-    rates = point.values("test/kl")
-    return (float(np.mean(rates)), float(np.mean(point.values("test/distortion")))) if rates else None
 
 
 def _equal_elbos(axes: Axes) -> None:
@@ -149,9 +138,8 @@ def schedule_chart(histories: Sequence[History], ink: str = "black") -> Figure:
     return _finished(figure, ink)
 
 
-def _over_weights(axes: Axes, panel: Panel, ylabel: str) -> None:
+def _over_weights(axes: Axes, panel: pd.DataFrame, ylabel: str) -> None:
     """Set up axes of which the horizontal one is the KL weight, on a log scale: a weight of 0 has no place on it."""
-    axes.set_title(panel.title, fontsize=11, parse_math=False)
     axes.set_xlabel("KL weight")
     axes.set_ylabel(ylabel)
     if weights := weights_of(panel):
@@ -161,45 +149,44 @@ def _over_weights(axes: Axes, panel: Panel, ylabel: str) -> None:
             axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
 
 
-def weights_of(panel: Panel) -> set[float]:
+def weights_of(panel: pd.DataFrame) -> set[float]:
     """Return the KL weights that a log scale has a place for."""
-    return {point.kl_weight for series in panel.series for point in series.over_weights}
+    return set(panel[KL_WEIGHT][panel["over_weights"]])
 
 
 def _lines(
-    axes: Axes, panel: Panel, values: Callable[[Point], list[float]], suffix: str = "", dashed: bool = False
+    axes: Axes, panel: pd.DataFrame, runs: pd.DataFrame, key: str, suffix: str = "", dashed: bool = False
 ) -> None:
     """Draw a line of means for each series, and a band from the least to the largest over the seeds."""
-    for index, series in enumerate(panel.series):
-        found = [(point.kl_weight, values(point)) for point in series.over_weights]
-        points = [(weight, seeds) for weight, seeds in found if seeds]
-        if not points:
-            continue
-        weights = [weight for weight, _ in points]
+    names = list(panel["series"].unique())
+    measured = runs[runs["over_weights"]].dropna(subset=[key])
+    for name, series in measured.groupby("series", sort=False):
+        index = names.index(name)
+        points = series.groupby(KL_WEIGHT)[key].agg(["mean", "min", "max", "size"])
         color = COLORS[index % len(COLORS)]
         axes.plot(
-            weights,
-            [np.mean(seeds) for _, seeds in points],
+            points.index,
+            points["mean"],
             linestyle="--" if dashed else "-",
             color=color,
             marker=MARKERS[index % len(MARKERS)],
             markersize=4 if dashed else 5,
             fillstyle="none" if dashed else "full",
             linewidth=1.4,
-            label=_label(series.name, [len(seeds) for _, seeds in points], len(panel.series)) + suffix,
+            label=_label(str(name), points["size"], len(names)) + suffix,
             zorder=3,
         )
-        least, most = ([pick(seeds) for _, seeds in points] for pick in (min, max))
-        if least != most:
-            axes.fill_between(weights, least, most, color=color, alpha=0.2, linewidth=0, zorder=2)
-            axes.vlines(weights, least, most, color=color, alpha=0.5, linewidth=1, zorder=2)  # a band of one weight
+        if (points["min"] < points["max"]).any():
+            band = (points.index, points["min"], points["max"])
+            axes.fill_between(*band, color=color, alpha=0.2, linewidth=0, zorder=2)
+            axes.vlines(*band, color=color, alpha=0.5, linewidth=1, zorder=2)  # a band of one weight
 
 
-def _label(name: str, n_seeds: Sequence[int], n_series: int) -> str:
-    if max(n_seeds) == 1 or n_series > len(COLORS):
+def _label(name: str, n_seeds: pd.Series, n_series: int) -> str:
+    least, most = n_seeds.min(), n_seeds.max()
+    if most == 1 or n_series > len(COLORS):
         return name
-    least = "" if min(n_seeds) == max(n_seeds) else f"{min(n_seeds)} to "
-    return f"{name} ({least}{max(n_seeds)} seeds)"
+    return f"{name} ({most if least == most else f'{least} to {most}'} seeds)"
 
 
 def _finished(figure: Figure, ink: str) -> Figure:

@@ -9,19 +9,17 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically
-from vae_lightning.report.csv_rows import csv_text, number, results_or_config
+from vae_lightning.report.frame import charted, csv_text, known_of
 from vae_lightning.report.page_charts import charts
-from vae_lightning.report.page_table import COLUMNS, TEXT_COLUMNS, link, rows
+from vae_lightning.report.page_table import link, table
 from vae_lightning.report.pictures import heat_map
 from vae_lightning.report.run_view import PICTURES, RunView, run_view
-from vae_lightning.report.series import SCHEDULE, panels
-from vae_lightning.report.tables import forecast_units, has_density, verdict_word
 from vae_lightning.report.time_charts import heats, kl_history, schedules
 from vae_lightning.runs.command import this_command
 from vae_lightning.runs.directory import CONFIG, LATENT_PLANE, read_config
-from vae_lightning.runs.identity import FEEDBACK
+from vae_lightning.runs.results import ACTIVE_UNITS, ELBO, FORECAST_UNITS, KL, Results
 from vae_lightning.runs.status import Found, FoundRun, RunStatus
 
 PAGE = "report.html"
@@ -50,13 +48,15 @@ def write_report(found: Found, folder: Path) -> Path:
         write_atomically(folder / TABLE, csv_text(found.runs, with_state=True).encode(errors="surrogateescape"))
         write_atomically(folder / PAGE, page(found, folder).encode(errors="replace"))
     except OSError as error:
-        raise UserError(f"{folder}: cannot write the report ({error.strerror or error}); --output FOLDER") from error
+        message = f"{folder}: cannot write the report ({error.strerror or error}); --output FOLDER"
+        raise UserError(message, Code.CANNOT_WRITE, (folder,)) from error
     return folder / PAGE
 
 
 def _check_ours(path: Path, sign: str) -> None:
     if path.exists() and sign not in path.read_text(encoding="utf-8", errors="replace")[:SIGN_WITHIN]:
-        raise UserError(f"{path}: was not written by vae-report, and stays as it is; --output FOLDER writes elsewhere")
+        message = f"{path}: was not written by vae-report, and stays as it is; --output FOLDER writes elsewhere"
+        raise UserError(message, Code.CANNOT_WRITE, (path,))
 
 
 def page(found: Found, folder: Path) -> str:
@@ -65,28 +65,29 @@ def page(found: Found, folder: Path) -> str:
         runs = list(pool.map(run_view, range(len(found.runs)), found.runs))
     finished = [run for run in runs if run.found.status is RunStatus.FINISHED]
     results = [run.found.results for run in finished]
-    ordered = panels(results)
+    frame = charted(results)
+    heads, rows = table([(run.found, run.curves) for run in runs], folder)
     environment = Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=PackageLoader(__package__, ".")
     )
-    studies = dict.fromkeys(str(results_or_config(run).get("study") or run.directory.parent.name) for run in found.runs)
+    studies = dict.fromkeys(known_of(run).study or run.directory.parent.name for run in found.runs)
     sprites = [{"name": run.found.name, "id": run.id} for run in finished if run.pictures.get(LATENT_PLANE)]
     return environment.get_template("page.html").render(
         title=", ".join(studies),
         questions=_questions(found.runs),
         counts={**Counter(run.status.value for run in found.runs), "foreign": len(found.foreign)},
-        panels=list(charts(ordered)),
+        panels=list(charts(frame)),
         left_out=_left_out(results),
-        heats=heats(ordered, finished),
+        heats=heats(frame, finished),
         schedules=schedules(finished),
         sprites=sprites,
         plane_side=PLANE_SIDE,
         plane_reach=PLANE_REACH,
         cards=[_card(run, folder) for run in finished],
-        columns=[{"name": name, "text": name in TEXT_COLUMNS} for name in COLUMNS],
-        rows=rows([(run.found, run.curves) for run in runs], folder),
+        columns=heads,
+        rows=rows,
         others=_others(found, folder),
-        commands=list(dict.fromkeys(found["command"] for found in results if "command" in found)),
+        commands=list(dict.fromkeys(found.command for found in results if found.command)),
         versions=_versions(results),
         report_command=this_command(),
         now=time.strftime("%Y-%m-%d %H:%M %Z"),
@@ -106,12 +107,12 @@ def _questions(runs: Sequence[FoundRun]) -> list[str]:
     return [question for question in dict.fromkeys(questions.values()) if question]
 
 
-def _left_out(results: Sequence[dict[str, Any]]) -> str:
+def _left_out(results: Sequence[Results]) -> str:
     """Say which finished runs the charts do not show, or not all of them."""
-    old = [found for found in results if "settings" not in found]
-    free = [found for found in results if found["kl_weight"] == 0]
-    own = [found for found in results if found not in old and found["settings"][f"{SCHEDULE}name"] in FEEDBACK]
-    points = [found for found in results if not has_density(found)]
+    old = [found for found in results if not found.settings]
+    free = [found for found in results if found.kl_weight == 0]
+    own = [found for found in results if found.settings and found.schedule_has_feedback]
+    points = [found for found in results if not found.has_density]
     told = [
         (free, "with KL weight 0, which has no place on a log scale, are not on the charts over KL weights"),
         (own, "with a schedule that ends at a KL weight of its own are not on the charts over KL weights"),
@@ -128,11 +129,11 @@ def _card(run: RunView, folder: Path) -> dict[str, Any]:
         "id": run.id,
         "name": run.found.name,
         "link": link(run.found.directory, folder),
-        "elbo": number(found["test/elbo"] if has_density(found) else None, 2),
-        "kl": number(found["test/kl"] if has_density(found) else None, 2),
-        "active": f"{found['test/active_units']} of {len(found['test/kl_per_unit'])}",
-        "forecast": forecast_units(found),
-        "verdict": verdict_word(found),
+        "elbo": found.text(ELBO),
+        "kl": found.text(KL),
+        "active": found.text(ACTIVE_UNITS),
+        "forecast": found.text(FORECAST_UNITS),
+        "verdict": found.verdict_word,
         "pictures": [
             {"uri": uri, "alt": f"{PICTURES[name]}, run {run.found.name}"}
             for name, uri in run.pictures.items()
@@ -158,8 +159,8 @@ def _others(found: Found, folder: Path) -> list[dict[str, str]]:
     return unfinished + foreign
 
 
-def _versions(results: Sequence[dict[str, Any]]) -> str:
+def _versions(results: Sequence[Results]) -> str:
     every = dict.fromkeys(
-        ", ".join(f"{name} {version}" for name, version in (found.get("versions") or {}).items()) for found in results
+        ", ".join(f"{name} {version}" for name, version in (found.versions or {}).items()) for found in results
     )
     return "; ".join(text for text in every if text)

@@ -1,10 +1,11 @@
 """Charts as SVG in a page: they take its colours, and say in words what they show."""
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib
+import pandas as pd
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
@@ -15,13 +16,14 @@ from vae_lightning.report.charts import (
     draw_kl,
     draw_rate_distortion,
     draw_units,
-    mean_rates,
     save_options,
     weights_of,
 )
-from vae_lightning.report.series import Panel, Point, spread
+from vae_lightning.report.frame import critical_weights, spread, spread_of_bounds
+from vae_lightning.runs.results import ACTIVE_UNITS, DISTORTION, ELBO, KL, KL_WEIGHT
 
-Tell = Callable[[Point], str]
+Say = Callable[[pd.DataFrame], str]
+"""Says in words what a chart shows of the runs of one series at one KL weight."""
 INK = "#010203"
 """Drawn with it, a line or a letter takes the colour of the page's text, be it light or dark."""
 
@@ -39,56 +41,53 @@ def svg(figure: Figure, label: str) -> Markup:
     return Markup(f'{kept} role="img" aria-label="{escape(label)}">{rest}')  # noqa: S704 (ours, and the label is escaped)
 
 
-def charts(ordered: Sequence[Panel]) -> Iterator[dict[str, Any]]:
+def charts(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Return the charts of each panel that say something, by kind."""
-    for panel in ordered:
+    for title, panel in runs.groupby("panel", sort=False):
         over_weights = len(weights_of(panel)) > 1  # at one weight the series would lie on each other
-        kinds: list[tuple[str, Draw, str, Tell, bool]] = [
-            ("units", draw_units, "active units", _told("test/active_units"), over_weights),
-            ("kl", draw_kl, "KL", _told("test/kl"), over_weights),
-            ("elbo", draw_elbo, "ELBO, and bounds on log p(x)", _bounds_told, over_weights),
-            ("rate_distortion", draw_rate_distortion, "rate and distortion", _rates_told, _has_rates(panel)),
+        kinds: list[tuple[str, Draw, str, Say, bool]] = [
+            ("units", draw_units, "active units", _spread_of(ACTIVE_UNITS), over_weights),
+            ("kl", draw_kl, "KL", _spread_of(KL), over_weights),
+            ("elbo", draw_elbo, "ELBO, and bounds on log p(x)", _bounds_in_words, over_weights),
+            ("rate_distortion", draw_rate_distortion, "rate and distortion", _rates_in_words, panel[KL].notna().any()),
         ]
-        for kind, draw, what, tell, drawn in kinds:
+        for kind, draw, what, say, drawn in kinds:
             if drawn:
-                label = f"{panel.title}: {what} by KL weight. {_in_words(panel, tell)}"
+                label = f"{title}: {what} by KL weight. {_in_words(panel, say)}"
                 caption = _forecast_caption(panel) if kind == "units" else ""
-                name = f"{what}, {panel.title}"
-                yield {"kind": kind, "name": name, "svg": svg(chart(draw, panel, INK), label), "caption": caption}
+                yield {
+                    "kind": kind,
+                    "name": f"{what}, {title}",
+                    "svg": svg(chart(draw, panel, INK), label),
+                    "caption": caption,
+                }
 
 
-def _has_rates(panel: Panel) -> bool:
-    return any(mean_rates(point) for series in panel.series for point in series.points)
+def _spread_of(key: str) -> Say:
+    return lambda runs: spread(runs[key], ".4g")
 
 
-def _told(key: str) -> Tell:
-    return lambda point: spread(point.values(key), ".4g")
+def _bounds_in_words(runs: pd.DataFrame) -> str:
+    return ", ".join([f"ELBO {spread(runs[ELBO], '.4g')}", *spread_of_bounds(runs, ".4g")])
 
 
-def _bounds_told(point: Point) -> str:
-    bounds = [f"L{n_codes} {spread(values, '.4g')}" for n_codes, values in sorted(point.bounds().items())]
-    return ", ".join([f"ELBO {spread(point.values('test/elbo'), '.4g')}", *bounds])
+def _rates_in_words(runs: pd.DataFrame) -> str:
+    return f"rate {spread(runs[KL], '.4g')}, distortion {spread(runs[DISTORTION], '.4g')}"
 
 
-def _rates_told(point: Point) -> str:
-    return f"rate {spread(point.values('test/kl'), '.4g')}, distortion {spread(point.values('test/distortion'), '.4g')}"
-
-
-def _in_words(panel: Panel, tell: Tell) -> str:
+def _in_words(panel: pd.DataFrame, say: Say) -> str:
     """Return what a chart shows as a sentence, for those who do not see it."""
-    return (
-        "; ".join(
-            f"{series.name}: {', '.join(f'at {point.kl_weight:g} {tell(point)}' for point in series.points)}"
-            for series in panel.series
-        )
-        + "."
-    )
+    told = [
+        f"{name}: {', '.join(f'at {weight:g} {say(runs)}' for weight, runs in series.groupby(KL_WEIGHT))}"
+        for name, series in panel.groupby("series", sort=False)
+    ]
+    return "; ".join(told) + "."
 
 
-def _forecast_caption(panel: Panel) -> str:
-    if panel.before_forecasts:
+def _forecast_caption(panel: pd.DataFrame) -> str:
+    if not any(found.has_forecast for found in panel["results"]):
         return "An earlier version made these runs, without a forecast."
-    if not panel.critical_weights:
+    critical = critical_weights(panel)
+    if not critical:
         return "There is no forecast for these runs."
-    first = ", ".join(f"{weight:.3g}" for weight in panel.critical_weights[:4])
-    return f"Forecast: the first units live below KL weight {first}, …"
+    return f"Forecast: the first units live below KL weight {', '.join(f'{weight:.3g}' for weight in critical[:4])}, …"

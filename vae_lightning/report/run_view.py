@@ -16,7 +16,7 @@ class RunView(NamedTuple):
     """A run with what is shown of it."""
 
     id: str
-    """Of its card on the page."""
+    """The address of its card on the page."""
     found: FoundRun
     curves: Curves
     pictures: dict[str, str | None]

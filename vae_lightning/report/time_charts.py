@@ -4,35 +4,38 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import pandas as pd
+
 from vae_lightning.report.charts import History, schedule_chart
+from vae_lightning.report.differences import apart
+from vae_lightning.report.frame import PLAIN_SCHEDULE, SCHEDULE
 from vae_lightning.report.page_charts import INK, svg
 from vae_lightning.report.page_table import Curves
 from vae_lightning.report.pictures import heat_map
 from vae_lightning.report.run_view import RunView
-from vae_lightning.report.series import PLAIN_SCHEDULE, SCHEDULE, Panel, apart
+from vae_lightning.runs.results import Results
 
 SCHEDULES_SHOWN = 8
 
 
-def heats(ordered: Sequence[Panel], finished: Sequence[RunView]) -> list[dict[str, Any]]:
+def heats(charted: pd.DataFrame, finished: Sequence[RunView]) -> list[dict[str, Any]]:
     """Return for each series the heat maps of its runs: the KL of each unit over the epochs."""
-    runs = {id(run.found.results): run for run in finished}
+    views = {id(view.found.results): view for view in finished}
     groups = []
-    for panel in ordered:
-        for series in panel.series:
-            maps = [_heat(found, runs[id(found)]) for found in series.runs]
-            if shown := [heat for heat in maps if heat]:
-                groups.append({"name": f"{panel.title}, {series.name}", "runs": shown})
+    for (title, name), series in charted.groupby(["panel", "series"], sort=False):
+        maps = [_heat(found, views[id(found)]) for found in series["results"]]
+        if shown := [heat for heat in maps if heat]:
+            groups.append({"name": f"{title}, {name}", "runs": shown})
     return groups
 
 
-def _heat(found: dict[str, Any], run: RunView) -> dict[str, Any] | None:
+def _heat(found: Results, run: RunView) -> dict[str, Any] | None:
     history = kl_history(run.curves)
     uri = heat_map(history)
     if uri is None:
         return None
     largest = max((value for epoch in history for value in epoch if value is not None), default=0.0)
-    about = {"weight": f"{found['kl_weight']:g}", "seed": found["seed"], "largest": f"{largest:.2f}"}
+    about = {"weight": f"{found.kl_weight:g}", "seed": found.seed, "largest": f"{largest:.2f}"}
     return {"uri": uri, "id": run.id, "epochs": len(history), **about}
 
 
@@ -47,13 +50,13 @@ def schedules(runs: Sequence[RunView]) -> dict[str, Any] | None:
     kinds: dict[str, tuple[dict[str, Any], list[int], list[float]]] = {}
     for run in runs:
         found = run.found.results
-        settings = found.get("settings") or {}
+        settings = found.settings or {}
         own = {key.removeprefix(SCHEDULE): settings[key] for key in settings if key.startswith(SCHEDULE)}
-        own["epochs"] = found["epochs"]
+        own["epochs"] = found.epochs
         key = json.dumps(own, sort_keys=True)
         lines = [line for line in run.curves if "train/kl_weight" in line]
-        if "name" in own and key not in kinds and lines and found["kl_weight"] > 0:
-            weights = [(line["train/kl_weight"] or 0.0) / found["kl_weight"] for line in lines]
+        if "name" in own and key not in kinds and lines and found.kl_weight > 0:
+            weights = [(line["train/kl_weight"] or 0.0) / found.kl_weight for line in lines]
             kinds[key] = (own, [line["step"] for line in lines], weights)
     if not kinds:
         return None

@@ -13,6 +13,7 @@ import yaml
 
 from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically, write_json
+from vae_lightning.runs.results import Results
 
 CONFIG = "config.yaml"
 RESULTS = "results.json"
@@ -83,10 +84,15 @@ def newest_checkpoint(directory: Path) -> Path | None:
     return next(reversed(checkpoints(directory)), None)
 
 
-def read_results(directory: Path) -> dict[str, Any] | None:
+def read_results(directory: Path) -> Results | None:
     """Return the results of a finished run, or None where it is not finished. Raises UserError where they are torn."""
     path = directory / RESULTS
-    return _read(path, json.loads) if path.exists() else None
+    if not path.exists():
+        return None
+    try:
+        return Results.read(_read(path, json.loads))
+    except ValueError as error:
+        raise UserError(f"{path}: not the results of a run\n{error}", Code.DAMAGED, (path,)) from error
 
 
 def read_config(directory: Path) -> dict[str, Any]:

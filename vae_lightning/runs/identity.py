@@ -138,17 +138,3 @@ def canonical(value: Any) -> Any:
         number = float(value) + 0.0
         return repr(number) if number == value else repr(value)  # an integer too large for a float is itself
     return value
-
-
-# TO BE REMOVED at the merge: asked of the parts from then on.
-FEEDBACK = ("geco", "control_vae")
-
-
-def critical_quantity(config: Config, kl_weight: float, variance: float | None) -> float | None:
-    if variance is None or not is_plain(config) or config["beta_schedule"]["name"] in FEEDBACK:
-        return None
-    return kl_weight * variance
-
-
-def is_plain(config: Config) -> bool:
-    return bool(config["objective"]["name"] == "elbo" and config["posterior"]["name"] != "point")

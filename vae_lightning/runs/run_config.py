@@ -83,6 +83,7 @@ class RunConfig(Section):
     optimizer: Part
     lr_schedule: Part
     trainer: Node
+    metrics: list[Node] = []
 
     @cached_property
     def identity(self) -> RunIdentity:

@@ -59,8 +59,8 @@ def check_fingerprint(folder: Path, saved: dict[str, Any]) -> None:
         raise UserError(
             f"{folder / directory.CONFIG}: has no fingerprint; a version before 0.2 wrote it", Code.MISSING, ["run"]
         )
-    results = directory.read_results(folder) or {}
-    as_trained = results.get("settings")
+    results = directory.read_results(folder)
+    as_trained = results.settings if results else None
     found = differences(settings(saved), as_trained) if as_trained else {}
     comparable = Version(str(version)) >= FIRST_OF_THESE_FINGERPRINTS
     if found or (comparable and then != identify(saved).fingerprint):

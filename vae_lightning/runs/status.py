@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, FiniteFloat
 
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.directory import CHECKPOINTS, CONFIG, FAILURE, FIGURES, RESULTS, YAML_LOADER, read_failure
 from vae_lightning.runs.lock import is_locked
+from vae_lightning.runs.results import Results
 
 INSIDE_A_RUN = {"wandb", CHECKPOINTS, FIGURES}
 """Folders that are no runs: W&B writes a config.yaml of its own."""
@@ -40,7 +41,7 @@ class FoundRun(NamedTuple):
     status: RunStatus
     config: dict[str, Any]
     """Empty where the run is finished: its results have the settings too."""
-    results: dict[str, Any]
+    results: Results
     """Empty unless the run is finished."""
     reason: str = ""
     """Why it failed."""
@@ -56,24 +57,6 @@ class Found(NamedTuple):
     runs: list[FoundRun]
     foreign: list[Path]
     """Directories with a results.json or a config.yaml that does not hold what a run of this project holds."""
-
-
-class _Results(BaseModel):
-    """The keys that every results.json of this project has; there are more in it."""
-
-    run: str
-    study: str
-    kl_weight: FiniteFloat
-    kl_weight_times_variance: float | None
-    latent_dim: int
-    seed: int
-    epochs: int
-    seconds: float
-    elbo: FiniteFloat = Field(alias="test/elbo")
-    kl: FiniteFloat = Field(alias="test/kl")
-    distortion: FiniteFloat = Field(alias="test/distortion")
-    active_units: int = Field(alias="test/active_units")
-    kl_per_unit: list[float] = Field(alias="test/kl_per_unit")
 
 
 class _Begun(BaseModel):
@@ -101,8 +84,8 @@ def find_runs(folders: list[Path]) -> Found:
         raise UserError("\n".join(f"{folder}: not a directory" for folder in missing), Code.NOT_FOUND, missing)
     runs, foreign = [], []
     for place in sorted(set(_places(folders))):
-        results = _read(place / RESULTS, json.loads, _Results)
-        config = {} if results else _read(place / CONFIG, partial(yaml.load, Loader=YAML_LOADER), _Begun)
+        results = Results(_read(place / RESULTS, json.loads, Results.read))
+        config = {} if results else _read(place / CONFIG, partial(yaml.load, Loader=YAML_LOADER), _begun)
         if not results and not config:
             foreign.append(place)
         elif not SET_ASIDE.search(place.name):
@@ -129,16 +112,16 @@ def _by_weight(run: FoundRun) -> tuple[float, str]:
     return float((run.results or run.config)["kl_weight"]), run.name
 
 
-def _found(place: Path, config: dict[str, Any], results: dict[str, Any]) -> FoundRun:
+def _found(place: Path, config: dict[str, Any], results: Results) -> FoundRun:
     if results:
         return FoundRun(place, RunStatus.FINISHED, config, results)
     if is_locked(place):
-        return FoundRun(place, RunStatus.RUNNING, config, {})
+        return FoundRun(place, RunStatus.RUNNING, config, Results())
     if (place / FAILURE).exists():
-        return FoundRun(place, RunStatus.FAILED, config, {}, _reason(place))
+        return FoundRun(place, RunStatus.FAILED, config, Results(), _reason(place))
     if (place / RESULTS).exists():
-        return FoundRun(place, RunStatus.FAILED, config, {}, f"{RESULTS} cannot be read")
-    return FoundRun(place, RunStatus.INTERRUPTED, config, {})
+        return FoundRun(place, RunStatus.FAILED, config, Results(), f"{RESULTS} cannot be read")
+    return FoundRun(place, RunStatus.INTERRUPTED, config, Results())
 
 
 def _reason(place: Path) -> str:
@@ -148,11 +131,14 @@ def _reason(place: Path) -> str:
         return str(error)
 
 
-def _read(path: Path, parse: Callable[[str], Any], schema: type[BaseModel]) -> dict[str, Any]:
-    """Return the content of a file; nothing where it is missing, torn, or does not fit the schema."""
+def _begun(content: Any) -> dict[str, Any]:
+    _Begun.model_validate(content)
+    return dict(content)
+
+
+def _read(path: Path, parse: Callable[[str], Any], validated: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """Return the content of a file; nothing where it is missing, torn, or not of a run."""
     try:
-        content = parse(path.read_text(encoding="utf-8"))
-        schema.model_validate(content)
+        return validated(parse(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, yaml.YAMLError):
         return {}
-    return dict(content)

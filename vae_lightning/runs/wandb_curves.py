@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from vae_lightning.runs.curves import read_curves
+from vae_lightning.runs.results import Results
 from vae_lightning.runs.wandb_probe import answers
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 GIVE_UP_TIMEOUT_S = 1.0
 STEP = "trainer/global_step"
-DESCRIBED = ("run", "study", "title", "command", "fingerprint", "choices", "settings", "versions")
-"""Of the results: what W&B has of the config, the name and the command line."""
 
 
 class WandbCurves(WandbLogger):
@@ -75,13 +74,12 @@ class WandbCurves(WandbLogger):
         for line in read_curves(run_directory):
             self.log_metrics({name: value for name, value in line.items() if name != "step"}, line["step"])
 
-    def conclude(self, results: dict[str, Any], checkpoint: Path | None) -> None:
+    def conclude(self, results: Results, checkpoint: Path | None) -> None:
         """Put the results into the summary; add the checkpoint as an artefact where one is given."""
         import wandb
 
-        found = {name: value for name, value in results.items() if value is not None and name not in DESCRIBED}
         with self.unharmed():
-            self.experiment.summary.update(found)
+            self.experiment.summary.update(results.wandb_summary())
             if checkpoint:
                 artifact = wandb.Artifact(f"model-{self.experiment.id}", type="model")
                 artifact.add_file(str(checkpoint))

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from vae_lightning.config import settings_of
 from vae_lightning.errors import Code, UserError
-from vae_lightning.report.tables import run_table
+from vae_lightning.report.run_table import run_table
+from vae_lightning.runs.results import Results
 from vae_lightning.runs.status import RunStatus
 from vae_lightning.sweeps.jobs import Job, Returned, check_can_return, failure_report, failures, planned
 from vae_lightning.sweeps.pool import PoolSettings, run_in_pool
@@ -92,7 +93,7 @@ def results_shown(jobs: Sequence[Job], console: Console) -> Iterator[None]:
         raise
     finally:
         distinct = [job for job in jobs if job.same_as is None]
-        found = [job.results for job in distinct if job.results]
+        found = [Results(job.results) for job in distinct if job.results]
         if found:
             console.print(run_table(found, console.width))
         folders = dict.fromkeys(str(job.directory.parent) for job in jobs if job.directory)

@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from fixtures import CRITICAL, grid, results
 from matplotlib.collections import LineCollection, PolyCollection
@@ -17,44 +18,54 @@ from vae_lightning.report.charts import (
     draw_units,
     phase_diagram,
 )
-from vae_lightning.report.series import Panel, panels
-from vae_lightning.report.tables import forecast_units
+from vae_lightning.report.frame import charted, critical_weights
+from vae_lightning.runs.results import ELBO, FORECAST_UNITS, KL_WEIGHT, Results
 from vae_lightning.runs.status import find_runs
+
+
+def panels(results: list[Results]) -> list[pd.DataFrame]:
+    return [panel for _, panel in charted(results).groupby("panel", sort=False)]
+
+
+def titles(results: list[Results]) -> list[str]:
+    return list(charted(results)["panel"].unique())
 
 
 def test_seeds_become_points_and_schedules_lines(tmp_path: Path) -> None:
     grid(tmp_path)
     [panel] = panels([run.results for run in find_runs([tmp_path]).runs])
-    assert panel.title == "mnist, gaussian, latent 2"
-    assert panel.critical_weights == CRITICAL
-    assert [series.name for series in panel.series] == ["constant", "cyclical_linear"]
-    for series in panel.series:
-        assert [point.kl_weight for point in series.points] == [1, 5, 20]
-        assert [point.values("test/elbo") for point in series.points] == [
-            [-101.25, -102.25], [-105.25, -106.25], [-120.25, -121.25]
-        ]  # fmt: skip
+    assert set(panel["panel"]) == {"mnist, gaussian, latent 2"}
+    assert critical_weights(panel) == CRITICAL
+    assert list(panel["series"].unique()) == ["constant", "cyclical_linear"]
+    for _, series in panel.groupby("series"):
+        assert list(series[KL_WEIGHT]) == [1, 1, 5, 5, 20, 20]
+        assert list(series[ELBO]) == [-101.25, -102.25, -105.25, -106.25, -120.25, -121.25]
 
 
-def changed(found: dict[str, Any], **settings: Any) -> dict[str, Any]:
-    return {**found, "settings": {**found["settings"], **{key.replace("__", "."): v for key, v in settings.items()}}}
+def changed(found: Results, **settings: Any) -> Results:
+    """Return results of a run with other settings, as a version without recorded facts would have left them."""
+    content = {key: value for key, value in found.items() if not key.startswith("facts/")}
+    other = {key.replace("__", "."): value for key, value in settings.items()}
+    return Results.read({**content, "settings": {**found["settings"], **other}})
 
 
 def test_each_seed_may_forecast_from_its_own_training_images() -> None:
     of_seeds = [results("a", 1.0, seed=seed, **{"forecast/critical_weights": [10.0 + seed, 4.0]}) for seed in (0, 1)]
     [panel] = panels([changed(found, data__validation_size=9) for found in of_seeds])
-    assert len(panel.series[0].points[0].runs) == 2
+    assert panel[["series", KL_WEIGHT]].drop_duplicates().shape[0] == 1
+    assert len(panel) == 2
 
 
 def test_what_is_not_the_same_has_not_the_same_name() -> None:
     plain = results("a", 1.0)
     other_likelihood = changed(plain, likelihood__mean="identity")
-    assert [panel.title for panel in panels([changed(plain, likelihood__mean="sigmoid"), other_likelihood])] == [
+    assert titles([changed(plain, likelihood__mean="sigmoid"), other_likelihood]) == [
         "mnist, gaussian, latent 2, likelihood.mean=sigmoid",
         "mnist, gaussian, latent 2, likelihood.mean=identity",
     ]
     models = ((1, "a"), (2, "b"), (3, "b"))
     [panel] = panels([changed(plain, model__hidden=[size], model__name=name) for size, name in models])
-    assert sorted(series.name for series in panel.series) == [
+    assert sorted(panel["series"].unique()) == [
         "constant a", "constant b model.hidden=[2]", "constant b model.hidden=[3]"
     ]  # fmt: skip
 
@@ -71,7 +82,7 @@ def test_the_charts_draw_the_numbers(tmp_path: Path) -> None:
     assert drawn["linear forecast"].get_xydata().tolist() == [[1, 2], [5, 2], [20, 2]]
 
 
-def lines_of(draw: Draw, panel: Panel) -> dict[str, list[list[float]]]:
+def lines_of(draw: Draw, panel: pd.DataFrame) -> dict[str, list[list[float]]]:
     lines = chart(draw, panel).axes[0].lines
     return {str(line.get_label()): line.get_xydata().tolist() for line in lines if line.get_label()[0] != "_"}
 
@@ -133,13 +144,13 @@ def test_the_forecast_is_of_a_plain_vae() -> None:
     [panel] = panels([own, results("b", 5.0)])
     assert "forecast of a plain VAE" in lines_of(draw_units, panel)
     assert lines_of(draw_kl, panel)["linear forecast"] == [[5, 2]]
-    assert (forecast_units(own), forecast_units(results("b", 5.0))) == ("2 if plain", "1")
+    assert (own.text(FORECAST_UNITS), results("b", 5.0).text(FORECAST_UNITS)) == ("2 if plain", "1")
 
 
 def test_a_cross_entropy_is_called_one() -> None:
     grey = changed(results("a", 1.0), likelihood__name="bernoulli")
     binary = changed(grey, data__binarize="dynamic")
-    assert [panel.title for panel in panels([grey, binary])] == [
+    assert titles([grey, binary]) == [
         "mnist, bernoulli on grey pixels, latent 2",
         "mnist (dynamic binarisation), bernoulli, latent 2",
     ]
@@ -153,6 +164,6 @@ def test_a_dollar_sign_in_a_name_is_one() -> None:
 
 
 def test_a_phase_diagram_needs_two_weights() -> None:
-    assert phase_diagram(panels([results("a", 1.0)])) is None
-    assert phase_diagram(panels([results("a", 0.0), results("b", 1.0)])) is None
-    assert phase_diagram([]) is None
+    assert phase_diagram(charted([results("a", 1.0)])) is None
+    assert phase_diagram(charted([results("a", 0.0), results("b", 1.0)])) is None
+    assert phase_diagram(charted([])) is None

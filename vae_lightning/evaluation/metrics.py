@@ -1,0 +1,215 @@
+"""Every diagnostic of our own: one function of what was gathered, and its columns in :mod:`vae_lightning.runs.results`.
+
+The order is that of ``results.json``.
+"""
+
+import math
+from typing import Any
+
+import torch
+
+from vae_lightning.combinations import is_weighted_elbo
+from vae_lightning.diagnostics import (
+    NearestNeighbourClassifier,
+    active_directions,
+    active_units,
+    collapse_epsilon,
+    frechet_distance_to_prior,
+)
+from vae_lightning.diagnostics.collapse_curve import DELTA
+from vae_lightning.diagnostics.frechet import moments
+from vae_lightning.evaluation.evaluated import Evaluated
+from vae_lightning.evaluation.measure import Metric, gives, metric_of
+from vae_lightning.evaluation.probes import evenness_between_images, probes, share_near_the_data
+from vae_lightning.schedules import has_feedback
+
+N_CRITICAL_WEIGHTS = 50
+"""Critical weights kept in the results, if there are not more units."""
+N_EIGENVALUES = 20
+"""Of the residual spectrum, kept in the results."""
+N_BINS = 20
+"""Of the histogram of each unit's KL."""
+N_JUDGED = 1000
+"""Real images on which the nearest neighbours are judged."""
+
+
+@gives("facts/has_density", "facts/forecast_applies", "facts/schedule_has_feedback", "facts/bound_is_a_likelihood")
+def facts(evaluated: Evaluated) -> tuple[bool, bool, bool, bool]:
+    """Say what the other values mean.
+
+    Whether there is a KL; whether the model is of the kind that forecasts are of; whether the schedule ends at a KL
+    weight of its own; and whether the bound is one on a log p(x): of grey pixels a distribution over 0 and 1 has none.
+    """
+    model = evaluated.model
+    forecast_applies = is_weighted_elbo(model.objective, model.posterior) and model.posterior.is_gaussian
+    cross_entropy = model.likelihood.is_binary and evaluated.data.binarize == "none"
+    return evaluated.has_density, forecast_applies, has_feedback(model.beta_schedule), not cross_entropy
+
+
+@gives("forecast/active_units", "forecast/critical_weights", "forecast/kl_per_unit")
+def forecast(evaluated: Evaluated) -> tuple[int, list[float], list[float] | None] | None:
+    """Return what the spectrum of the training images lets live at the KL weight in force."""
+    found, kl_weight = evaluated.forecast, evaluated.kl_weight
+    if found is None:
+        return None
+    kl = found.kl_per_unit(kl_weight)
+    weights = found.critical_weights[: max(N_CRITICAL_WEIGHTS, found.latent_dim)]
+    return found.active_units(kl_weight), weights.tolist(), None if kl is None else kl.tolist()
+
+
+@gives("test/elbo", "test/kl", "test/distortion")
+def bound(evaluated: Evaluated) -> tuple[float, float, float]:
+    """Return the unweighted ELBO and its two parts."""
+    kl = float(evaluated.kl_per_unit.double().mean(0).sum())
+    distortion = float(evaluated.distortion.mean())
+    return -(distortion + kl), kl, distortion
+
+
+@gives("test/active_units", "test/mean_of_mean_per_unit", "test/variance_of_mean_per_unit")
+def units(evaluated: Evaluated) -> tuple[int, list[float], list[float]]:
+    """Return how many units move with the image (Burda et al. 2015), and how each unit's posterior mean lies."""
+    variance, mean = torch.var_mean(evaluated.means.double(), dim=0, correction=0)
+    return active_units(variance), mean.tolist(), variance.tolist()
+
+
+@gives("test/active_directions")
+def directions(evaluated: Evaluated) -> int:
+    """Return in how many directions of the code the posterior means vary."""
+    return active_directions(evaluated.means)
+
+
+@gives("test/kl_per_unit")
+def kl_per_unit(evaluated: Evaluated) -> list[float]:
+    """Return the mean KL of each unit."""
+    found: list[float] = evaluated.kl_per_unit.double().mean(0).tolist()
+    return found
+
+
+@gives("test/kl_histogram")
+def kl_histogram(evaluated: Evaluated) -> dict[str, Any]:
+    """Count images by their KL, unit by unit, over common bins."""
+    kl = evaluated.kl_per_unit.float().cpu()
+    edges = torch.linspace(0, max(float(kl.max()), 1e-6), N_BINS + 1)
+    counts = [torch.histogram(unit, bins=edges)[0].int().tolist() for unit in kl.T]
+    return {"edges": edges.tolist(), "counts_per_unit": counts}
+
+
+@gives("test/collapse_epsilon_per_unit", "test/collapse_delta")
+def collapse(evaluated: Evaluated) -> tuple[list[float], float]:
+    """Return above which epsilon each unit counts as (epsilon, delta)-collapsed (Lucas et al. 2019)."""
+    return collapse_epsilon(evaluated.kl_per_unit).tolist(), DELTA
+
+
+@gives("test/decoder_sensitivity_per_unit", "test/output_variance_ratio")
+def sensitivity(evaluated: Evaluated) -> tuple[list[float], float]:
+    """Return what the decoder reads of each unit, and how much its image changes at all."""
+    found = evaluated.sensitivity
+    return found.per_unit.tolist(), found.output_variance_ratio
+
+
+@gives("test/continuity")
+def continuity(evaluated: Evaluated) -> float | None:
+    """Return how evenly the image changes along walks between the codes of test images."""
+    return evenness_between_images(evaluated.model, evaluated.means)
+
+
+@gives("test/completeness")
+def completeness(evaluated: Evaluated) -> float:
+    """Return the share of prior samples that are as near the data as test images are."""
+    return share_near_the_data(evaluated.model, evaluated.data)
+
+
+@gives("test/frechet_distance_to_prior")
+def frechet_distance(evaluated: Evaluated) -> float:
+    """Return how far the aggregate posterior is from the prior, by mean and covariance of one code of each image.
+
+    Codes are sampled because every posterior can do that; d units and n images add about d (d + 1) / (4 n) of noise.
+    """
+    return frechet_distance_to_prior(*moments(evaluated.codes))
+
+
+@gives("verdict", "verdict/margin", "verdict/margin_error", "verdict/sentence")
+def judgement(evaluated: Evaluated) -> tuple[str | None, float | None, float | None, str]:
+    """Return whether the death of units was pruning or harm, and how sure that is."""
+    found = evaluated.verdict
+    if found is None:
+        return None, None, None, f"no verdict: {evaluated.why_no_verdict}"
+    return found.word, found.margin, _or_none(found.error), found.sentence
+
+
+@gives("test/living_units", "test/living_per_unit")
+def living(evaluated: Evaluated) -> tuple[int, list[bool]] | None:
+    """Return which units are written by the encoder and read by the decoder."""
+    found = evaluated.living
+    return None if found is None else (sum(found), list(found))
+
+
+@gives("test/log_px", "test/log_px_error", "test/log_px_samples", "test/log_px_by_samples")
+def log_px(evaluated: Evaluated) -> tuple[float | None, float | None, int, dict[str, float] | None]:
+    """Return the bound on log p(x) with the most codes per image and its standard error, and those with fewer."""
+    if not evaluated.log_px:
+        return None, None, 0, None
+    most = max(evaluated.log_px)
+    found = evaluated.log_px[most]
+    error = float(found.std(correction=0) / len(found) ** 0.5)
+    by_samples = {str(k): float(of_k.mean()) for k, of_k in evaluated.log_px.items()}
+    return float(found.mean()), error, most, by_samples
+
+
+@gives("test/mutual_information", "test/mutual_information_ceiling", "test/marginal_kl", thorough=True)
+def information(evaluated: Evaluated) -> tuple[list[float], float, list[float]] | None:
+    """Return intervals for I(x; z) and for KL(q(z) || p(z)), which sum to the KL (Hoffman & Johnson 2016)."""
+    found = evaluated.information
+    if found is None:
+        return None
+    kl = float(evaluated.kl_per_unit.double().mean(0).sum())
+    # Not by min and max, which could drop a value that is no number.
+    lower, upper = torch.tensor([found.lower, found.upper], dtype=torch.float64).clamp(0, kl).tolist()
+    lower = lower if math.isnan(lower) else min(lower, upper)
+    return [lower, upper], found.ceiling, [kl - upper, kl - lower]
+
+
+@gives("test/residual_largest", "test/residual_error", "test/residual_spectrum")
+def residual(evaluated: Evaluated) -> tuple[float, float | None, list[float]] | None:
+    """Return below which KL weight one more unit would pay, by the residual test."""
+    found = evaluated.residual
+    if found is None:
+        return None
+    return found.largest, _or_none(found.error), found.eigenvalues[:N_EIGENVALUES].tolist()
+
+
+@gives("test/probe_accuracy", "test/probe_accuracy_random_encoder", thorough=True)
+def probe(evaluated: Evaluated) -> tuple[float, float] | None:
+    """Return what a linear classifier tells of the class from the posterior means, and from an untrained encoder's."""
+    return probes(evaluated.model, evaluated.data, evaluated.means, evaluated.labels)
+
+
+@gives("samples/count_per_class", "manifold/count_per_class", "kinds/accuracy_on_test_images")
+def classes_shown(evaluated: Evaluated) -> tuple[list[int], list[int] | None, float] | None:
+    """Count which classes prior samples and manifold show, by nearest neighbours, and how often these are right."""
+    training, test = evaluated.data.splits["train"], evaluated.data.splits["test"]
+    if not int(training.labels.max()) > 0:
+        return None
+    nearest = NearestNeighbourClassifier(training)
+    manifold = evaluated.manifold_images
+    rows = torch.arange(min(N_JUDGED, len(test.labels)), device=test.labels.device)
+    return (
+        nearest.count(evaluated.prior_images),
+        None if manifold is None else nearest.count(manifold),
+        nearest.accuracy(test.select(rows)),
+    )
+
+
+def _or_none(error: float) -> float | None:
+    """Return a standard error, or None where there are too few images to tell it."""
+    return error if math.isfinite(error) else None
+
+
+OWN: tuple[Metric, ...] = tuple(
+    metric_of(function, function.__name__)
+    for function in (
+        facts, forecast, bound, units, directions, kl_per_unit, kl_histogram, collapse, sensitivity, continuity,
+        completeness, frechet_distance, judgement, living, log_px, information, residual, probe, classes_shown,
+    )
+)  # fmt: skip
+"""The metrics of every evaluation."""
