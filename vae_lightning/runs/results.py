@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
+from vae_lightning.runs.upgrade import with_current_targets
+
 T = TypeVar("T")
 NONE = "–"
 """Stands in tables where there is no value."""
@@ -344,7 +346,7 @@ def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
 
     It is the only place that knows those names.
     """
-    settings = content.get("settings") or {}
+    settings = with_current_targets(content.get("settings") or {})
     grey = settings.get("data.binarize", "none") == "none"
     known = {
         "kl_weight_at_the_end": content[KL_WEIGHT],
@@ -353,7 +355,7 @@ def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
         SCHEDULE_HAS_FEEDBACK: settings.get("beta_schedule.name") in {"geco", "control_vae"},
         BOUND_IS_A_LIKELIHOOD: not (grey and settings.get("likelihood.name") == "bernoulli"),
     }
-    return {**known, **content}
+    return {**known, **content, **({"settings": settings} if settings else {})}
 
 
 def forecast_applies(settings: dict[str, Any]) -> bool:

@@ -63,14 +63,14 @@ def revision(target: str) -> int:
 
 def upgraded(saved: dict[str, Any]) -> dict[str, Any]:
     """Return a saved config with today's import paths, and with the keys that were added since it was written."""
-    current: dict[str, Any] = _with_current_targets(saved)
+    current: dict[str, Any] = with_current_targets(saved)
     return {**{key: value for key, value in ADDED.items() if key not in current}, **current}
 
 
-def _with_current_targets(node: Any) -> Any:
+def with_current_targets(node: Any, key: str = "") -> Any:
+    """Return nested or flat settings in which every ``_target_`` names where the part is today."""
     if isinstance(node, dict):
-        return {
-            key: current_target(value) if key == TARGET and isinstance(value, str) else _with_current_targets(value)
-            for key, value in node.items()
-        }
-    return [_with_current_targets(item) for item in node] if isinstance(node, list) else node
+        return {name: with_current_targets(value, name) for name, value in node.items()}
+    if isinstance(node, list):
+        return [with_current_targets(item) for item in node]
+    return current_target(node) if key.rpartition(".")[2] == TARGET and isinstance(node, str) else node
