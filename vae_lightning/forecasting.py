@@ -18,7 +18,7 @@ from vae_lightning.combinations import check_pixels, is_weighted_elbo
 from vae_lightning.config import checked
 from vae_lightning.data.splits import Images
 from vae_lightning.distributions import Likelihood
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.report.forecast_table import forecast_curve_table, forecast_page
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.summaries import NO_FORECAST
@@ -47,7 +47,7 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
     checked_configs = [checked(_without_batches(config), parts=READ) for config in configs]
     path = figure or Path("forecast.png")
     if not path.parent.is_dir():
-        raise UserError(f"--figure {path}: there is no folder {path.parent}")
+        raise UserError(f"--figure {path}: there is no folder {path.parent}", Code.MISSING, [path.parent])
     curves: list[tuple[str, Forecast, list[float]]] = []
     missing: list[str] = []
     for same in _but_for_the_weight(checked_configs):
@@ -86,7 +86,7 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
     elif figure:
         console.print(f"--figure {figure}: nothing drawn; a curve needs several KL weights", soft_wrap=True)
     if missing:
-        raise UserError("\n".join(missing))
+        raise UserError("\n".join(missing), Code.INCOMPATIBLE, ["likelihood"])
 
 
 def critical_weights(config: dict[str, Any]) -> list[float] | None:
@@ -108,7 +108,11 @@ def _without_batches(config: dict[str, Any]) -> dict[str, Any]:
     """Name the data's splits instead of the data module that serves them, which needs Lightning and its seconds."""
     data = config["data"]
     if data["_target_"] != DATA_MODULE:
-        raise UserError(f"data._target_={data['_target_']}: a forecast reads the data of {DATA_MODULE} only")
+        raise UserError(
+            f"data._target_={data['_target_']}: a forecast reads the data of {DATA_MODULE} only",
+            Code.INCOMPATIBLE,
+            ["data._target_"],
+        )
     kept = {key: data[key] for key in ("name", "source", "validation_size", "binarize")}
     return {**config, "data": {"_target_": "vae_lightning.data.prepared_splits", **kept}}
 

@@ -8,6 +8,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from vae_lightning.distributions.gaussian import IMAGE_DIMS
 from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
 from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.shapes import Means, PerImage, PerPixel, Pixels, SampledValues
 
 
 class BernoulliLikelihood(LikelihoodFacts):
@@ -22,27 +23,17 @@ class BernoulliLikelihood(LikelihoodFacts):
     loss_elsewhere = "cross_entropy"
     why_no_score = None
 
-    def mean(
-        self, values: Float[Tensor, "*batch channels height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def mean(self, values: Means) -> Means:
         return torch.sigmoid(at_least_float32(values))
 
-    def sample(
-        self, values: Float[Tensor, "*batch channels height width"], generator: Generator
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def sample(self, values: Means, generator: Generator) -> Means:
         return torch.bernoulli(self.mean(values), generator=generator)
 
-    def log_prob(
-        self,
-        pixels: Float[Tensor, "batch channels height width"],
-        values: Float[Tensor, "*samples batch channels height width"],
-    ) -> Float[Tensor, "*samples batch"]:
+    def log_prob(self, pixels: Pixels, values: SampledValues) -> PerImage:
         targets = pixels.expand_as(values)
         return -binary_cross_entropy_with_logits(at_least_float32(values), targets, reduction="none").sum(IMAGE_DIMS)
 
-    def score_and_curvature(
-        self, pixels: Float[Tensor, "..."], values: Float[Tensor, "..."]
-    ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
         mean = torch.sigmoid(at_least_float32(values))
         return pixels - mean, mean * (1 - mean)
 
@@ -58,29 +49,19 @@ class ContinuousBernoulliLikelihood(LikelihoodFacts):
     needs_grey_pixels = True
     why_no_score = None
 
-    def mean(
-        self, values: Float[Tensor, "*batch channels height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def mean(self, values: Means) -> Means:
         return continuous_bernoulli_mean(at_least_float32(values))
 
-    def sample(
-        self, values: Float[Tensor, "*batch channels height width"], generator: Generator
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def sample(self, values: Means, generator: Generator) -> Means:
         values = at_least_float32(values)
         uniform = torch.rand(values.shape, generator=generator, device=values.device, dtype=values.dtype)
         return continuous_bernoulli_quantile(uniform, values)
 
-    def log_prob(
-        self,
-        pixels: Float[Tensor, "batch channels height width"],
-        values: Float[Tensor, "*samples batch channels height width"],
-    ) -> Float[Tensor, "*samples batch"]:
+    def log_prob(self, pixels: Pixels, values: SampledValues) -> PerImage:
         values = at_least_float32(values)
         return (values * pixels - log_normaliser(values)).sum(IMAGE_DIMS)
 
-    def score_and_curvature(
-        self, pixels: Float[Tensor, "..."], values: Float[Tensor, "..."]
-    ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
         values = at_least_float32(values)
         return pixels - continuous_bernoulli_mean(values), continuous_bernoulli_variance(values)
 

@@ -4,14 +4,14 @@ import math
 from typing import Annotated
 
 import torch
-from jaxtyping import Float
 from pydantic import Field
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 from torch.nn.functional import logsigmoid
 
 from vae_lightning.distributions.gaussian import IMAGE_DIMS
 from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
 from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.shapes import Means, PerImage, Pixels, SampledValues
 
 STEPS = 255
 """Grey values are k / 255, k = 0 .. 255; the bin of k ends half a step below and above it."""
@@ -35,9 +35,7 @@ class DiscretizedLogisticLikelihood(LikelihoodFacts, nn.Module):
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(math.log(initial_scale)))
 
-    def mean(
-        self, values: Float[Tensor, "*batch channels height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def mean(self, values: Means) -> Means:
         """Return the mean as the sum over k of P(x >= k/255) / 255, one grey value at a time to bound the memory."""
         values = at_least_float32(values)
         per_scale = torch.exp(-self.log_scale.detach()).to(values.dtype)
@@ -46,19 +44,13 @@ class DiscretizedLogisticLikelihood(LikelihoodFacts, nn.Module):
             total += torch.sigmoid((values - (k - 0.5) / STEPS) * per_scale)
         return total / STEPS
 
-    def sample(
-        self, values: Float[Tensor, "*batch channels height width"], generator: Generator
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def sample(self, values: Means, generator: Generator) -> Means:
         values = at_least_float32(values)
         uniform = torch.rand(values.shape, generator=generator, device=values.device, dtype=values.dtype)
         continuous = values + self.log_scale.detach().exp() * torch.logit(uniform)
         return (continuous * STEPS).round().clamp(0, STEPS) / STEPS
 
-    def log_prob(
-        self,
-        pixels: Float[Tensor, "batch channels height width"],
-        values: Float[Tensor, "*samples batch channels height width"],
-    ) -> Float[Tensor, "*samples batch"]:
+    def log_prob(self, pixels: Pixels, values: SampledValues) -> PerImage:
         """Return log P(x|z). Pixels that are no grey value are counted in the bin in which they lie."""
         values = at_least_float32(values)
         per_scale = torch.exp(-self.log_scale)

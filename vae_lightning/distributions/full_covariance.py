@@ -8,6 +8,7 @@ from torch import Generator, Tensor, nn
 
 from vae_lightning.distributions.precision import at_least_float32, without_autocast
 from vae_lightning.distributions.prior import LOG_2PI
+from vae_lightning.distributions.shapes import Codes
 
 
 class FullGaussian(NamedTuple):
@@ -27,13 +28,11 @@ class FullGaussian(NamedTuple):
     def scale_tril(self) -> Float[Tensor, "batch latent latent"]:
         return self.below + torch.diag_embed(self.log_diagonal.exp())
 
-    def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]:
+    def sample(self, noise: Codes) -> Codes:
         with without_autocast(noise):
             return self.mean + torch.einsum("bij,sbj->sbi", self.scale_tril, noise)
 
-    def sample_with_log_prob(
-        self, noise: Float[Tensor, "samples batch latent"]
-    ) -> tuple[Float[Tensor, "samples batch latent"], Float[Tensor, "samples batch latent"]]:
+    def sample_with_log_prob(self, noise: Codes) -> tuple[Codes, Codes]:
         return self.sample(noise), -0.5 * (noise.square() + LOG_2PI) - self.log_diagonal
 
     def kl_per_unit(self) -> Float[Tensor, "batch latent"]:

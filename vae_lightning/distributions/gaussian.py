@@ -16,6 +16,7 @@ from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
 from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.prior import LOG_2PI
 from vae_lightning.distributions.running import update_running_mean
+from vae_lightning.distributions.shapes import Means, PerImage, PerPixel, Pixels, SampledValues
 from vae_lightning.ranks import mean_over_ranks
 
 IMAGE_DIMS = (-3, -2, -1)
@@ -51,30 +52,22 @@ class OneVarianceGaussian(LikelihoodFacts, ABC):
     def sigma_squared(self) -> float | Float[Tensor, ""]:
         """The variance as it is now, in squared units of a pixel."""
 
-    def sigma_squared_of(self, error: Float[Tensor, "*samples batch"], n_pixels: int) -> float | Float[Tensor, ""]:
+    def sigma_squared_of(self, error: PerImage, n_pixels: int) -> float | Float[Tensor, ""]:
         """Return the variance by which a batch with these squared errors per image is judged."""
         return self.sigma_squared
 
     def mean(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         return pixel_mean(values, self.squash)
 
-    def sample(
-        self, values: Float[Tensor, "*batch channels height width"], generator: Generator
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def sample(self, values: Means, generator: Generator) -> Means:
         return normal_sample(self.mean(values), self.sigma_squared, generator)
 
-    def score_and_curvature(
-        self, pixels: Float[Tensor, "..."], values: Float[Tensor, "..."]
-    ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
         """Return both in the natural parameter mean / sigma^2, the mean as it is after the squash."""
         error = pixels - self.mean(values)
         return error, torch.ones_like(error) * self.sigma_squared
 
-    def log_prob(
-        self,
-        pixels: Float[Tensor, "batch channels height width"],
-        values: Float[Tensor, "*samples batch channels height width"],
-    ) -> Float[Tensor, "*samples batch"]:
+    def log_prob(self, pixels: Pixels, values: SampledValues) -> PerImage:
         error = (pixels - self.mean(values)).square().sum(IMAGE_DIMS)
         n_pixels = math.prod(pixels.shape[1:])
         variance = self.sigma_squared_of(error, n_pixels)
@@ -166,7 +159,7 @@ class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
         return float(self.running_variance) if self.n_seen else None  # before the first batch there is none
 
     @torch.no_grad()
-    def sigma_squared_of(self, error: Float[Tensor, "*samples batch"], n_pixels: int) -> Float[Tensor, ""]:
+    def sigma_squared_of(self, error: PerImage, n_pixels: int) -> Float[Tensor, ""]:
         if not self.training:
             return self.running_variance
         variance = mean_over_ranks(error.mean() / n_pixels).clamp_min(math.exp(2 * self.min_log_sigma))

@@ -1,13 +1,13 @@
 """Gaussian pixels whose variances the network gives, one per pixel. In nats per image."""
 
 import torch
-from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Generator
 
 from vae_lightning.distributions.gaussian import IMAGE_DIMS, LogSigma, Mean, normal_sample, pixel_mean, soft_lower_bound
 from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
 from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.prior import LOG_2PI
+from vae_lightning.distributions.shapes import Means, PerImage, Pixels, SampledValues, Values
 
 
 class GaussianPerPixelLikelihood(LikelihoodFacts):
@@ -27,26 +27,16 @@ class GaussianPerPixelLikelihood(LikelihoodFacts):
         self.squash = mean
         self.min_log_sigma = min_log_sigma
 
-    def mean(
-        self, values: Float[Tensor, "*batch values height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def mean(self, values: Values) -> Means:
         return pixel_mean(values.chunk(2, dim=-3)[0], self.squash)
 
-    def log_variance(
-        self, values: Float[Tensor, "*batch values height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def log_variance(self, values: Values) -> Means:
         return 2 * soft_lower_bound(at_least_float32(values.chunk(2, dim=-3)[1]), self.min_log_sigma)
 
-    def sample(
-        self, values: Float[Tensor, "*batch values height width"], generator: Generator
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def sample(self, values: Values, generator: Generator) -> Means:
         return normal_sample(self.mean(values), self.log_variance(values).exp(), generator)
 
-    def log_prob(
-        self,
-        pixels: Float[Tensor, "batch channels height width"],
-        values: Float[Tensor, "*samples batch values height width"],
-    ) -> Float[Tensor, "*samples batch"]:
+    def log_prob(self, pixels: Pixels, values: SampledValues) -> PerImage:
         log_variance = self.log_variance(values)
         standardised = (pixels - self.mean(values)).square() * torch.exp(-log_variance)
         return -0.5 * (standardised + log_variance + LOG_2PI).sum(IMAGE_DIMS)

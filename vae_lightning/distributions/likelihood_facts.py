@@ -2,9 +2,7 @@
 
 from typing import Any, Literal
 
-from jaxtyping import Float
-from torch import Tensor
-
+from vae_lightning.distributions.shapes import PerPixel
 from vae_lightning.errors import Code, UserError
 from vae_lightning.inheritance import changed_since_stated
 
@@ -29,7 +27,5 @@ class LikelihoodFacts:
             cls.why_no_score = LikelihoodFacts.why_no_score
             cls.score_and_curvature = LikelihoodFacts.score_and_curvature  # type: ignore[method-assign]
 
-    def score_and_curvature(
-        self, pixels: Float[Tensor, "..."], values: Float[Tensor, "..."]
-    ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
         raise UserError(f"likelihood: {self.why_no_score}", Code.INCOMPATIBLE, ["likelihood"])

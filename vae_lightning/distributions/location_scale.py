@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.shapes import Codes
 from vae_lightning.distributions.standard_noise import StandardNoise
 
 
@@ -18,12 +19,10 @@ class LocationScale(NamedTuple):
     """2 ln scale: the log variance of Gaussian noise."""
     standard: StandardNoise
 
-    def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]:
+    def sample(self, noise: Codes) -> Codes:
         return self.mean + torch.exp(0.5 * self.log_squared_scale) * noise
 
-    def sample_with_log_prob(
-        self, noise: Float[Tensor, "samples batch latent"]
-    ) -> tuple[Float[Tensor, "samples batch latent"], Float[Tensor, "samples batch latent"]]:
+    def sample_with_log_prob(self, noise: Codes) -> tuple[Codes, Codes]:
         return self.sample(noise), self.standard.log_prob(noise) - 0.5 * self.log_squared_scale
 
     def kl_per_unit(self) -> Float[Tensor, "batch latent"]:

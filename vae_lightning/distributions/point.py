@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.shapes import Codes
 from vae_lightning.errors import Code, UserError
 
 NO_DENSITY = "posterior=point: a point has no density"
@@ -17,12 +18,10 @@ class Point(NamedTuple):
 
     mean: Float[Tensor, "batch latent"]
 
-    def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]:
+    def sample(self, noise: Codes) -> Codes:
         return self.mean.expand(noise.shape)
 
-    def sample_with_log_prob(
-        self, noise: Float[Tensor, "samples batch latent"]
-    ) -> tuple[Float[Tensor, "samples batch latent"], Float[Tensor, "samples batch latent"]]:
+    def sample_with_log_prob(self, noise: Codes) -> tuple[Codes, Codes]:
         raise UserError(NO_DENSITY, Code.INCOMPATIBLE, ["posterior"])
 
     def kl_per_unit(self) -> Float[Tensor, "batch latent"]:

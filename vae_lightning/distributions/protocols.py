@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae_lightning.distributions.shapes import Codes, Means, PerImage, PerPixel, Pixels, SampledValues, Values
+
 
 @runtime_checkable
 class Posterior(Protocol):
@@ -14,12 +16,10 @@ class Posterior(Protocol):
     @property
     def mean(self) -> Float[Tensor, "batch latent"]: ...
 
-    def sample(self, noise: Float[Tensor, "samples batch latent"]) -> Float[Tensor, "samples batch latent"]:
+    def sample(self, noise: Codes) -> Codes:
         """Turn the family's noise into codes, differentiably (Kingma & Welling 2013, section 2.4)."""
 
-    def sample_with_log_prob(
-        self, noise: Float[Tensor, "samples batch latent"]
-    ) -> tuple[Float[Tensor, "samples batch latent"], Float[Tensor, "samples batch latent"]]:
+    def sample_with_log_prob(self, noise: Codes) -> tuple[Codes, Codes]:
         """Return the codes of :meth:`sample` and the terms of log q(z|x) there, computed from the noise itself.
 
         Computed from the codes, log q would be lost where the posterior is so narrow that its codes round to its mean.
@@ -127,9 +127,7 @@ class Likelihood(Protocol):
     def why_no_score(self) -> str | None:
         """Why :meth:`score_and_curvature` cannot answer, in a sentence; None where it can."""
 
-    def score_and_curvature(
-        self, pixels: Float[Tensor, "..."], values: Float[Tensor, "..."]
-    ) -> tuple[Float[Tensor, "..."], Float[Tensor, "..."]]:
+    def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
         """Return the gradient of log p(x|z) by one parameter per pixel, and minus its second derivative, elementwise.
 
         The forecast and the residual test ask nothing else. In the natural parameter of an exponential family the two
@@ -140,19 +138,11 @@ class Likelihood(Protocol):
             UserError: ``why_no_score`` says why.
         """
 
-    def mean(
-        self, values: Float[Tensor, "*batch values height width"]
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def mean(self, values: Values) -> Means:
         """Return E[x|z]."""
 
-    def sample(
-        self, values: Float[Tensor, "*batch values height width"], generator: torch.Generator
-    ) -> Float[Tensor, "*batch channels height width"]:
+    def sample(self, values: Values, generator: torch.Generator) -> Means:
         """Draw x given z."""
 
-    def log_prob(
-        self,
-        pixels: Float[Tensor, "batch channels height width"],
-        values: Float[Tensor, "*samples batch values height width"],
-    ) -> Float[Tensor, "*samples batch"]:
+    def log_prob(self, pixels: Pixels, values: SampledValues) -> PerImage:
         """Return log p(x|z), summed over pixels, in nats."""

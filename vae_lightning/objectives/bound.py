@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_lightning.distributions import Likelihood, Posterior, Prior
+from vae_lightning.distributions.shapes import Codes, Pixels
 
 Decoder = Callable[[Float[Tensor, "batch latent"]], Float[Tensor, "batch values height width"]]
 
@@ -23,10 +24,7 @@ class Bound(NamedTuple):
 
 
 def log_likelihood(
-    pixels: Float[Tensor, "batch channels height width"],
-    codes: Float[Tensor, "samples batch latent"],
-    decoder: Decoder,
-    likelihood: Likelihood,
+    pixels: Pixels, codes: Codes, decoder: Decoder, likelihood: Likelihood
 ) -> Float[Tensor, "samples batch"]:
     """Return log p(x|z) of every code, by one call of the decoder."""
     values = decoder(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
@@ -42,12 +40,7 @@ class Terms(NamedTuple):
 
 @torch.no_grad()
 def elbo_terms(
-    pixels: Float[Tensor, "batch channels height width"],
-    posterior: Posterior,
-    prior: Prior,
-    decoder: Decoder,
-    likelihood: Likelihood,
-    noise: Float[Tensor, "samples batch latent"],
+    pixels: Pixels, posterior: Posterior, prior: Prior, decoder: Decoder, likelihood: Likelihood, noise: Codes
 ) -> Terms:
     """Measure the ELBO, the same way for every objective: what is trained on never changes what is reported.
 
@@ -59,9 +52,7 @@ def elbo_terms(
 
 
 @torch.no_grad()
-def measured_kl_per_unit(
-    posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"]
-) -> Float[Tensor, "batch latent"]:
+def measured_kl_per_unit(posterior: Posterior, prior: Prior, noise: Codes) -> Float[Tensor, "batch latent"]:
     """Return the KL as it is reported: in closed form where there is one, else from the codes of the noise."""
     closed_form = prior.kl_per_unit(posterior)
     if closed_form is not None:

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from vae_lightning.distributions import Likelihood, Posterior, Prior
+from vae_lightning.distributions.shapes import Codes, KlWeight, Pixels
 from vae_lightning.objectives.bound import Bound, Decoder, log_likelihood, measured_kl_per_unit
 from vae_lightning.objectives.draw import Draw
 from vae_lightning.objectives.facts import ObjectiveFacts, Unpriced, price_at
@@ -31,9 +32,7 @@ class KlTerms(NamedTuple):
     """As it is reported: in closed form wherever there is one."""
 
 
-def kl_terms(
-    posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"], draw: Draw, estimator: Estimator
-) -> KlTerms:
+def kl_terms(posterior: Posterior, prior: Prior, noise: Codes, draw: Draw, estimator: Estimator) -> KlTerms:
     """Return the KL of the loss, by the estimator's choice, and the KL as it is reported."""
     closed_form = prior.kl_per_unit(posterior) if estimator.kl == "closed_form" else None
     if closed_form is not None:
@@ -59,13 +58,13 @@ class Elbo(ObjectiveFacts):
 
     def __call__(
         self,
-        pixels: Float[Tensor, "batch channels height width"],
+        pixels: Pixels,
         posterior: Posterior,
         prior: Prior,
         decoder: Decoder,
         likelihood: Likelihood,
-        noise: Float[Tensor, "samples batch latent"],
-        kl_weight_in_force: float | Float[Tensor, ""],
+        noise: Codes,
+        kl_weight_in_force: KlWeight,
         at: TrainingStep,
     ) -> Bound:
         """Return the bound for given noise and KL weight in force: a pure function of its arguments."""
@@ -76,13 +75,7 @@ class Elbo(ObjectiveFacts):
         loss = distortion.mean() + self.penalty(kl, kl_weight_in_force, draw, at)
         return Bound(loss, distortion, kl.measured)
 
-    def penalty(
-        self,
-        kl: KlTerms,
-        kl_weight_in_force: float | Float[Tensor, ""],
-        draw: Draw,
-        at: TrainingStep,
-    ) -> Float[Tensor, ""]:
+    def penalty(self, kl: KlTerms, kl_weight_in_force: KlWeight, draw: Draw, at: TrainingStep) -> Float[Tensor, ""]:
         """Return what is added to the batch mean of the distortion."""
         return kl_weight_in_force * kl.in_loss.mean(0).sum()
 
@@ -122,13 +115,7 @@ class FreeBits(Elbo):
             return Unpriced("objective=free_bits gives away the first nats of each unit")
         return price_at(kl_weight_in_force)
 
-    def penalty(
-        self,
-        kl: KlTerms,
-        kl_weight_in_force: float | Float[Tensor, ""],
-        draw: Draw,
-        at: TrainingStep,
-    ) -> Float[Tensor, ""]:
+    def penalty(self, kl: KlTerms, kl_weight_in_force: KlWeight, draw: Draw, at: TrainingStep) -> Float[Tensor, ""]:
         in_loss, measured = (mean_over_ranks(units.mean(0).unflatten(0, (-1, self.group_size)).sum(1)) for units in kl)
         return kl_weight_in_force * torch.where(measured >= self.free_nats, in_loss, self.free_nats).sum()
 
@@ -147,26 +134,14 @@ class Capacity(Elbo):
     needs_density = True
 
     def __init__(
-        self,
-        estimator: Estimator,
-        *,
-        n_samples: NSamples,
-        capacity: NonNegative,
-        growth: Length,
-        gamma: NonNegative,
+        self, estimator: Estimator, *, n_samples: NSamples, capacity: NonNegative, growth: Length, gamma: NonNegative
     ) -> None:
         super().__init__(estimator, n_samples=n_samples)
         self.capacity = capacity
         self.growth = growth
         self.gamma = gamma
 
-    def penalty(
-        self,
-        kl: KlTerms,
-        kl_weight_in_force: float | Float[Tensor, ""],
-        draw: Draw,
-        at: TrainingStep,
-    ) -> Float[Tensor, ""]:
+    def penalty(self, kl: KlTerms, kl_weight_in_force: KlWeight, draw: Draw, at: TrainingStep) -> Float[Tensor, ""]:
         target = self.capacity * self.share_grown(at)
         in_loss, measured = (mean_over_ranks(units.mean(0).sum()) - target for units in kl)
         # |.| of what is measured: the sign of a noisy estimate would be a biased one.

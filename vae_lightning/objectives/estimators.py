@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_lightning.distributions import Posterior, Prior
+from vae_lightning.distributions.shapes import Codes, KlWeight
 from vae_lightning.objectives.draw import Draw
 from vae_lightning.objectives.protocol import KlTerm, Objective
 
@@ -45,14 +46,14 @@ class Pathwise(EstimatorFacts):
         self.kl = kl
         self.needs_density = kl == "sampled"
 
-    def draw(self, posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
+    def draw(self, posterior: Posterior, prior: Prior, noise: Codes) -> Draw:
         return Draw(posterior.sample(noise), posterior, prior, noise)
 
     def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
         return values.mean(0)
 
     def log_mean_exp(
-        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: float | Float[Tensor, ""]
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: KlWeight
     ) -> Float[Tensor, " batch"]:
         return log_mean_exp(log_weights)
 
@@ -75,7 +76,7 @@ class StickingTheLanding(Pathwise):
             "estimator=dreg is not"
         )
 
-    def draw(self, posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
+    def draw(self, posterior: Posterior, prior: Prior, noise: Codes) -> Draw:
         return Draw(posterior.sample(noise), posterior.detached(), prior)
 
 
@@ -95,7 +96,7 @@ class DoublyReparameterized(StickingTheLanding):
         return None
 
     def log_mean_exp(
-        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: float | Float[Tensor, ""]
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: KlWeight
     ) -> Float[Tensor, " batch"]:
         normalised = log_weights.detach().softmax(0).unsqueeze(-1)
         factor = 1 - kl_weight_in_force + kl_weight_in_force * normalised
@@ -124,7 +125,7 @@ class ScoreFunction(EstimatorFacts):
             return "score_function: this objective needs gradients that run through the codes; take estimator=pathwise"
         return None
 
-    def draw(self, posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
+    def draw(self, posterior: Posterior, prior: Prior, noise: Codes) -> Draw:
         return Draw(posterior.sample(noise).detach(), posterior, prior)
 
     def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
@@ -135,7 +136,7 @@ class ScoreFunction(EstimatorFacts):
         return (values + signal * zeros).mean(0)
 
     def log_mean_exp(
-        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: float | Float[Tensor, ""]
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: KlWeight
     ) -> Float[Tensor, " batch"]:
         bound = log_mean_exp(log_weights)
         signal = bound.detach().expand_as(log_weights)
@@ -156,14 +157,14 @@ class Vimco(EstimatorFacts):
             return None
         return "vimco: is defined for objective=iwae; for this objective take estimator=score_function"
 
-    def draw(self, posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"]) -> Draw:
+    def draw(self, posterior: Posterior, prior: Prior, noise: Codes) -> Draw:
         return Draw(posterior.sample(noise).detach(), posterior, prior)
 
     def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
         raise NotImplementedError("VIMCO is defined for the bound L_k only")
 
     def log_mean_exp(
-        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: float | Float[Tensor, ""]
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: KlWeight
     ) -> Float[Tensor, " batch"]:
         bound = log_mean_exp(log_weights)
         constant = log_weights.detach()

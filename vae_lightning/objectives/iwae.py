@@ -1,9 +1,7 @@
 """The importance-weighted bound (Burda et al. 2015, eq. 8): tighter with every sample, log p(x) in the limit."""
 
-from jaxtyping import Float
-from torch import Tensor
-
 from vae_lightning.distributions import Likelihood, Posterior, Prior
+from vae_lightning.distributions.shapes import Codes, KlWeight, Pixels
 from vae_lightning.objectives.bound import Bound, Decoder, log_likelihood, measured_kl_per_unit
 from vae_lightning.objectives.elbo import Elbo, NSamples
 from vae_lightning.objectives.facts import ObjectiveFacts, Unpriced, price_at
@@ -31,13 +29,13 @@ class Iwae(ObjectiveFacts):
 
     def __call__(
         self,
-        pixels: Float[Tensor, "batch channels height width"],
+        pixels: Pixels,
         posterior: Posterior,
         prior: Prior,
         decoder: Decoder,
         likelihood: Likelihood,
-        noise: Float[Tensor, "samples batch latent"],
-        kl_weight_in_force: float | Float[Tensor, ""],
+        noise: Codes,
+        kl_weight_in_force: KlWeight,
         at: TrainingStep,
     ) -> Bound:
         """Return the bound for given noise and KL weight in force: a pure function of its arguments."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vae_lightning.distributions import Prior
 from vae_lightning.distributions.precision import without_autocast
+from vae_lightning.distributions.shapes import KlWeight
 from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives.draw import Draw
 from vae_lightning.objectives.elbo import Elbo, KlTerms, NonNegative, NSamples
@@ -57,13 +58,7 @@ class Mmd(Elbo):
         self.lambda_ = lambda_
         self.bandwidth = bandwidth
 
-    def penalty(
-        self,
-        kl: KlTerms,
-        kl_weight_in_force: float | Float[Tensor, ""],
-        draw: Draw,
-        at: TrainingStep,
-    ) -> Float[Tensor, ""]:
+    def penalty(self, kl: KlTerms, kl_weight_in_force: KlWeight, draw: Draw, at: TrainingStep) -> Float[Tensor, ""]:
         gathered = [gathered_over_ranks(of_batch) for of_batch in draw.codes]
         distance = torch.stack([mmd_from_prior(codes, draw.prior, self.bandwidth) for codes in gathered])
         kept = (1 - self.alpha) * kl.in_loss.mean(0).sum()

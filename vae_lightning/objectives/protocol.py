@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_lightning.distributions import Likelihood, Posterior, Prior
+from vae_lightning.distributions.shapes import Codes, KlWeight, Pixels
 from vae_lightning.objectives.bound import Bound, Decoder
 from vae_lightning.objectives.draw import Draw
 from vae_lightning.objectives.facts import Unpriced
@@ -62,13 +63,13 @@ class Objective(Protocol):
 
     def __call__(
         self,
-        pixels: Float[Tensor, "batch channels height width"],
+        pixels: Pixels,
         posterior: Posterior,
         prior: Prior,
         decoder: Decoder,
         likelihood: Likelihood,
-        noise: Float[Tensor, "samples batch latent"],
-        kl_weight_in_force: float | Float[Tensor, ""],
+        noise: Codes,
+        kl_weight_in_force: KlWeight,
         at: TrainingStep,
     ) -> Bound: ...
 
@@ -95,12 +96,12 @@ class Estimator(Protocol):
     def caveat(self, objective: Objective) -> str | None:
         """Say what is defined and yet not what it seems; None where there is nothing to say."""
 
-    def draw(self, posterior: Posterior, prior: Prior, noise: Float[Tensor, "samples batch latent"]) -> Draw: ...
+    def draw(self, posterior: Posterior, prior: Prior, noise: Codes) -> Draw: ...
 
     def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
         """Return the mean of ``values``, functions of the codes, over the samples."""
 
     def log_mean_exp(
-        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: float | Float[Tensor, ""]
+        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: KlWeight
     ) -> Float[Tensor, " batch"]:
         """Return log (1/k) sum_i w_i of w_i = p(x|z_i) (p(z_i) / q(z_i|x))^kl_weight_in_force: L_k at 1."""
