@@ -1,4 +1,4 @@
-"""What is not finished, as a table: how far each run is, and why it failed."""
+"""The runs that are not finished, as a table: the progress of each, and why it failed."""
 
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
@@ -15,7 +15,7 @@ WIDTH_WITH_VALUES = 100
 
 
 def status_table(found: Found, width: int) -> RenderableType | None:
-    """Return a row for each run that is not finished, and for each directory of others; None where there is none."""
+    """Return a row for each run that is not finished, and for each directory that is no run; None if none."""
     unfinished = [run for run in found.runs if run.status is not RunStatus.FINISHED]
     if not unfinished and not found.foreign:
         return None
