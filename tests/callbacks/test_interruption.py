@@ -1,9 +1,13 @@
 """A signal waits for the end of a batch, everything is saved, and all is as it was afterwards."""
 
 import os
+import pty
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,8 +34,10 @@ class Sends(UnitMonitor):
             self.went_on = True
 
 
-@pytest.mark.parametrize("step", [11, 14], ids=["in an epoch", "in its last batch"])
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    ("number", "step"),
+    [(signal.SIGINT, 11), (signal.SIGTERM, 14), (signal.SIGUSR1, 11), (signal.SIGHUP, 14)],  # 14 ends an epoch
+)
 def test_a_signal_loses_no_step(
     number: signal.Signals, step: int, tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,3 +146,23 @@ def test_slurms_warning_is_answered_like_any_other(
     assert [path.name for path in folder.rglob("*.ckpt")] == ["step000000006.ckpt"]
     monkeypatch.undo()
     assert training.train(config)["steps"] == 15
+
+
+@pytest.mark.slow
+def test_a_closed_terminal_lets_a_run_save(tmp_path: Path) -> None:
+    """Each batch is an epoch, at whose end a line is printed, which fails where the terminal is gone."""
+    ours, its = pty.openpty()
+    words = ["data=digits", "model=linear", "latent_dim=2", "wandb.mode=disabled", "trainer.max_epochs=100000"]
+    words += [f"runs_dir={tmp_path}", "data.batch_size=1500"]
+    command = [str(Path(sys.executable).with_name("vae-train")), *words]
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, start_new_session=True, close_fds=True)
+    os.close(its)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("default/*/checkpoints/*.ckpt")) and time.monotonic() < deadline:
+        os.read(ours, 4096)
+    os.close(ours)
+    process.send_signal(signal.SIGHUP)  # from the kernel, where the terminal is the one that controls the process
+    assert process.wait(timeout=60) == 128 + signal.SIGHUP
+    [run] = tmp_path.glob("default/*")
+    assert not (run / "failure.json").exists()
+    assert checkpoints(run)

@@ -1,5 +1,6 @@
 """Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP at a known place: between two batches."""
 
+import os
 import signal
 import threading
 import time
@@ -26,6 +27,7 @@ class Interruption(Callback):
         """The signal's number; 0 as long as none has come."""
         self.asked_at = 0.0
         self.previous: dict[int, Any] = {}
+        self.terminals = [descriptor for descriptor in (1, 2) if os.isatty(descriptor)]
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         self.ranks: Any = distributed.new_group(backend="gloo") if trainer.world_size > 1 else None
@@ -34,6 +36,8 @@ class Interruption(Callback):
             self.previous = set_handlers(self._ask)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGHUP:
+            self._leave_closed_terminals()
         if self.asked and number == signal.SIGUSR1:
             self.asked = number  # a batch system's second word, after SIGTERM, is that it will run this again
         elif self.asked and time.monotonic() - self.asked_at > REPEAT_S:
@@ -42,6 +46,14 @@ class Interruption(Callback):
             signal.raise_signal(number)
         elif not self.asked:
             self.asked, self.asked_at = number, time.monotonic()
+
+    def _leave_closed_terminals(self) -> None:
+        """Discard what is still printed, where a terminal is gone: an error there would come before the saving."""
+        for descriptor in self.terminals:
+            if not os.isatty(descriptor):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, descriptor)
+                os.close(null)
 
     def asked_on_any_rank(self) -> int:
         """Return the number of a signal that has come to this process or to another rank, or 0. All ranks must ask."""

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from vae_lightning.cli.run_command import run_command
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
 
 
 def status() -> None:
-    """Print how many runs stand how, and a line for each that is not finished."""
+    """Print how many runs have which status, and a line for each that is not finished."""
     parser = argparse.ArgumentParser(prog="vae-status", description=__doc__.split(": ", 1)[1])
     parser.add_argument("directories", type=Path, nargs="+", metavar="DIR", help="a run, a study or a whole runs_dir")
     options = parser.parse_args()
@@ -25,9 +25,10 @@ def status() -> None:
 
     found = find_runs(options.directories)
     if not found.runs and not found.foreign:
-        raise UserError(f"{', '.join(map(str, options.directories))}: no run in it or below it")
+        places = ", ".join(map(str, options.directories))
+        raise UserError(f"{places}: no run in it or below it", Code.NOT_FOUND, options.directories)
     console = Console()
     counts = Counter(run.status.value for run in found.runs) + Counter(foreign=len(found.foreign))
-    console.print(", ".join(f"{number} {state}" for state, number in counts.items()), highlight=False)
+    console.print(", ".join(f"{number} {name}" for name, number in counts.items()), highlight=False)
     if table := status_table(found, console.width):
         console.print(table)

@@ -10,7 +10,7 @@ from hydra.types import RunMode
 from vae_lightning.cli.run_command import explain, run_command
 from vae_lightning.composing import resolved
 from vae_lightning.conf_folder import config_folder
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.sweeps.plugins import register
 
 if TYPE_CHECKING:
@@ -32,11 +32,13 @@ def run(hydra_config: "DictConfig") -> "Results":
     config = checked(resolved(hydra_config))
     if HydraConfig.get().mode == RunMode.RUN:
         return train(config)
-    # What follows is for launchers of Hydra's own, which do the jobs one after another in this process.
+    # The rest is for the launchers of Hydra, which do the jobs one after another in this process.
     if config.trainer["devices"] != 1 or config.trainer["num_nodes"] != 1:
         raise UserError(
             f"trainer.devices={config.trainer['devices']}: the jobs of a serial sweep take one device each; "
-            "hydra/launcher=pool gives them more"
+            "hydra/launcher=pool gives them more",
+            Code.INCOMPATIBLE,
+            ("trainer.devices", "trainer.num_nodes", "hydra/launcher"),
         )
     try:
         results = train(with_group(config, HydraConfig.get().sweep.dir))

@@ -1,4 +1,4 @@
-"""What is not finished, as a table: how far each run is, and why it failed."""
+"""The runs that are not finished, as a table: the progress of each, and why it failed."""
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -17,7 +17,7 @@ MEASURED = [column for column in COLUMNS if View.TABLE in column.views and colum
 
 
 def status_table(found: Found, width: int) -> RenderableType | None:
-    """Return a row for each run that is not finished, and for each directory of others; None where there is none."""
+    """Return a row for each run that is not finished, and for each directory that is no run; None if none."""
     unfinished = [run for run in found.runs if run.status is not RunStatus.FINISHED]
     if not unfinished and not found.foreign:
         return None
