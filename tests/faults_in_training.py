@@ -24,7 +24,7 @@ class AfterStep(Callback):
 
 def train_with(callback: Callback, config: Config) -> dict[str, Any]:
     """Train with one callback more than usual, which comes before the others."""
-    build_trainer = training.build_trainer
+    build_trainer = training.build_trainer  # type: ignore[attr-defined]  # imported there
 
     def with_one_more(config: Any, folder: Any, callbacks: Any, *rest: Any) -> Trainer:
         return build_trainer(config, folder, [callback, *callbacks], *rest)

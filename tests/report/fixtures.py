@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
-SCHEDULES = {
+SCHEDULES: dict[str, dict[str, Any]] = {
     "constant": {"beta_schedule.name": "constant", "beta_schedule._target_": "vae_lightning.schedules.constant"},
     "cyclical_linear": {
         "beta_schedule.name": "cyclical_linear",
