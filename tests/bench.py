@@ -238,10 +238,8 @@ def main() -> None:
             table.add_row(row, "", f"{extra:.0f} MB", "", "at most 350 MB")
 
         hidden = "hidden_sizes=[200,200]"
-        model = [f"model.encoder.{hidden}", f"model.decoder.{hidden}", "latent_dim=50", f"runs_dir={folder / 'deep'}"]
-        subprocess.run(
-            [command, *model, "trainer.max_epochs=1", "wandb.mode=disabled"], check=True, capture_output=True
-        )
+        deep = [f"model.encoder.{hidden}", f"model.decoder.{hidden}", "latent_dim=50", f"runs_dir={folder / 'deep'}"]
+        subprocess.run([command, *deep, "trainer.max_epochs=1", "wandb.mode=disabled"], check=True, capture_output=True)
         [run_directory] = (path.parent for path in (folder / "deep").rglob("results.json"))
         for samples in ("50", "500"):
             started = time.perf_counter()

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from test_house import HOUSE
 
 from vae_lightning.__main__ import COMMANDS
 from vae_lightning.composing import config_folder
@@ -28,6 +29,13 @@ def test_the_readme_fits_on_two_screens_and_names_the_tests() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert len(readme.splitlines()) <= 110
     assert {"`make test`", "`make test-all`"} <= set(re.findall(r"`make [\w-]+`", readme))
+
+
+def test_the_table_of_rooms_is_the_one_that_imports_follow() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    cells = re.findall(r"^\| (`vae_lightning/.*?) \|", page, re.MULTILINE)
+    names = [name.removeprefix("vae_lightning/") for cell in cells for name in re.findall(r"`(.*?)`", cell)]
+    assert [name.removesuffix("/").removesuffix(".py") for name in names] == [*HOUSE, "__main__"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

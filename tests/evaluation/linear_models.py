@@ -37,7 +37,8 @@ def optimum(
     solution = linear_vae(torch.tensor(SPECTRUM, dtype=torch.float64), latent_dim, kl_weight, VARIANCE)
     _, vectors = torch.linalg.eigh(pixel_moments(data.splits["train"], "none").covariance)
     basis = vectors.flip(1)[:, :latent_dim].float()
-    encoder, decoder = model.encoder.layers[1], model.decoder.layers[0]
+    networks: tuple[Any, Any] = (model.encoder, model.decoder)
+    encoder, decoder = networks[0].layers[1], networks[1].layers[0]
     with torch.no_grad():
         decoder.weight.copy_(basis * solution.decoder_gain_squared.float().sqrt())
         decoder.bias.zero_()

@@ -9,7 +9,7 @@ from PIL import Image
 
 from vae_lightning.runs.results import Results
 
-SCHEDULES = {
+SCHEDULES: dict[str, dict[str, Any]] = {
     "constant": {"beta_schedule.name": "constant", "beta_schedule._target_": "vae_lightning.schedules.constant"},
     "cyclical_linear": {
         "beta_schedule.name": "cyclical_linear",

@@ -1,4 +1,4 @@
-"""Tests of W&B's window start where there is no account."""
+"""A place without a W&B account, where the tests of its session start."""
 
 from pathlib import Path
 

@@ -9,21 +9,30 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
+import wandb
 
-from vae_lightning import training
 from vae_lightning.config import checked
-from vae_lightning.errors import UserError
-from vae_lightning.runs import wandb_probe, wandb_session
+from vae_lightning.errors import Code, UserError
+from vae_lightning.runs import wandb_curves, wandb_probe, wandb_session
 from vae_lightning.runs.identity import identify
-from vae_lightning.runs.wandb_settings import Mode
+from vae_lightning.runs.wandb_settings import Mode, WandbSettings
 
 Config = dict[str, Any]
 BIN = Path(sys.executable).parent
 NO_ANSWER = "http://127.0.0.1:9"
 pytestmark = pytest.mark.usefixtures("no_account")
+
+
+class Opened(NamedTuple):
+    """What came of opening the window of a run."""
+
+    there: bool
+    told: list[str]
+    offline_records: list[Path]
 
 
 @pytest.fixture
@@ -44,7 +53,7 @@ def blackhole() -> Iterator[str]:
 
 def test_without_an_account_nothing_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wandb_probe, "answers", lambda _: pytest.fail("asked"))
-    assert wandb_probe.why_offline() == "no account here; wandb login makes one known"
+    assert "wandb login" in (wandb_probe.why_offline() or "")
 
 
 def test_with_an_account_the_server_is_asked(monkeypatch: pytest.MonkeyPatch, answering: str, blackhole: str) -> None:
@@ -54,7 +63,7 @@ def test_with_an_account_the_server_is_asked(monkeypatch: pytest.MonkeyPatch, an
     assert wandb_probe.why_offline() is None
     for silent in (blackhole, NO_ANSWER):
         monkeypatch.setenv("WANDB_BASE_URL", silent)
-        assert wandb_probe.why_offline() == f"no answer from {silent} in 0.5 s"
+        assert silent in (wandb_probe.why_offline() or "")
 
 
 def test_an_account_in_netrc_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answering: str) -> None:
@@ -75,49 +84,112 @@ def test_a_process_asks_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(asked) == 1
 
 
-@pytest.mark.renders
+@pytest.fixture
+def opened(tiny: Callable[..., Config]) -> Callable[..., Opened]:
+    """Open the window of a run, without any training, and close it."""
+
+    def open_and_close(mode: Mode) -> Opened:
+        config = checked(tiny("wandb.mode=auto"))
+        identity = identify(config)
+        identity.directory.mkdir(parents=True, exist_ok=True)
+        settings = WandbSettings(**{**config["wandb"], "mode": mode})
+        told: list[str] = []
+        with wandb_session.wandb_session(settings, identity, config, continues=False, tell=told.append) as window:
+            there = window is not None
+        return Opened(there, told, list((identity.directory / "wandb").glob("offline-run-*")))
+
+    return open_and_close
+
+
 def test_a_server_that_refuses_the_run_is_replaced_by_offline(
-    tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], answering: str
+    opened: Callable[..., Opened], monkeypatch: pytest.MonkeyPatch, answering: str
 ) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", answering)
     monkeypatch.setattr(wandb_session, "START_TIMEOUT_S", 1.0)
-    with pytest.raises(UserError, match=r"wandb.mode=online: (.|\n)*; auto would fall back to offline"):
-        training.train(tiny("wandb.mode=online"))
-    results = training.train(tiny("wandb.mode=auto"))
-    assert results["steps"] == 30
-    assert "W&B is offline (its server did not take the run" in capsys.readouterr().out
+    found = opened("auto")
+    assert found.there
+    assert len(found.offline_records) == 1
+
+
+def test_online_means_online(opened: Callable[..., Opened], monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(**_: Any) -> None:
+        raise ConnectionError("no")
+
+    monkeypatch.setattr(wandb, "init", refuses)
+    with pytest.raises(UserError) as refused:
+        opened("online")
+    assert (refused.value.code, refused.value.about) == (Code.UNAVAILABLE, ("wandb.mode",))
 
 
 @pytest.mark.parametrize(("name", "value"), [("WANDB_BASE_URL", "api.wandb.ai"), ("WANDB_MODE", "foo")])
 def test_what_wandb_cannot_read_does_not_fail_a_run(
-    name: str,
-    value: str,
-    tiny: Callable[..., Config],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    name: str, value: str, opened: Callable[..., Opened], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    assert training.train(tiny("smoke=true", "wandb.mode=auto"))["steps"] == 4
-    assert "W&B cannot start here (" in capsys.readouterr().out
+    found = opened("auto")
+    assert not found.there
+    assert len(found.told) == 1
 
 
-@pytest.mark.renders
-def test_a_silent_server_delays_a_run_by_ten_seconds_at_most(
-    blackhole: str, tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_silent_server_delays_beginning_and_end_by_ten_seconds_at_most(
+    opened: Callable[..., Opened], blackhole: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bound that the timeouts promise, not a speed: a run with the silent server against one without."""
+    """The promise is the sum of what each step may take; that the steps keep to it is tested beside and below."""
+    assert wandb_probe.PROBE_TIMEOUT_S + wandb_session.START_TIMEOUT_S + wandb_curves.GIVE_UP_TIMEOUT_S <= 10
+    assert wandb_session.FINISH_TIMEOUT_S + wandb_curves.GIVE_UP_TIMEOUT_S <= 10
+    handed: list[wandb.Settings] = []
+    init = wandb.init
+
+    def recorded(**arguments: Any) -> wandb.Run:
+        handed.append(arguments["settings"])
+        return init(**arguments)
+
+    monkeypatch.setattr(wandb, "init", recorded)
+    monkeypatch.setattr(wandb_probe, "PROBE_TIMEOUT_S", 0.1)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", blackhole)
+    assert len(opened("auto").offline_records) == 1
+    [settings] = handed
+    assert settings.init_timeout == wandb_session.START_TIMEOUT_S
+    assert settings.finish_timeout == wandb_session.FINISH_TIMEOUT_S
+    assert settings.finish_timeout_raises
 
-    def seconds(mode: str) -> float:
-        started = time.monotonic()
-        training.train(tiny("smoke=true", f"wandb.mode={mode}", "rerun=true"))
-        assert ("W&B is offline (no answer" in capsys.readouterr().out) == (mode == "auto")
-        return time.monotonic() - started
 
-    seconds("offline")  # the first one imports
-    assert seconds("auto") - seconds("offline") < 10
+def test_a_service_that_hangs_is_left_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the question whether the server is there nor the end of the service is waited for."""
+    for_ever = threading.Event()
+    monkeypatch.setattr("requests.head", lambda *_, **__: for_ever.wait())
+    monkeypatch.setattr(wandb, "teardown", for_ever.wait)
+    monkeypatch.setattr(wandb_probe, "PROBE_TIMEOUT_S", 0.01)
+    monkeypatch.setattr(wandb_curves, "GIVE_UP_TIMEOUT_S", 0.01)
+    assert not wandb_probe.answers("http://example.invalid")
+    wandb_curves.give_up()
+    assert not for_ever.is_set()
+    for_ever.set()
+
+
+def test_an_end_that_fails_is_told_once_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Run:
+        starting_step = 0
+        settings = SimpleNamespace(sync_dir="a folder")
+
+        def log(self, *_: Any, **__: Any) -> None:
+            raise ConnectionError("silent")
+
+        def finish(self, exit_code: int) -> None:
+            raise TimeoutError("still silent")
+
+    given_up: list[bool] = []
+    told: list[str] = []
+    monkeypatch.setattr(wandb_curves, "give_up", lambda: given_up.append(True))
+    window = wandb_curves.WandbCurves(Run(), "", told.append)  # type: ignore[arg-type]
+    for step in range(3):
+        window.log_metrics({"a": step}, step)
+    window.finish(0, stopped=False)
+    assert len(told) == 1
+    assert "wandb sync 'a folder'" in told[0]
+    assert given_up == [True]
 
 
 class TakesRuns(BaseHTTPRequestHandler):
@@ -150,7 +222,8 @@ class TakesRuns(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_server_that_falls_silent_delays_the_end_by_ten_seconds_at_most(
+@pytest.mark.slow
+def test_a_server_that_falls_silent_costs_a_run_nothing_but_its_window(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     TakesRuns.silent = threading.Event()
@@ -159,31 +232,23 @@ def test_a_server_that_falls_silent_delays_the_end_by_ten_seconds_at_most(
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
-
-    def seconds_after_training(mode: str) -> float:
-        command = [BIN / "vae-train", "data=digits", "model=linear", "trainer.max_epochs=3", f"wandb.mode={mode}"]
-        with subprocess.Popen(
-            [*command, f"runs_dir={tmp_path / mode}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                if line.startswith("epoch   1/3"):
-                    TakesRuns.silent.set()
-                if line.startswith("epoch   3/3"):
-                    break
-            ended = time.monotonic()
-            rest = process.communicate()[0]
-            seconds = time.monotonic() - ended
-        assert process.returncode == 0
-        assert len(list((tmp_path / mode).rglob("results.json"))) == 1
-        assert ("W&B has failed and is left alone" in rest) == (mode == "auto")
-        assert ("Upload later: wandb sync" in rest) == (mode == "auto")
-        assert "Traceback" not in rest
-        return seconds
-
-    assert seconds_after_training("auto") - seconds_after_training("offline") < 10
+    command = [BIN / "vae-train", "data=digits", "model=linear", "trainer.max_epochs=3", "wandb.mode=auto"]
+    with subprocess.Popen(
+        [*command, f"runs_dir={tmp_path}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("epoch   1/3"):
+                TakesRuns.silent.set()
+            if line.startswith("epoch   3/3"):
+                break
+        rest = process.communicate()[0]
     server.shutdown()
     server.server_close()
+    assert process.returncode == 0
+    assert len(list(tmp_path.rglob("results.json"))) == 1
+    assert rest.count("wandb sync ") == 1
+    assert "Traceback" not in rest
 
 
 @pytest.mark.parametrize(
@@ -208,7 +273,7 @@ def test_under_auto_the_environment_decides(
 
 @pytest.mark.parametrize("there", ["disabled", "offline"])
 def test_nothing_is_sent_where_the_environment_forbids_it(
-    there: str, tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+    there: str, opened: Callable[..., Opened], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is an account, and a server that would take everything."""
     asked: list[str] = []
@@ -223,9 +288,18 @@ def test_nothing_is_sent_where_the_environment_forbids_it(
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
         monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setenv("WANDB_MODE", there)
-        config = tiny("wandb.mode=auto", "trainer.max_epochs=1")
-        training.train(config)
+        found = opened("auto")
         server.shutdown()
     assert asked == []
-    folder = identify(checked(config)).directory / "wandb"
-    assert len(list(folder.glob("offline-run-*"))) == (there == "offline")
+    assert (found.there, len(found.offline_records)) == ((True, 1) if there == "offline" else (False, 0))
+
+
+def test_names_longer_than_a_tag_are_shortened(
+    opened: Callable[..., Opened], tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[list[str]] = []
+    monkeypatch.setattr(wandb, "init", lambda **arguments: handed.append(arguments["tags"]))
+    config = checked(tiny(f"data.name={'x' * 70}", "wandb.tags=[mine]"))
+    identity = identify(config)
+    wandb_session._start(WandbSettings(**config["wandb"]), identity, config, continues=False, online=False)
+    assert handed == [["x" * 64, "linear", "mine"]]

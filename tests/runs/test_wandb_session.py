@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults_in_training import AfterStep, cut_power, train_with
 
 from vae_lightning import training
-from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.config import checked
 from vae_lightning.errors import Interrupted
 from vae_lightning.runs import wandb_curves
@@ -56,26 +56,13 @@ def assert_rows_are_the_curves(run_directory: Path, found: list[dict[str, Any]])
 
 
 @pytest.mark.renders
-def test_a_run_is_shown_as_it_is_and_goes_on_where_it_was(
-    tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_is_shown_as_it_is_and_goes_on_where_it_was(tiny: Callable[..., Config]) -> None:
     config = tiny(
         "wandb.mode=offline", "wandb.tags=[mine]", "wandb.log_checkpoint=true", "save_every_n_steps=4", "latent_dim=2"
     )
     folder = identify(config).directory
 
-    def fails(*_: Any) -> None:
-        raise ConnectionError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(
-            UnitMonitor,
-            "on_train_batch_end",
-            lambda _, trainer, *__: fails() if trainer.global_step == 22 else None,
-            raising=False,
-        )
-        with pytest.raises(ConnectionError):
-            training.train(config)
+    cut_power(22, config)
     failed = records(folder)
     [exit_record] = of_type(failed, "exit")
     assert exit_record["exit_code"] == 1
@@ -128,23 +115,16 @@ def test_rows_that_a_server_has_already_are_not_sent_again(tmp_path: Path) -> No
     assert sent == [6, 7]
 
 
-def test_a_stopped_run_is_marked_as_preempted_and_not_as_finished(
-    tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        UnitMonitor,
-        "on_train_batch_start",
-        lambda _, trainer, *__: os.kill(os.getpid(), signal.SIGTERM) if trainer.global_step == 5 else None,
-        raising=False,
-    )
+def test_a_stopped_run_is_marked_as_preempted_and_not_as_finished(tiny: Callable[..., Config]) -> None:
     config = tiny("wandb.mode=offline")
     with pytest.raises(Interrupted):
-        training.train(config)
+        train_with(AfterStep(5, lambda: os.kill(os.getpid(), signal.SIGTERM)), config)
     found = records(identify(config).directory)
     assert of_type(found, "exit")[0]["exit_code"] == 143
     assert of_type(found, "preempting")
 
 
+@pytest.mark.slow
 def test_a_sweep_with_a_failing_run_shows_three_runs_as_they_are(tmp_path: Path) -> None:
     command = [BIN / "vae-train", "-m", "data=digits", "model=linear", "latent_dim=2", "trainer.max_epochs=1"]
     command += ["optimizer.lr=0.001,1e30,0.002", "wandb.mode=offline", f"runs_dir={tmp_path}"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vae_lightning.errors import Interrupted, UserError
+from vae_lightning.errors import Code, Interrupted, UserError
 from vae_lightning.runs.identity import unusual_choices
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.wandb_curves import STEP, WandbCurves, give_up
@@ -98,7 +98,8 @@ def _opened(
     except Exception as error:
         give_up()  # else its service keeps the id for the run that failed
         if settings.mode == "online":
-            raise UserError(f"wandb.mode=online: {error}; auto would fall back to offline") from error
+            message = f"wandb.mode=online: {error}; auto would fall back to offline"
+            raise UserError(message, Code.UNAVAILABLE, ["wandb.mode"]) from error
         if settings.mode == "offline":
             raise
         reason = f"its server did not take the run: {_first_line(error)}"
