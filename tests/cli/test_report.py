@@ -1,3 +1,4 @@
+import csv
 import json
 from pathlib import Path
 
@@ -5,8 +6,14 @@ import pytest
 import yaml
 
 from vae_lightning.cli.report import report
-from vae_lightning.errors import UserError
-from vae_lightning.report.tables import verdict_word, what_differs
+from vae_lightning.errors import Code, UserError
+from vae_lightning.report.differences import what_differs
+from vae_lightning.runs.results import Results
+
+SETTINGS = {
+    "data.name": "mnist", "data.binarize": "none", "model.name": "mlp", "likelihood.name": "gaussian",
+    "beta_schedule.name": "constant",
+}  # fmt: skip
 
 
 def run(folder: Path, name: str, **found: object) -> Path:
@@ -58,17 +65,24 @@ def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypa
     called(monkeypatch, tmp_path / "runs", "--notebook", tmp_path / "notebook")
     page = (tmp_path / "notebook" / "toy" / "README.md").read_text()
     for part in (
-        "**Question.** Does it?",
+        "Does it?",
         "    vae-train experiment=toy",
-        "| 1 | 0.5 | -100.25 | 4.50 | – | 4.50 0.00 | 95.75 | 1 of 2 | 2 | collapsed (1.50 ± 0.10) | 3 | 2 |",
-        "Among the 100 prior samples, **missing: 1** (0: 50, 1: 0, 2: 50).",
-        "have mean (0.00, -2.00) and standard deviation (0.00, 2.00)",
+        "| 1 | 0.5 | -100.25 | 4.50 | – | 4.50 0.00 | 95.75 | 1/2 | 2 | collapsed | 1.50 ± 0.10 | 3 | 2 |",
+        "0: 50, 1: 0, 2: 50",
+        "(0.00, -2.00)",
+        "(0.00, 2.00)",
         "![samples](samples.png)",
     ):
         assert part in page
     assert (tmp_path / "notebook" / "toy" / "samples.png").read_bytes() == b"png"
-    rows = (tmp_path / "notebook" / "toy" / "results.csv").read_text().splitlines()
-    assert rows[1] == "a,,1.0,0.5,2,0,3,1.5,-100.25,4.5,95.75,1,,1,2,,,,collapsed,1.5,,"
+    [row] = csv.DictReader((tmp_path / "notebook" / "toy" / "results.csv").read_text().splitlines())
+    expected = {
+        "run": "a", "choices": "", "kl_weight": "1.0", "kl_weight_times_variance": "0.5", "latent_dim": "2",
+        "seed": "0", "epochs": "3", "seconds": "1.5", "test/elbo": "-100.25", "test/kl": "4.5", "test/log_px": "",
+        "test/distortion": "95.75", "test/active_units": "1", "test/active_directions": "", "test/living_units": "1",
+        "forecast/active_units": "2", "verdict": "collapsed", "verdict/margin": "1.5",
+    }  # fmt: skip
+    assert {key: row[key] for key in expected} == expected
 
 
 def test_runs_that_differ_from_an_ordinary_vae_say_how(
@@ -79,19 +93,42 @@ def test_runs_that_differ_from_an_ordinary_vae_say_how(
     for width in (80, 150):
         called(monkeypatch, tmp_path / "runs", "--notebook", tmp_path / "notebook", width=width)
         printed = capsys.readouterr().out
-        assert "free_bits, laplace" in printed
-        assert ("collapsed" in printed) == (width == 150)
+        for part in ("free_bits", "laplace", "collapsed"):  # in a narrow table the choices are folded
+            assert part in printed
+        assert ("0.5" in printed) == (width == 150)  # there kl_weight·σ² makes room
     page = (tmp_path / "notebook" / "toy" / "README.md").read_text()
-    assert "| free_bits, laplace | 1 | 0.5 |" in page
-    assert "prior samples" not in page  # what is told of each run at length is for a page of one run
-    assert "b,free_bits laplace,1.0," in (tmp_path / "notebook" / "toy" / "results.csv").read_text()
+    assert "| 1 | 0.5 | free_bits, laplace |" in page
+    assert "0: 50, 1: 0, 2: 50" not in page  # what is told of each run at length is for a page of one run
+    assert "b,1.0,0.5,free_bits laplace," in (tmp_path / "notebook" / "toy" / "results.csv").read_text()
+
+
+@pytest.mark.renders
+def test_a_sweep_of_seeds_keeps_forecast_and_verdict_in_a_narrow_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        run(tmp_path, f"s{seed}", seed=seed, settings={**SETTINGS, "seed": seed})
+    called(monkeypatch, tmp_path, width=80)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["1", "-100.25", "4.50", "1/2", "2", "collapsed", "seed=1", "0123abcd"] in lines
+
+
+def test_paths_with_brackets_are_printed_as_they_are_and_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "x[y]z" / "a[" / "b]c" / ("long" * 30)
+    run(folder, "a")
+    called(monkeypatch, folder, width=40)
+    assert f"wrote {folder / 'report.html'}" in capsys.readouterr().out.splitlines()
 
 
 def test_nothing_to_show_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="no run of vae-train in it or below it"):
+    with pytest.raises(UserError) as refused:
         called(monkeypatch, tmp_path)
-    with pytest.raises(UserError, match="not a directory"):
+    assert (refused.value.code, refused.value.about) == (Code.NOT_FOUND, (str(tmp_path),))
+    with pytest.raises(UserError) as refused:
         called(monkeypatch, tmp_path / "nowhere")
+    assert str(tmp_path / "nowhere") in str(refused.value)
 
 
 def test_results_of_others_are_passed_over(
@@ -112,7 +149,7 @@ def test_runs_are_told_apart_by_the_option_or_by_its_setting() -> None:
     iwae = {"kl_weight": 2.0, "objective.name": "iwae", "objective.n_samples": 5, "seed": 0}
 
     def told(*runs: dict[str, object]) -> list[list[str]]:
-        return what_differs([{"choices": ["iwae"] * (s["objective.name"] == "iwae"), "settings": s} for s in runs])
+        return what_differs([Results(choices=["iwae"] * (s["objective.name"] == "iwae"), settings=s) for s in runs])
 
     assert told(plain, iwae) == [[], ["iwae"]]
     assert told(iwae, iwae | {"objective.n_samples": 50}) == [
@@ -127,10 +164,4 @@ def test_runs_are_told_apart_by_the_option_or_by_its_setting() -> None:
     assert told(plain | {"model.name": "mlp", "model.depth": 2}, plain | {"model.name": "conv"}) == [["mlp"], ["conv"]]
     assert told(plain, plain | {"seed": 1}) == [["seed=0"], ["seed=1"]]
     assert told(plain) == [[]]
-    assert what_differs([{"run": "of an older version"}]) == [[]]
-
-
-def test_the_verdict_in_a_word() -> None:
-    assert verdict_word({"verdict": "pruned"}) == "pruned"
-    assert verdict_word({"verdict": None}) == "no verdict"
-    assert verdict_word({}) == "not examined"  # by an earlier version
+    assert what_differs([Results(run="of an older version")]) == [[]]

@@ -1,6 +1,6 @@
 """A linear VAE at its known optimum, no training: the oracle on which every diagnostic has a closed form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,7 +8,7 @@ from lightning.pytorch import Trainer
 
 from vae_lightning.assemble import build_data, build_model
 from vae_lightning.data import ImageDataModule
-from vae_lightning.evaluation import Effort, Evaluator, Findings
+from vae_lightning.evaluation import Effort, Evaluated, Evaluator, Metric, forecast_of
 from vae_lightning.module import VAE
 from vae_lightning.runs.trainer import quieten_lightning
 from vae_lightning.theory import LinearVAE, linear_vae, pixel_moments
@@ -50,15 +50,20 @@ def optimum(
     return model, data, solution
 
 
-def examined(
-    model: VAE,
-    data: ImageDataModule,
-    kl_weight: float,
-    effort: Effort = QUICK,
-) -> Findings:
+def evaluation_of(
+    model: VAE, data: ImageDataModule, kl_weight: float, effort: Effort = QUICK, metrics: Sequence[Metric] = ()
+) -> Evaluator:
+    """Return an evaluation that is done: what it gathered, and its results."""
     quieten_lightning()
-    evaluation = Evaluator(model, data, kl_weight, effort)
+    evaluation = Evaluator(model, data, kl_weight, effort, forecast_of(model, data), metrics)
     trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
     trainer.test(evaluation, datamodule=data, verbose=False)
-    assert evaluation.findings is not None
-    return evaluation.findings
+    return evaluation
+
+
+def gathered(model: VAE, data: ImageDataModule, kl_weight: float) -> Evaluated:
+    """Return what an evaluation of a model without faults gathered."""
+    evaluation = evaluation_of(model, data, kl_weight)
+    assert evaluation.results["caveats"] == []
+    assert evaluation.evaluated is not None
+    return evaluation.evaluated
