@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from vae_lightning.combinations import check_batch, check_controller, check_estimator, check_optimizer, check_posterior
 from vae_lightning.data import Images
 from vae_lightning.distributions import Likelihood, PosteriorFamily
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives import Estimator, Objective
 from vae_lightning.optimizers import OptimizerFactory, optimizer_of
 from vae_lightning.randomness import Stream, seed_for
@@ -36,7 +36,7 @@ def _build(path: str, node: Config, *supplied: Any) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from error
-        raise UserError(f"{path}: {error.__cause__ or error}") from error
+        raise UserError(f"{path}: {error.__cause__ or error}", Code.CANNOT_BUILD, [path]) from error
 
 
 def _unfused(optimizer: Config) -> Config:
@@ -49,7 +49,11 @@ def _unfused(optimizer: Config) -> Config:
 
 def _check_part(config: Config, key: str, part: object, protocol: type) -> None:
     if not isinstance(part, protocol):
-        raise UserError(f"{key}._target_={config[key]['_target_']}: has not what a {protocol.__name__} needs")
+        raise UserError(
+            f"{key}._target_={config[key]['_target_']}: has not what a {protocol.__name__} needs",
+            Code.INCOMPLETE_PART,
+            [f"{key}._target_"],
+        )
 
 
 def build_splits(config: Config) -> dict[str, Images]:
@@ -96,7 +100,7 @@ def build_model(config: Config, image_shape: tuple[int, int, int]) -> "vae_light
     try:
         trial = optimizer_of(optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(2)])
     except (ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"optimizer: {error}") from error
+        raise UserError(f"optimizer: {error}", Code.CANNOT_BUILD, ["optimizer"]) from error
     check_optimizer(trial, posterior, config["trainer"]["precision"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(config["seed"], Stream.WEIGHTS))

@@ -10,12 +10,12 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.wandb_settings import WandbSettings
 from vae_lightning.spelling import did_you_mean
 
@@ -28,6 +28,19 @@ PARTS |= {"beta_schedule", "optimizer", "lr_schedule", "trainer"}
 
 
 Settings = TypeVar("Settings", bound=BaseModel)
+
+
+class Fault(NamedTuple):
+    """What is wrong with one key."""
+
+    key: str
+    code: Code
+    line: str
+
+
+def error_of(faults: Sequence[Fault]) -> UserError:
+    """Return one error that tells of every fault; its code is that of the first."""
+    return UserError("\n".join(each.line for each in faults), faults[0].code, [each.key for each in faults])
 
 
 class Study(BaseModel):
@@ -110,13 +123,17 @@ def check_origins(config: Node, also: Sequence[str] = ()) -> None:
     """
     for path, value in _walk(config, ""):
         if isinstance(value, str) and "${" in value:
-            raise UserError(f"{path}={value}: refused; a saved config is resolved and has no interpolations")
+            raise UserError(
+                f"{path}={value}: refused; a saved config is resolved and has no interpolations", Code.REFUSED, [path]
+            )
         if not isinstance(value, dict | list | str | int | float | None):
-            raise UserError(f"{path}: refused; a saved config has no {type(value).__name__}")
+            raise UserError(f"{path}: refused; a saved config has no {type(value).__name__}", Code.REFUSED, [path])
         if path.rpartition(".")[2] == "_target_" and not _may_be_built(str(value), also):
             raise UserError(
                 f"{path}={value}: refused; a saved config may name what {', '.join(OWN_ROOMS)} offer, and modules and "
-                "optimisers of torch. Nothing of it was run. If you trust it: --allow PACKAGE."
+                "optimisers of torch. Nothing of it was run. If you trust it: --allow PACKAGE.",
+                Code.REFUSED,
+                [path],
             )
 
 
@@ -146,7 +163,7 @@ def checked(config: Node, parts: Collection[str] | None = None) -> Node:
     Raises:
         UserError: one line per fault, each with the key's full name and what would be valid.
     """
-    faults: list[str] = []
+    faults: list[Fault] = []
     config = _validated(TopLevel, config, "", faults)
     if not faults:
         config = {
@@ -154,18 +171,19 @@ def checked(config: Node, parts: Collection[str] | None = None) -> Node:
             for key, value in config.items()
         }
     if faults:
-        raise UserError("\n".join(faults))
+        raise error_of(faults)
     return config
 
 
-def _checked_node(path: str, value: Any, faults: list[str]) -> Any:
+def _checked_node(path: str, value: Any, faults: list[Fault]) -> Any:
     """Check a node with a ``_target_`` against the signature of what it names, and the nodes inside it."""
     if not isinstance(value, dict):
         return value
     value = {key: _checked_node(f"{path}.{key}", item, faults) for key, item in value.items()}
     if "_target_" not in value:
         if path in PARTS:
-            faults.append(f"{path}._target_: missing; it names the class or function to build")
+            line = f"{path}._target_: missing; it names the class or function to build"
+            faults.append(Fault(f"{path}._target_", Code.MISSING, line))
         return value
     not_arguments = {"_target_", "_partial_", *(["name"] if path in PARTS else [])}
     kept = {key: item for key, item in value.items() if key in not_arguments}
@@ -174,7 +192,8 @@ def _checked_node(path: str, value: Any, faults: list[str]) -> Any:
     try:
         schema = _schema(pkgutil.resolve_name(value["_target_"]), nested)
     except Exception as error:
-        faults.append(f"{path}._target_={value['_target_']}: not a class or function that can be built ({error})")
+        line = f"{path}._target_={value['_target_']}: not a class or function that can be built ({error})"
+        faults.append(Fault(f"{path}._target_", Code.CANNOT_BUILD, line))
         return value
     return kept | _validated(schema, arguments, f"{path}.", faults)
 
@@ -204,10 +223,10 @@ def settings_of(schema: type[Settings], values: Node, prefix: str) -> Settings:
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise UserError("\n".join(_told(error, schema, prefix))) from error
+        raise error_of(list(_told(error, schema, prefix))) from error
 
 
-def _validated(schema: type[BaseModel], values: Node, prefix: str, faults: list[str]) -> Node:
+def _validated(schema: type[BaseModel], values: Node, prefix: str, faults: list[Fault]) -> Node:
     """Return ``values`` as the schema reads them; add what is wrong with them to ``faults``."""
     try:
         return schema.model_validate(values).model_dump(include=set(values))
@@ -216,18 +235,18 @@ def _validated(schema: type[BaseModel], values: Node, prefix: str, faults: list[
         return values
 
 
-def _told(error: ValidationError, schema: type[BaseModel], prefix: str) -> Iterable[str]:
+def _told(error: ValidationError, schema: type[BaseModel], prefix: str) -> Iterable[Fault]:
     seen = set()
     for fault in error.errors():
         key = prefix + ".".join(str(part) for part in fault["loc"] if not _UNION_BRANCH.match(str(part)))
         if fault["type"] == "extra_forbidden":
-            yield f"{key}: not a known key; {_valid_keys(schema, fault['loc'])}"
+            yield Fault(key, Code.UNKNOWN_KEY, f"{key}: not a known key; {_valid_keys(schema, fault['loc'])}")
         elif fault["type"] == "missing":
-            yield f"{key}: missing"
+            yield Fault(key, Code.MISSING, f"{key}: missing")
         elif key not in seen:  # a union says the same of each of its branches
             message = fault["msg"].removeprefix("Value error, ")
             message = message[0].lower() + message[1:]
-            yield f"{key}={fault['input']}: {message}"
+            yield Fault(key, Code.INVALID, f"{key}={fault['input']}: {message}")
         seen.add(key)
 
 

@@ -18,7 +18,7 @@ from vae_lightning.callbacks import EpochProgress, Interruption, RunFigures, Sav
 from vae_lightning.combinations import check_pixels, has_weighted_kl
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
-from vae_lightning.errors import Interrupted, UserError
+from vae_lightning.errors import Code, Interrupted, UserError
 from vae_lightning.evaluation import AFTER_TRAINING, Evaluator, forecast_of
 from vae_lightning.module import VAE
 from vae_lightning.report.description import description
@@ -66,7 +66,9 @@ def train(config: Config, patience_s: float = A_LOOK_S) -> dict[str, Any]:
     config = checked(config)
     identity = identify(config)
     if config.get("run") not in (None, derived := identity.derived()):
-        raise UserError(f"run={config['run']}: follows from the rest of the config, which makes it {derived}")
+        raise UserError(
+            f"run={config['run']}: follows from the rest of the config, which makes it {derived}", about=["run"]
+        )
     config["run"] = derived
     first_process = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # set by Lightning from the environment
     console = Console(quiet=not first_process)
@@ -112,7 +114,9 @@ def _train_and_test(
                 raise
             raise UserError(
                 f"{identity.directory}: {error}. Once that is mended, the same command continues.\n"
-                f"{_last_good(identity.directory)}"
+                f"{_last_good(identity.directory)}",
+                Code.CANNOT_WRITE,
+                [error.filename or identity.directory],
             ) from error
     return results
 
@@ -184,7 +188,7 @@ def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, star
         with _signals_told(trainer):
             trainer.fit(model, datamodule=data, ckpt_path=start.checkpoint if start else None, weights_only=True)
     except UserError as error:
-        raise UserError(f"{error}\n{_last_good(folder)}") from error
+        raise UserError(f"{error}\n{_last_good(folder)}", error.code, error.about) from error
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from vae_lightning.callbacks.interruption import Interruption
-from vae_lightning.errors import Interrupted, UserError
+from vae_lightning.errors import Code, Interrupted, UserError
 from vae_lightning.runs.checkpoints import checkpoint_path, remove_all_but_the_newest
 from vae_lightning.runs.curves import CURVE_LINES, durable_lines
 
@@ -48,7 +48,9 @@ class Saving(Checkpoint):
         except OSError as error:
             raise UserError(
                 f"{path}: cannot be saved ({error.strerror or error}). Once it can, the same command continues from "
-                "the last good checkpoint."
+                "the last good checkpoint.",
+                Code.CANNOT_WRITE,
+                [path],
             ) from error
         if trainer.is_global_zero:
             remove_all_but_the_newest(self.run_directory)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives import Bound
 
 N_LARGEST_TERMS = 3
@@ -76,7 +76,8 @@ def check_finite(window: Float[Tensor, "steps columns"], first_step: int) -> Non
     step = first_step + row
     raise UserError(
         f"the loss is not finite: it is {loss:.4g} at step {step}, where kl_weight is {kl_weight:g}. "
-        f"Largest terms (nats per image): {largest}. {REMEDY}"
+        f"Largest terms (nats per image): {largest}. {REMEDY}",
+        Code.NOT_FINITE,
     )
 
 
@@ -88,10 +89,13 @@ def check_finite_evaluation(terms: dict[str, float], step: int) -> None:
     """
     if not all(math.isfinite(value) for value in terms.values()):
         found = ", ".join(f"{name} = {value:.4g}" for name, value in terms.items())
-        raise UserError(f"the model's terms on held-out images are not finite after {step} steps: {found}. {REMEDY}")
+        raise UserError(
+            f"the model's terms on held-out images are not finite after {step} steps: {found}. {REMEDY}",
+            Code.NOT_FINITE,
+        )
 
 
 def check_finite_weights(weights: Iterable[Tensor], step: int) -> None:
     """Raise UserError when weights are not finite."""
     if not all(bool(tensor.isfinite().all()) for tensor in weights):
-        raise UserError(f"the model's weights are not finite after {step} steps. {REMEDY}")
+        raise UserError(f"the model's weights are not finite after {step} steps. {REMEDY}", Code.NOT_FINITE)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically
 from vae_lightning.runs.directory import CHECKPOINTS, checkpoints
 
@@ -57,22 +57,25 @@ def newest_good_checkpoint(
     Raises:
         UserError: all are damaged; or one holds what only running code could restore.
     """
-    told = []
+    told: list[DamagedCheckpointError] = []
     for path in reversed(checkpoints(run_directory)):
         try:
             content = load_checkpoint(path)
         except DamagedCheckpointError as error:
-            told.append(f"{error}")
+            told.append(error)
             continue
-        for line in told:
-            tell(f"{line}; the one before it is used")
+        for damage in told:
+            tell(f"{damage}; the one before it is used")
         if set_aside:
             for damaged in (each for each in checkpoints(run_directory) if each > path):
                 damaged.rename(damaged.with_name(damaged.name + DAMAGED))
         return path, content
     if told:
         raise UserError(
-            "\n".join(told) + "\nThere is no other checkpoint; rerun=true trains afresh and keeps these aside."
+            "\n".join(map(str, told))
+            + "\nThere is no other checkpoint; rerun=true trains afresh and keeps these aside.",
+            Code.DAMAGED,
+            [about for damage in told for about in damage.about],
         )
     return None
 
@@ -97,7 +100,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             raise _damaged(path, error) from error
         raise UserError(
             f"{path}: refused. It holds more than tensors and plain containers, and restoring that could run code; "
-            "nothing of it was run. Checkpoints of this project never need it."
+            "nothing of it was run. Checkpoints of this project never need it.",
+            Code.REFUSED,
+            [path],
         ) from error
     except Exception as error:  # whatever a parser makes of bytes that are not what it expects
         raise _damaged(path, error) from error
@@ -106,4 +111,4 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 def _damaged(path: Path, error: Exception) -> DamagedCheckpointError:
     reason = (str(error) or type(error).__name__).splitlines()[0]
-    return DamagedCheckpointError(f"{path}: damaged ({reason})")
+    return DamagedCheckpointError(f"{path}: damaged ({reason})", Code.DAMAGED, [path])

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically
 
 FILE_NAME = "metrics.jsonl"
@@ -26,7 +26,9 @@ def read_curves(run_directory: Path, n_lines: int | None = None) -> list[dict[st
         try:
             found.append(json.loads(line))
         except ValueError as error:
-            raise UserError(f"{path}: line {number} cannot be read ({error}); rerun=true trains afresh") from error
+            raise UserError(
+                f"{path}: line {number} cannot be read ({error}); rerun=true trains afresh", Code.DAMAGED, [path]
+            ) from error
     return found
 
 
@@ -50,8 +52,11 @@ def continue_curves(run_directory: Path, n_lines: int, source: Path | None = Non
     """
     lines = read_curves(source or run_directory, n_lines)  # a power cut may have spoiled those after it
     if len(lines) < n_lines:
+        path = (source or run_directory) / FILE_NAME
         raise UserError(
-            f"{(source or run_directory) / FILE_NAME}: has {len(lines)} whole lines, where the checkpoint was written "
-            f"after {n_lines}; rerun=true trains afresh and keeps what is there aside"
+            f"{path}: has {len(lines)} whole lines, where the checkpoint was written "
+            f"after {n_lines}; rerun=true trains afresh and keeps what is there aside",
+            Code.CHANGED,
+            [path],
         )
     write_atomically(run_directory / FILE_NAME, "".join(json.dumps(line) + "\n" for line in lines).encode())

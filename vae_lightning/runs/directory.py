@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically, write_json
 
 CONFIG = "config.yaml"
@@ -46,7 +46,9 @@ def write_config(directory: Path, config: dict[str, Any]) -> None:
 def cannot_write(directory: Path, config: dict[str, Any], error: OSError) -> UserError:
     return UserError(
         f"runs_dir={config['runs_dir']}: cannot write {directory} ({error.strerror or error}); "
-        "name a writable folder by runs_dir=…"
+        "name a writable folder by runs_dir=…",
+        Code.CANNOT_WRITE,
+        ["runs_dir", directory],
     )
 
 
@@ -95,9 +97,9 @@ def _read(path: Path, parse: Callable[[str], Any]) -> dict[str, Any]:
     try:
         content = parse(path.read_text(encoding="utf-8"))
     except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from error
+        raise UserError(f"{path}: cannot be read ({str(error).splitlines()[0]})", Code.DAMAGED, [path]) from error
     if not isinstance(content, dict):
-        raise UserError(f"{path}: cannot be read (it holds no keys)")
+        raise UserError(f"{path}: cannot be read (it holds no keys)", Code.DAMAGED, [path])
     return content
 
 

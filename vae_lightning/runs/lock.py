@@ -7,7 +7,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.runs import directory
 from vae_lightning.runs.identity import Config, canonical, identify, settings
 
@@ -81,7 +81,9 @@ def _locked(folder: Path, config: Config, patience_s: float) -> Iterator[None]:
     except Timeout as error:
         raise UserError(
             f"{folder}: another process is training this run; this one leaves it alone. "
-            "When that one is done, the same command shows the results."
+            "When that one is done, the same command shows the results.",
+            Code.LOCKED,
+            [folder],
         ) from error
     except OSError as error:
         raise directory.cannot_write(folder, config, error) from error
@@ -106,7 +108,9 @@ def check_unchanged(folder: Path, config: Config, with_curves: bool = False) -> 
         raise UserError(
             f"{folder / directory.CONFIG}: is not what this run is by its fingerprint:\n"
             + "\n".join(f"  {line}" for line in found)
-            + "\nPut back what was there, or train afresh by rerun=true, which keeps what is there aside."
+            + "\nPut back what was there, or train afresh by rerun=true, which keeps what is there aside.",
+            Code.CHANGED,
+            [folder / directory.CONFIG, *(line.partition(":")[0] for line in found)],
         )
 
 
@@ -116,13 +120,20 @@ def check_fingerprint(folder: Path, saved: Config) -> None:
     if then == now:
         return
     if then is None:
-        raise UserError(f"{folder / directory.CONFIG}: has no fingerprint; a version before 0.2 wrote it")
+        raise UserError(
+            f"{folder / directory.CONFIG}: has no fingerprint; a version before 0.2 wrote it",
+            Code.CHANGED,
+            [folder / directory.CONFIG],
+        )
     results = directory.read_results(folder)
     as_trained = {**facts(saved), **results["settings"]} if results else facts(saved)
+    found = differences(facts(saved), as_trained)
     raise UserError(
         f"{folder / directory.CONFIG}: was edited; it carries the fingerprint {then}, and its values make {now}"
-        + "".join(f"\n  {line}" for line in differences(facts(saved), as_trained))
-        + "\nPut back what was there."
+        + "".join(f"\n  {line}" for line in found)
+        + "\nPut back what was there.",
+        Code.CHANGED,
+        [folder / directory.CONFIG, *(line.partition(":")[0] for line in found)],
     )
 
 

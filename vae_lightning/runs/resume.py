@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.module import VAE
 from vae_lightning.objectives import Capacity
 from vae_lightning.runs.checkpoints import newest_good_checkpoint
@@ -56,18 +56,25 @@ def resume_point_in_shorter_run(
     folder = Path(config["resume_from"])
     key = f"resume_from={folder}"
     if not (folder / CONFIG).is_file():
-        raise UserError(f"{key}: not a run directory (it has no {CONFIG})")
+        raise UserError(f"{key}: not a run directory (it has no {CONFIG})", Code.NOT_FOUND, ["resume_from"])
     saved = read_config(folder)
     if others := [
         line for line in differences(facts(saved, True), facts(config, True)) if not line.startswith(f"{LENGTH}:")
     ]:
-        raise UserError(f"{key}: differs in more than its length\n" + "\n".join(f"  {line}" for line in others))
+        raise UserError(
+            f"{key}: differs in more than its length\n" + "\n".join(f"  {line}" for line in others),
+            Code.CHANGED,
+            ["resume_from", *(line.partition(":")[0] for line in others)],
+        )
     epochs, longer = saved["trainer"]["max_epochs"], config["trainer"]["max_epochs"]
     if epochs >= longer:
-        raise UserError(f"{key}: has {LENGTH}={epochs}; more than that can be asked for, not {longer}")
+        raise UserError(
+            f"{key}: has {LENGTH}={epochs}; more than that can be asked for, not {longer}",
+            about=["resume_from", LENGTH],
+        )
     start = resume_point_of(folder, tell, set_aside=False)
     if start is None:
-        raise UserError(f"{key}: has no checkpoint to go on from")
+        raise UserError(f"{key}: has no checkpoint to go on from", Code.NOT_FOUND, ["resume_from"])
     for name, schedule in _schedules(model).items():
         # The learning rate of the next step is in the checkpoint already.
         for step in range(start.steps + 1):
@@ -76,7 +83,9 @@ def resume_point_in_shorter_run(
                 raise UserError(
                     f"{key}: {name} depends on how long a run is. At step {step} it was {then:.6g} there and is "
                     f"{now:.6g} in a run of {longer} epochs, so that one is no beginning of this. "
-                    "Lengths given as '5 epochs' do not depend on it."
+                    "Lengths given as '5 epochs' do not depend on it.",
+                    Code.INCOMPATIBLE,
+                    ["resume_from", name],
                 )
     return start
 

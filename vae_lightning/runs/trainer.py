@@ -12,7 +12,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins import MixedPrecision
 from pydantic import Field
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.checkpoints import AtomicCheckpointIO
 
 __all__ = ["make_trainer"]
@@ -68,7 +68,8 @@ def make_trainer(
             enable_model_summary=False,
         )
     except (MisconfigurationException, ValueError) as error:
-        raise UserError(f"trainer.accelerator={accelerator}, trainer.devices={devices}: {error}") from error
+        keys = ("trainer.accelerator", "trainer.devices")
+        raise UserError(f"{keys[0]}={accelerator}, {keys[1]}={devices}: {error}", Code.UNAVAILABLE, keys) from error
 
 
 def precision_plugins(accelerator: str, precision: Literal["32-true", "bf16-mixed", "16-mixed"]) -> list[Any]:
