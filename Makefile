@@ -27,7 +27,7 @@ sweep: $(READY) ## ten KL weights, two schedules, two seeds on MNIST, about six 
 	@$(BIN)/vae-train -m experiment=sweep kl_weight=0.01,0.1,0.5,1,2,4,7,10,20,100 \
 		beta_schedule=constant,cyclical_linear seed=0,1; status=$$?; $(BIN)/vae-report runs/sweep && exit $$status
 
-test: $(READY) ## all tests but the slow ones
+test: $(READY) ## all tests but the slow ones, five minutes at most on two cores
 	@$(PYTEST) -m "not slow"
 
 test-all: $(READY) ## all tests, the slow proofs included

@@ -12,7 +12,7 @@ import torch
 from vae_lightning import training
 from vae_lightning.assemble import build_data, build_model
 from vae_lightning.data.loader import as_floats
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.identity import identify
 from vae_lightning.training import train
@@ -45,31 +45,30 @@ def test_a_run_leaves_what_was_promised(tiny: Callable[..., Config], capsys: pyt
     assert {"train/elbo", "train/kl", "train/kl_weight", "val/elbo", "val/active_units", "val/kl_per_unit"} <= names
     assert not any(name.startswith("test/") for name in names)  # the test images are looked at once, at the end
     printed = capsys.readouterr().out
-    for part in (
-        "kl_weight·σ² 0.5",
-        "2 of 2 units live at kl_weight 1; the data let the first",
-        "1,000 training, 500 validation, 297 test",
-        "val ELBO",
-        "test ELBO",
-        "active units",
-    ):
-        assert part in printed
+    for number in ("0.5", "1,000", "500", "297", f"{results['test/elbo']:.2f}", f"{results['test/kl']:.2f}"):
+        assert number in printed
 
 
 def test_a_finished_run_is_shown_and_not_trained_again(
-    tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    first = train(tiny())
+    finished: Callable[..., Config], tiny: Callable[..., Config], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = folder_of(finished())
+    capsys.readouterr()
     monkeypatch.setattr(training, "_train_and_test", lambda *_: pytest.fail("trained again"))
-    assert train(tiny("kl_weight=1e0")) == first
-    assert "finished already" in capsys.readouterr().out
+    results = train(tiny("kl_weight=1e0"))
+    assert results == json.loads((folder / "results.json").read_text())
+    printed = capsys.readouterr().out
+    assert folder.name in printed.replace("\n", "")  # a terminal may be too narrow for it
+    assert f"{results['test/elbo']:.2f}" in printed
 
 
 def test_weights_that_only_the_last_step_spoiled_are_not_a_result(tiny: Callable[..., Config]) -> None:
-    """One step of a huge rate: the loss before it was finite."""
+    """Take one step of a huge rate: the loss before it was finite."""
     config = tiny("data.batch_size=1500", "optimizer.lr=1e30", "trainer.max_epochs=1")
-    with pytest.raises(UserError, match=r"held-out images are not finite after 1 steps: [^$]*There was no checkpoint"):
+    with pytest.raises(UserError) as refused:
         train(config)
+    assert refused.value.code == Code.NOT_FINITE
     assert not (folder_of(config) / "results.json").exists()
     assert list((folder_of(config) / "checkpoints").iterdir()) == []
 
@@ -83,7 +82,7 @@ def test_what_cannot_be_built_leaves_no_directory(tiny: Callable[..., Config]) -
 
 
 def test_one_epoch_on_real_mnist_gains_a_hundred_nats(configure: Callable[..., Config]) -> None:
-    """And it beats the best constant image, whose ELBO is known from the pixels' variances, by ten."""
+    """Check too that it beats the best constant image, whose ELBO follows from the pixels' variances, by ten."""
     config = configure("experiment=quick", "trainer.max_epochs=1")
     data = build_data(config)
     untrained, test = build_model(config, data.image_shape), next(iter(data.test_dataloader()))
@@ -100,18 +99,19 @@ def test_one_epoch_on_real_mnist_gains_a_hundred_nats(configure: Callable[..., C
     assert results["test/elbo"] > best_constant + 10
 
 
+@pytest.mark.slow
 def test_a_huge_kl_weight_collapses_every_unit(configure: Callable[..., Config]) -> None:
-    """kl_weight x sigma^2 = 50 is above every covariance eigenvalue of MNIST (the largest is 5.1)."""
+    """Take kl_weight x sigma^2 = 50, which is above every covariance eigenvalue of MNIST (the largest is 5.1)."""
     results = train(configure("data=mnist", "kl_weight=100", "latent_dim=5", "trainer.max_epochs=1"))
     assert results["test/active_units"] == 0
     assert results["test/kl"] < 0.01
     assert results["kl_weight_times_variance"] == 50
 
 
-def test_one_latent_unit_is_enough(tiny: Callable[..., Config], capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_latent_unit_is_enough(tiny: Callable[..., Config]) -> None:
     results = train(tiny("latent_dim=1"))
     assert len(results["test/kl_per_unit"]) == len(results["test/variance_of_mean_per_unit"]) == 1
-    assert "of 1, forecast" in capsys.readouterr().out
+    assert results["forecast/active_units"] <= 1
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "separate"])
@@ -130,12 +130,12 @@ def test_results_say_which_kl_weight_was_in_force_at_the_end(tiny: Callable[...,
 
 
 def test_held_out_numbers_of_running_statistics_are_right_from_the_first_epoch(tiny: Callable[..., Config]) -> None:
-    """Digits: 15 steps an epoch. The KL of held-out images keeps the floor, and sigma^2 is their own error's size."""
+    """Take 15 steps an epoch. The KL of held-out images keeps the floor, and sigma^2 is their own error's size."""
     normalised = train(tiny("posterior=batch_norm", "trainer.max_epochs=1"))
     assert normalised["test/kl"] > 0.9 * 3 * 0.7**2 / 2
     optimal = train(tiny("likelihood=gaussian_optimal"))
     variance = optimal["decoder_variance"]
-    error = (optimal["test/distortion"] - 392 * math.log(2 * math.pi * variance)) * 2 * variance / 784
+    error = (optimal["test/distortion"] - 32 * math.log(2 * math.pi * variance)) * 2 * variance / 64
     assert variance == pytest.approx(error, rel=0.3)
 
 
@@ -153,6 +153,7 @@ def last_training_line(config: Config) -> dict[str, Any]:
     return [line for line in read_curves(folder_of(config)) if "train/kl" in line][-1]
 
 
+@pytest.mark.slow
 def test_control_vae_holds_its_kl_target_on_real_mnist(configure: Callable[..., Config]) -> None:
     config = configure("beta_schedule=control_vae", "kl_weight=50", "trainer.max_epochs=2")
     results = train(config)
@@ -173,12 +174,14 @@ def test_geco_reaches_its_distortion_target_on_real_mnist(configure: Callable[..
 
 @pytest.mark.slow
 def test_active_units_of_real_mnist_fall_from_all_to_none_across_the_onset(configure: Callable[..., Config]) -> None:
-    """The largest covariance eigenvalue of MNIST is 5.1, so at variance 1/2 everything dies above kl_weight = 10.2."""
-    weights = (0.01, 0.1, 1.0, 5.0, 20.0, 100.0)
-    found = [train(configure("experiment=kl_weight", f"kl_weight={weight}")) for weight in weights]
+    """Prove the onset: the largest covariance eigenvalue of MNIST is 5.1, so at variance 1/2 all die above 10.2."""
+    weights = (0.01, 0.1, 2.0, 5.0, 20.0, 100.0)
+    configs = [configure("experiment=kl_weight", f"kl_weight={weight}") for weight in weights]
+    n_units = configs[0]["latent_dim"]
+    found = [train(config) for config in configs]
     active = [results["test/active_units"] for results in found]
     kl = [results["test/kl"] for results in found]
-    assert active[:2] == [20, 20]
-    assert 20 > active[2] > active[3] > 0
+    assert active[:2] == [n_units, n_units]
+    assert n_units > active[2] > active[3] > 0
     assert active[4:] == [0, 0]
     assert kl == sorted(kl, reverse=True)

@@ -106,7 +106,7 @@ def _train_and_test(config: RunConfig, console: Console, first_process: bool, pa
                 f"{config.directory}: {error}. Once that is mended, the same command continues.\n"
                 f"{_last_good(config.directory)}",
                 Code.CANNOT_WRITE,
-                [config.directory],
+                [error.filename or config.directory],
             ) from error
     return results
 

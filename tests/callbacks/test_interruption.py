@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from faults_in_training import train_with
+from lightning.pytorch import Callback
 
 from vae_lightning import training
-from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.errors import Interrupted
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import checkpoints
@@ -21,7 +22,7 @@ from vae_lightning.runs.identity import identify
 from vae_lightning.signals import REPEAT_S, SIGNALS
 
 
-class Sends(UnitMonitor):
+class Sends(Callback):
     """Sends a signal in the middle of a batch, where Python itself would act at once."""
 
     def __init__(self, number: int, step: int) -> None:
@@ -34,20 +35,15 @@ class Sends(UnitMonitor):
             self.went_on = True
 
 
-@pytest.mark.parametrize(
-    ("number", "step"),
-    [(signal.SIGINT, 11), (signal.SIGTERM, 14), (signal.SIGUSR1, 11), (signal.SIGHUP, 14)],  # 14 ends an epoch
-)
-def test_a_signal_loses_no_step(
-    number: signal.Signals, step: int, tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("step", [11, 14], ids=["in an epoch", "in its last batch"])
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_loses_no_step(number: signal.Signals, step: int, tiny: Callable[..., dict[str, Any]]) -> None:
     before = [signal.getsignal(each) for each in SIGNALS]
     sending = Sends(number, step)
-    monkeypatch.setattr(training, "UnitMonitor", lambda: sending)
     config = tiny()
     folder = identify(config).directory
     with pytest.raises(Interrupted) as stopped:
-        training.train(config)
+        train_with(sending, config)
     assert stopped.value.exit_code == 128 + number
     assert sending.went_on
     assert [path.name for path in checkpoints(folder)] == [f"step{step + 1:09d}.ckpt"]
@@ -57,25 +53,22 @@ def test_a_signal_loses_no_step(
     assert training.train(config)["steps"] == 30
 
 
-def test_slurms_signal_after_sigterm_is_the_one_that_counts(
-    tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slurms_signal_after_sigterm_is_the_one_that_counts(tiny: Callable[..., dict[str, Any]]) -> None:
     """A preempted job gets both, and is queued again only if it knows of the second."""
 
-    class Preempted(UnitMonitor):
+    class Preempted(Callback):
         def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(REPEAT_S + 0.1)
             os.kill(os.getpid(), signal.SIGUSR1)
 
-    monkeypatch.setattr(training, "UnitMonitor", Preempted)
     with pytest.raises(Interrupted) as stopped:
-        training.train(tiny())
+        train_with(Preempted(), tiny())
     assert stopped.value.exit_code == 128 + signal.SIGUSR1
 
 
-def test_a_second_ctrl_c_acts_at_once(tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
-    class Impatient(UnitMonitor):
+def test_a_second_ctrl_c_acts_at_once(tiny: Callable[..., dict[str, Any]]) -> None:
+    class Impatient(Callback):
         def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
             os.kill(os.getpid(), signal.SIGINT)
             os.kill(os.getpid(), signal.SIGINT)  # one that a launcher passed on: still the first
@@ -86,10 +79,9 @@ def test_a_second_ctrl_c_acts_at_once(tiny: Callable[..., dict[str, Any]], monke
 
     before = signal.getsignal(signal.SIGINT)
     impatient = Impatient()
-    monkeypatch.setattr(training, "UnitMonitor", lambda: impatient)
     config = tiny()
     with pytest.raises(KeyboardInterrupt):
-        training.train(config)
+        train_with(impatient, config)
     assert impatient.was_patient
     assert checkpoints(identify(config).directory) == []
     signal.signal(signal.SIGINT, before)  # Lightning ignores it while it tidies up
@@ -101,31 +93,36 @@ def test_a_training_that_ends_by_itself_hands_the_signals_back(tiny: Callable[..
     assert [signal.getsignal(each) for each in SIGNALS] == before
 
 
+class SendsInTest(Callback):
+    """Sends a signal while the test images are evaluated."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def on_test_batch_start(self, *_: Any) -> None:
+        os.kill(os.getpid(), self.number)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("images_at_once", [50, 1000], ids=["several batches", "one batch"])
 def test_a_signal_after_the_training_is_told_too(
-    number: signal.Signals, images_at_once: int, tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    number: signal.Signals, images_at_once: int, tiny: Callable[..., dict[str, Any]]
 ) -> None:
     before = [signal.getsignal(each) for each in SIGNALS]
     config = tiny("trainer.max_epochs=1", f"data.evaluation_batch_size={images_at_once}")
-    with monkeypatch.context() as patch:
-        patch.setattr(UnitMonitor, "on_test_batch_start", lambda *_: os.kill(os.getpid(), number), raising=False)
-        with pytest.raises(Interrupted if number == signal.SIGTERM else KeyboardInterrupt):
-            training.train(config)
+    with pytest.raises(Interrupted if number == signal.SIGTERM else KeyboardInterrupt):
+        train_with(SendsInTest(number), config)
     for each, handler in zip(SIGNALS, before, strict=True):
         signal.signal(each, handler)
     assert not (identify(config).directory / "results.json").exists()
     assert training.train(config)["steps"] == 15
 
 
-def test_a_signal_that_is_ignored_stays_so(
-    tiny: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As for a job that a script has started in the background."""
+def test_a_signal_that_is_ignored_stays_so(tiny: Callable[..., dict[str, Any]]) -> None:
+    """Check what a job has that a script has started in the background."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        monkeypatch.setattr(training, "UnitMonitor", lambda: Sends(signal.SIGINT, 3))
-        assert training.train(tiny("trainer.max_epochs=1"))["steps"] == 15
+        assert train_with(Sends(signal.SIGINT, 3), tiny("trainer.max_epochs=1"))["steps"] == 15
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -137,10 +134,9 @@ def test_slurms_warning_is_answered_like_any_other(
     job = {"NTASKS": "1", "JOB_ID": "7", "PROCID": "0", "LOCALID": "0", "NODEID": "0", "JOB_NAME": "a", "NODELIST": "a"}
     for name, value in job.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    monkeypatch.setattr(training, "UnitMonitor", lambda: Sends(signal.SIGUSR1, 5))
     config = tiny("trainer.max_epochs=1")
     with pytest.raises(Interrupted) as stopped:
-        training.train(config)
+        train_with(Sends(signal.SIGUSR1, 5), config)
     assert stopped.value.exit_code == 128 + signal.SIGUSR1
     folder = identify(config).directory
     assert [path.name for path in folder.rglob("*.ckpt")] == ["step000000006.ckpt"]

@@ -34,6 +34,7 @@ class Malicious:
         gzip.compress(b"not a pickle"),
         b"not gzip",
     ],
+    ids=["code", "other parts", "no pickle", "not gzip"],  # the bytes of gzip hold the time, which differs by worker
 )
 def test_what_is_not_arrays_is_refused_and_not_executed(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 
 IMAGE_SHAPE = (1, 28, 28)
 LEAKY_SLOPE = 0.2
@@ -68,4 +68,5 @@ class ConvDecoder(nn.Module):
 def check_image_shape(image_shape: tuple[int, ...]) -> None:
     if image_shape != IMAGE_SHAPE:
         shape = "x".join(map(str, image_shape))
-        raise UserError(f"model=conv needs images of 1x28x28, but these data are {shape}; use mlp or linear")
+        told = f"model=conv needs images of 1x28x28, but these data are {shape}; use mlp or linear"
+        raise UserError(told, Code.INCOMPATIBLE, ["model", "data"])

@@ -51,10 +51,11 @@ def continue_curves(run_directory: Path, n_lines: int, source: Path | None = Non
     """
     lines = read_curves(source or run_directory, n_lines)  # a power cut may have spoiled those after it
     if len(lines) < n_lines:
+        path = (source or run_directory) / FILE_NAME
         raise UserError(
-            f"{(source or run_directory) / FILE_NAME}: has {len(lines)} whole lines, where the checkpoint was written "
+            f"{path}: has {len(lines)} whole lines, where the checkpoint was written "
             f"after {n_lines}; rerun=true trains afresh and keeps what is there aside",
-            Code.DAMAGED,
-            [(source or run_directory) / FILE_NAME],
+            Code.CHANGED,
+            [path],
         )
     write_atomically(run_directory / FILE_NAME, "".join(json.dumps(line) + "\n" for line in lines).encode())

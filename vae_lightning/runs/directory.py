@@ -49,7 +49,7 @@ def cannot_write(directory: Path, error: OSError) -> UserError:
     return UserError(
         f"runs_dir: cannot write {directory} ({error.strerror or error}); name a writable folder by runs_dir=…",
         Code.CANNOT_WRITE,
-        ["runs_dir"],
+        ["runs_dir", directory],
     )
 
 

@@ -55,7 +55,7 @@ def resume_point_in_shorter_run(
     folder = Path(config.resume_from)
     key = f"resume_from={folder}"
     if not (folder / CONFIG).is_file():
-        raise UserError(f"{key}: not a run directory (it has no {CONFIG})", Code.MISSING, ["resume_from"])
+        raise UserError(f"{key}: not a run directory (it has no {CONFIG})", Code.NOT_FOUND, ["resume_from"])
     saved = upgraded(read_config(folder))
     others = differences(settings(saved), settings(config.plain()))
     others.pop(LENGTH, None)
@@ -84,7 +84,7 @@ def resume_point_in_shorter_run(
                     f"{key}: {name} depends on how long a run is. At step {step} it was {then:.6g} there and is "
                     f"{now:.6g} in a run of {longer} epochs, so that one is no beginning of this. "
                     "Lengths given as '5 epochs' do not depend on it.",
-                    Code.CHANGED,
+                    Code.INCOMPATIBLE,
                     ["resume_from", name],
                 )
     return start

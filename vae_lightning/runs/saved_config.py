@@ -39,7 +39,7 @@ def check_unchanged(folder: Path, config: RunConfig, with_curves: bool = False) 
             + "\n".join(f"  {line}" for line in found.values())
             + f"\n{PUT_BACK}, or train afresh by rerun=true, which keeps what is there aside.",
             Code.CHANGED,
-            found,
+            [folder / directory.CONFIG, *found],
         )
 
 
@@ -57,7 +57,9 @@ def check_fingerprint(folder: Path, saved: dict[str, Any]) -> None:
     then, version = (_value(saved, "run", key) for key in ("fingerprint", "version"))
     if then is None or version is None:
         raise UserError(
-            f"{folder / directory.CONFIG}: has no fingerprint; a version before 0.2 wrote it", Code.MISSING, ["run"]
+            f"{folder / directory.CONFIG}: has no fingerprint; a version before 0.2 wrote it",
+            Code.CHANGED,
+            [folder / directory.CONFIG],
         )
     results = directory.read_results(folder)
     as_trained = results.settings if results else None
@@ -69,5 +71,5 @@ def check_fingerprint(folder: Path, saved: dict[str, Any]) -> None:
             + "".join(f"\n  {line}" for line in found.values())
             + f"\n{PUT_BACK}.",
             Code.CHANGED,
-            found or [folder / directory.CONFIG],
+            [folder / directory.CONFIG, *found],
         )
