@@ -25,15 +25,14 @@ from rich.table import Table
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import EpochProgress, Interruption, Saving, UnitMonitor
 from vae_lightning.composing import composed
+from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.module import VAE
 from vae_lightning.optimizers import optimizer_of
 from vae_lightning.runs.curve_logger import JsonLinesLogger
 from vae_lightning.runs.directory import make_folders
-from vae_lightning.runs.identity import identify
 from vae_lightning.runs.trainer import quieten_lightning
 from vae_lightning.runs.wandb_session import wandb_session
-from vae_lightning.runs.wandb_settings import WandbSettings
 
 PAIRS = {"mlp": 9, "conv": 24}  # measured, after one to warm up
 BATCHES = {"mlp": 600, "conv": 25}  # in each stretch
@@ -127,14 +126,13 @@ class TimedSaving(Saving):
 
 def epoch_shares(folder: Path, n_epochs: int = 4) -> Shares:
     overrides = ["model=mlp", "latent_dim=50", f"trainer.max_epochs={n_epochs}", f"runs_dir={folder / 'shares'}"]
-    config = composed(overrides)
-    identity = identify(config)
-    make_folders(identity.directory)
+    config = checked(composed(overrides))
+    make_folders(config.directory)
     data = build_data(config)
     shares = Shares()
-    saving = TimedSaving(identity.directory, shares)
-    trainer = build_trainer(config, identity.directory, [TimedMonitor(shares), shares, saving.signals, saving])
-    trainer.loggers = [JsonLinesLogger(identity.directory)]
+    saving = TimedSaving(config.directory, shares)
+    trainer = build_trainer(config, config.directory, [TimedMonitor(shares), shares, saving.signals, saving])
+    trainer.loggers = [JsonLinesLogger(config.directory)]
     trainer.fit(build_model(config, data.image_shape), datamodule=data)
     return shares
 
@@ -147,21 +145,20 @@ def epoch_pairs(folder: Path, model: str, latent_dim: int) -> Pairs:
         f"runs_dir={folder}",
         "wandb.mode=offline",
     ]
-    config = composed(overrides)
-    identity = identify(config)
-    make_folders(identity.directory)
+    config = checked(composed(overrides))
+    make_folders(config.directory)
     data = build_data(config)
     vae, rival = (build_model(config, data.image_shape) for _ in range(2))
     pairs = Pairs(rival)
     progress = EpochProgress(Console(file=io.StringIO(), force_terminal=True))
     signals = Interruption()
-    saving = Saving(identity.directory, None, signals)
-    trainer = build_trainer(config, identity.directory, [UnitMonitor(), progress, pairs, signals, saving])
+    saving = Saving(config.directory, None, signals)
+    trainer = build_trainer(config, config.directory, [UnitMonitor(), progress, pairs, signals, saving])
     trainer.limit_train_batches = BATCHES[model]
     trainer.limit_val_batches = 1
-    with wandb_session(WandbSettings(**config["wandb"]), identity, config, False, print) as window:
+    with wandb_session(config, False, print) as window:
         assert window
-        trainer.loggers = [JsonLinesLogger(identity.directory), window]
+        trainer.loggers = [JsonLinesLogger(config.directory), window]
         trainer.fit(vae, datamodule=data)
     return pairs
 

@@ -12,7 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from vae_lightning.composing import composed, config_folder, resolved
+from vae_lightning.composing import composed, resolved
+from vae_lightning.conf_folder import config_folder
 
 
 @cache

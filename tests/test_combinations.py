@@ -180,16 +180,16 @@ def test_every_combination_takes_a_step_or_is_refused(every: bool, configure: Ca
     """7 likelihoods x 7 posteriors x 5 objectives x 5 estimators, with two codes per image."""
     nodes = {group: {option: configure(f"{group}={option}")[group] for option in options(group)} for group in GROUPS}
     config = configure("data=digits", "model=linear", "latent_dim=2")
-    batch = next(iter(build_data(config).train_dataloader()))
+    batch = next(iter(build_data(checked(config)).train_dataloader()))
     for choice in choices(every):
         config |= {group: dict(nodes[group][option]) for group, option in zip(GROUPS, choice, strict=True)}
         config["objective"]["n_samples"] = 2
         if undefined(*choice[1:]):
             with pytest.raises(UserError) as refused:
-                build_model(config, (1, 28, 28))
+                build_model(checked(config), (1, 28, 28))
             assert refused.value.code is Code.INCOMPATIBLE
             continue
-        model = build_model(config, (1, 28, 28))
+        model = build_model(checked(config), (1, 28, 28))
         noise = model.posterior.noise((2, len(batch.pixels), 2), torch.Generator().manual_seed(0))
         loss = model.bound(batch.pixels, noise, 1.0, TrainingStep(0, 100, 10)).loss
         loss.backward()

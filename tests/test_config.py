@@ -51,8 +51,8 @@ def test_every_yaml_file_builds_a_model_that_takes_a_step(
     checked(config)
     if choice == "data=fashion_mnist":  # its files are not to be had from every network
         monkeypatch.setattr("vae_lightning.data.splits.read_files", few_images)
-    data = build_data(config)
-    model = build_model(config, data.image_shape)
+    data = build_data(checked(config))
+    model = build_model(checked(config), data.image_shape)
     batch = next(iter(data.train_dataloader()))
     assert isinstance(batch, Batch)
     noise = torch.randn(model.objective.n_samples, len(batch.pixels), model.latent_dim)
@@ -66,11 +66,11 @@ def test_every_yaml_file_builds_a_model_that_takes_a_step(
     assert 0 <= model.lr_schedule(at) <= 1
     if option.name in {"gpu", "multi_gpu"} and not torch.cuda.is_available():
         with pytest.raises(UserError) as refused:
-            build_trainer(config, tmp_path, [])
+            build_trainer(checked(config), tmp_path, [])
         assert refused.value.code == Code.UNAVAILABLE
         assert "trainer.accelerator" in refused.value.about
     else:
-        assert build_trainer(config, tmp_path, []).max_epochs == config["trainer"]["max_epochs"]
+        assert build_trainer(checked(config), tmp_path, []).max_epochs == config["trainer"]["max_epochs"]
 
 
 def test_each_recipe_is_the_study_of_its_own_name(configure: Callable[..., Config]) -> None:
@@ -193,14 +193,14 @@ def test_what_only_building_can_see_is_told_before_training(
     config = configure(*override.split())
     checked(config)
     with pytest.raises(UserError) as refused:
-        build_model(config, (1, 8, 1) if "linear_gaussian" in override else (1, 28, 28))
+        build_model(checked(config), (1, 8, 1) if "linear_gaussian" in override else (1, 28, 28))
     assert refused.value.code == code
     assert refused.value.about[0] == key
 
 
 def test_the_weights_are_a_function_of_the_seed(configure: Callable[..., Config]) -> None:
     def weights(seed: int) -> torch.Tensor:
-        model = build_model(configure(f"seed={seed}"), (1, 28, 28))
+        model = build_model(checked(configure(f"seed={seed}")), (1, 28, 28))
         return torch.cat([parameter.flatten() for parameter in model.parameters()])
 
     torch.manual_seed(123)

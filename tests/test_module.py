@@ -9,6 +9,7 @@ import torch
 
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import Interruption, Saving
+from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import Code, UserError
 from vae_lightning.module import VAE
@@ -25,11 +26,11 @@ Config = dict[str, Any]
 def fitted(config: Config, folder: Path, model: VAE | None = None) -> tuple[VAE, ImageDataModule]:
     quieten_lightning()
     folder.mkdir(parents=True, exist_ok=True)
-    data = build_data(config)
-    model = model or build_model(config, data.image_shape)
+    data = build_data(checked(config))
+    model = model or build_model(checked(config), data.image_shape)
     interruption = Interruption()
     saving = Saving(folder, config["save_every_n_steps"], interruption)
-    trainer = build_trainer(config, folder, [interruption, saving])
+    trainer = build_trainer(checked(config), folder, [interruption, saving])
     trainer.loggers = [JsonLinesLogger(folder)]
     trainer.fit(model, datamodule=data)
     return model, data
@@ -40,8 +41,8 @@ def test_the_logged_means_are_what_a_plain_loop_computes(tiny: Callable[..., Con
     config = tiny("kl_weight=0.3", "trainer.max_epochs=1", "beta_schedule=linear", "beta_schedule.length=1.0")
     fitted(config, tmp_path)
 
-    data = build_data(config)
-    model = build_model(config, data.image_shape)
+    data = build_data(checked(config))
+    model = build_model(checked(config), data.image_shape)
     optimizer = optimizer_of(model.optimizer, model.parameter_groups())
     rows = []
     for step, batch in zip(range(5), data.train_dataloader(), strict=False):
@@ -106,8 +107,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     seen: str, tiny: Callable[..., Config], tmp_path: Path
 ) -> None:
     config = tiny("trainer.max_epochs=3", "trainer.log_every_n_steps=50", seen)
-    data = build_data(config)
-    model = build_model(config, data.image_shape)
+    data = build_data(checked(config))
+    model = build_model(checked(config), data.image_shape)
     sound = model.objective
 
     def explodes_at_step_17(*arguments: Any) -> Any:
@@ -142,7 +143,7 @@ def test_a_loss_that_is_infinite_before_any_step_is_not_put_down_to_the_learning
 def test_a_trainer_can_validate_without_fitting(tiny: Callable[..., Config], tmp_path: Path) -> None:
     quieten_lightning()
     config = tiny()
-    data = build_data(config)
-    model = build_model(config, data.image_shape)
-    build_trainer(config, tmp_path, []).validate(model, datamodule=data, verbose=False)
+    data = build_data(checked(config))
+    model = build_model(checked(config), data.image_shape)
+    build_trainer(checked(config), tmp_path, []).validate(model, datamodule=data, verbose=False)
     assert model.evaluation is not None

@@ -9,6 +9,7 @@ import pytest
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.conf_folder import config_folder
+from vae_lightning.config import checked
 from vae_lightning.runs.curve_logger import JsonLinesLogger
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.training import quieten_lightning
@@ -53,9 +54,9 @@ def test_it_learns(
     quieten_lightning()
     fixed = ["trainer.max_epochs=1", f"trainer.log_every_n_steps={n_steps // 3}", *FIT_TOGETHER.get(choice, [])]
     config = configure(*images(choice), *choice.split(), *fixed)
-    data = build_data(config)
-    model = build_model(config, data.image_shape)
-    trainer = build_trainer(config, tmp_path, [UnitMonitor()])
+    data = build_data(checked(config))
+    model = build_model(checked(config), data.image_shape)
+    trainer = build_trainer(checked(config), tmp_path, [UnitMonitor()])
     trainer.loggers = [JsonLinesLogger(tmp_path)]
     trainer.limit_train_batches = n_steps
     trainer.limit_val_batches = 1

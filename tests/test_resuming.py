@@ -13,6 +13,7 @@ import pytest
 import torch
 from faults_in_training import cut_power
 
+from vae_lightning.config import checked
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.checkpoints import load_checkpoint
 from vae_lightning.runs.comparison import differences, run_differences
@@ -194,7 +195,7 @@ def test_whichever_bit_is_flipped_it_is_seen_or_changes_nothing(at_the_end: Conf
 
 def test_a_run_that_is_being_trained_is_left_alone(at_the_end: Config) -> None:
     folder = folder_of(at_the_end)
-    with locked_run(folder, {**at_the_end, "run": identify(at_the_end).derived()}, print):
+    with locked_run(checked(at_the_end), print):
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         for again in (at_the_end, {**at_the_end, "rerun": True}):
             with pytest.raises(UserError) as refused:

@@ -11,6 +11,7 @@ import torch
 
 from vae_lightning import training
 from vae_lightning.assemble import build_data, build_model
+from vae_lightning.config import checked
 from vae_lightning.data.loader import as_floats
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.curves import read_curves
@@ -84,8 +85,8 @@ def test_what_cannot_be_built_leaves_no_directory(tiny: Callable[..., Config]) -
 def test_one_epoch_on_real_mnist_gains_a_hundred_nats(configure: Callable[..., Config]) -> None:
     """Check too that it beats the best constant image, whose ELBO follows from the pixels' variances, by ten."""
     config = configure("experiment=quick", "trainer.max_epochs=1")
-    data = build_data(config)
-    untrained, test = build_model(config, data.image_shape), next(iter(data.test_dataloader()))
+    data = build_data(checked(config))
+    untrained, test = build_model(checked(config), data.image_shape), next(iter(data.test_dataloader()))
     with torch.no_grad():
         bound = untrained.bound(test.pixels, torch.zeros(1, 1000, 2), 1.0, TrainingStep(0, 600, 600))
     before = -float((bound.distortion + bound.kl_per_unit.sum(1)).mean())

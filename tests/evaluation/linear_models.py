@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 
 from vae_lightning.assemble import build_data, build_model
+from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.evaluation import Effort, Evaluated, Evaluator, Metric, forecast_of
 from vae_lightning.module import VAE
@@ -31,9 +32,9 @@ def optimum(
 ) -> tuple[VAE, ImageDataModule, LinearVAE]:
     """Return the optimal model, its data training vectors as test split (moments are then exact), and the truth."""
     config = configure(*OVERRIDES, f"latent_dim={latent_dim}", f"kl_weight={kl_weight}", *overrides)
-    data = build_data(config)
+    data = build_data(checked(config))
     data.splits["test"] = data.splits["train"]
-    model = build_model(config, data.image_shape)
+    model = build_model(checked(config), data.image_shape)
     solution = linear_vae(torch.tensor(SPECTRUM, dtype=torch.float64), latent_dim, kl_weight, VARIANCE)
     _, vectors = torch.linalg.eigh(pixel_moments(data.splits["train"], "none").covariance)
     basis = vectors.flip(1)[:, :latent_dim].float()

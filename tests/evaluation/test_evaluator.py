@@ -9,6 +9,7 @@ from linear_models import OVERRIDES, SPECTRUM, VARIANCE, evaluation_of, gathered
 from torch import nn
 
 from vae_lightning.assemble import build_data, build_model
+from vae_lightning.config import checked
 from vae_lightning.evaluation import Effort
 from vae_lightning.theory import collapsed_share, pixel_moments
 from vae_lightning.training_step import TrainingStep
@@ -112,9 +113,9 @@ def test_a_living_unit_cut_off_from_its_encoder_is_a_collapse(configure: Configu
 
 def test_a_trained_model_cut_off_from_one_living_unit_is_called_collapsed(configure: Configure) -> None:
     config = configure(*OVERRIDES, "latent_dim=3", "kl_weight=1.0")
-    data = build_data(config)
+    data = build_data(checked(config))
     data.splits["test"] = data.splits["train"]
-    model = build_model(config, data.image_shape)
+    model = build_model(checked(config), data.image_shape)
     pixels, generator = data.splits["train"].pixels, torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     for step in range(1500):
@@ -221,10 +222,10 @@ def numbers(found: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("overrides", [(), ("likelihood=bernoulli", "data.binarize=dynamic", "model=mlp")])
 def test_nothing_depends_on_the_evaluation_batch_size(configure: Configure, overrides: tuple[str, ...]) -> None:
     config = configure("data=digits", "model=linear", "latent_dim=3", *overrides)
-    model = build_model(config, (1, 28, 28))
+    model = build_model(checked(config), (1, 28, 28))
     found = {}
     for size in (297, 64, 13):
-        data = build_data(config)
+        data = build_data(checked(config))
         data.evaluation_batch_size = size
         found[size] = numbers(evaluation_of(model, data, 1.0, Effort(70, 3, thorough=True)).results)
     for size in (64, 13):
@@ -238,7 +239,7 @@ def test_nothing_depends_on_the_evaluation_batch_size(configure: Configure, over
 
 def test_more_samples_begin_with_the_same_ones(configure: Configure) -> None:
     config = configure("data=digits", "model=linear", "latent_dim=3")
-    model, data = build_model(config, (1, 28, 28)), build_data(config)
+    model, data = build_model(checked(config), (1, 28, 28)), build_data(checked(config))
     few = evaluation_of(model, data, 1.0, Effort(60, 2, thorough=False)).results["test/log_px_by_samples"]
     many = evaluation_of(model, data, 1.0, Effort(130, 2, thorough=False)).results["test/log_px_by_samples"]
     assert list(many) == ["1", "50", "130"]
@@ -265,7 +266,7 @@ def test_every_kind_of_model_can_be_evaluated(
     configure: Configure, overrides: tuple[str, ...], kl_weight: float, absent: list[str]
 ) -> None:
     config = configure("data=digits", "model=mlp", "latent_dim=3", *overrides)
-    model, data = build_model(config, (1, 28, 28)), build_data(config)
+    model, data = build_model(checked(config), (1, 28, 28)), build_data(checked(config))
     found = evaluation_of(model, data, kl_weight).results
     for name in ("verdict", "test/log_px"):
         assert (found[name] is None) == (name in absent), name

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim import SGD, Adagrad, Adam, Optimizer
 
 from vae_lightning.assemble import build_data, build_model
+from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.module import VAE
 from vae_lightning.optimizers import OptimizerFactory, Separate
@@ -27,8 +28,8 @@ def article(configure: Callable[..., Config]) -> Callable[[], tuple[VAE, ImageDa
     config = configure("experiment=seed")
 
     def built() -> tuple[VAE, ImageDataModule]:
-        data = build_data(config)
-        return build_model(config, data.image_shape), data
+        data = build_data(checked(config))
+        return build_model(checked(config), data.image_shape), data
 
     return built
 
@@ -103,8 +104,8 @@ def test_every_optimiser_that_looks_at_each_weight_alone_can_be_split(
 ) -> None:
     def trained(build: Callable[[VAE], Optimizer]) -> dict[str, Tensor]:
         config = configure("data=digits", "latent_dim=2", "likelihood=gaussian_learned", "kl_weight=0.01")
-        data = build_data(config)
-        model = build_model(config, data.image_shape)
+        data = build_data(checked(config))
+        model = build_model(checked(config), data.image_shape)
         optimizer = build(model)
         return weights_after(model, data, lambda pixels, step: one_loss(model, optimizer, pixels, step))
 
@@ -129,6 +130,6 @@ def test_groups_are_the_inner_optimisers_own_and_the_state_comes_back(
 
 def test_the_groups_hold_every_parameter_once(configure: Callable[..., Config]) -> None:
     config = configure("likelihood=gaussian_learned", "posterior=batch_norm")
-    model = build_model(config, (1, 28, 28))
+    model = build_model(checked(config), (1, 28, 28))
     grouped = [id(p) for group in model.parameter_groups() for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for p in model.parameters())

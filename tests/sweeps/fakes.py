@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compose_once import compose_once
+
+from vae_lightning.config import checked
 from vae_lightning.errors import Code
 from vae_lightning.runs.directory import RESULTS
 from vae_lightning.runs.status import RunStatus
@@ -22,10 +25,11 @@ REFUSED = Outcome(status=RunStatus.FAILED, reason="its own mistake", exit_code=1
 
 def job(number: int, folder: Path, devices: int | str = 1, **changed: Any) -> Job:
     """Make a job with a run directory of its own, without composing a config."""
-    run = folder / f"run{number}"
-    run.mkdir(parents=True, exist_ok=True)
-    trainer = {"devices": devices, "num_nodes": changed.pop("num_nodes", 1), "accelerator": "cpu", "max_epochs": 10}
-    config = {"run": {"directory": str(run)}, "trainer": trainer, "data": {}, "rerun": changed.pop("rerun", False)}
+    chosen = checked(compose_once("data=digits"))
+    trainer = {**chosen.trainer, "devices": devices, "num_nodes": changed.pop("num_nodes", 1)}
+    own = {"runs_dir": str(folder), "seed": number, "rerun": changed.pop("rerun", False)}
+    config = chosen.changed(trainer=trainer, **own)
+    config.directory.mkdir(parents=True, exist_ok=True)
     return Job(number, (f"seed={number}",), config, folder / f"{number}.log", **changed)
 
 
@@ -71,7 +75,7 @@ class FakeProcess:
     def _end(self, code: int, outcome: Outcome | None) -> None:
         self.code = code
         if outcome is FINISHED:
-            self.attempt.does(Path(self.task.config["run"]["directory"]))
+            self.attempt.does(self.task.config.directory)
         if outcome:
             self.task.outcome.write_text(outcome.model_dump_json())
 

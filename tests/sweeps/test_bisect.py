@@ -13,6 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from pydantic import ValidationError
 
 from vae_lightning.composing import composed
+from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.data.splits import Images
 from vae_lightning.errors import Code, UserError
@@ -183,9 +184,9 @@ def test_units_are_counted_without_test_images(
             self.splits[split] = Images(pixels * 0, *others)
 
         monkeypatch.setattr(ImageDataModule, "setup", with_blank)
-        return active_units_of_run(config)
+        return active_units_of_run(checked(config))
 
-    assert active_units_of_run(config) == count_with_blank("test") > 0
+    assert active_units_of_run(checked(config)) == count_with_blank("test") > 0
     assert count_with_blank(judged_by) == 0
 
 
@@ -207,7 +208,7 @@ def test_what_the_runs_found_on_test_images_steers_nothing(monkeypatch: pytest.M
 def test_a_run_without_its_checkpoint_cannot_be_measured(tmp_path: Path) -> None:
     config = {**compose([*ORACLE, "latent_dim=2"]), "runs_dir": str(tmp_path)}
     with pytest.raises(UserError) as missing:
-        active_units_of_run(config)
+        active_units_of_run(checked(config))
     assert missing.value.code is Code.NOT_FOUND
     assert checkpoints(Path(missing.value.about[0])) == []
 

@@ -131,15 +131,15 @@ def test_a_job_that_starts_afresh_does_so_once(replaced: bool, attempt: Attempt,
 
     def start(task: Any) -> Any:
         if replaced and not machine.started:
-            Path(task.config["run"]["directory"]).rename(tmp_path / "run0.20260101-000000")
-            Path(task.config["run"]["directory"]).mkdir()
-            (Path(task.config["run"]["directory"]) / CONFIG).write_text("rerun: true")
+            task.config.directory.rename(tmp_path / "aside.20260101-000000")
+            task.config.directory.mkdir()
+            (task.config.directory / CONFIG).write_text("rerun: true")
         return begin(task)
 
     pool = pool_of([again], machine, retries=1)
     pool.start = start
     pool.run()
-    assert [process.task.config["rerun"] for process in machine.started] == [True, not replaced]
+    assert [process.task.config.rerun for process in machine.started] == [True, not replaced]
     assert again.status is RunStatus.FAILED
     assert again.results == {}
 

@@ -65,8 +65,8 @@ def test_on_a_terminal_it_is_a_table(jobs: list[Job], height: int) -> None:
     lines = shown(console)
     counts = ", ".join(f"1 {status}" for status in RunStatus)
     assert any(counts in line for line in lines)
-    assert any("FAILED 3 run3: why [not]" in line for line in lines)
-    row = next(line for line in lines if "run1" in line)
+    assert any(f"FAILED 3 {jobs[3].name}: why [not]" in line for line in lines)
+    row = next(line for line in lines if line.split()[:1] == ["1"])
     assert "3/10" in row
     assert "-99.50" in row
 
@@ -77,7 +77,7 @@ def test_elsewhere_it_is_lines(jobs: list[Job]) -> None:
         pass
     lines = shown(console)
     assert lines[0].endswith("2 slots")
-    assert "failed 3 run3: why [not]" in lines
+    assert f"failed 3 {jobs[3].name}: why [not]" in lines
     [finished] = [line for line in lines if line.startswith("finished 2")]
     assert "-1.00" in finished
     assert "\x1b" not in "".join(lines)
@@ -108,7 +108,7 @@ def test_a_closed_pipe_does_not_stop_a_sweep(jobs: list[Job]) -> None:
 def test_failures_come_with_the_last_lines_of_their_logs(jobs: list[Job]) -> None:
     jobs[3].log.write_text("\n".join(f"line {number}" for number in range(20)) + "\n\n")
     lines = failure_report(jobs).splitlines()
-    assert "FAILED 3 run3: why [not]" in lines
+    assert f"FAILED 3 {jobs[3].name}: why [not]" in lines
     assert [line for line in lines if "|" in line] == [f"  | line {number}" for number in range(14, 20)]
     assert failed_jobs(jobs).about == (str(jobs[3].directory),)
 

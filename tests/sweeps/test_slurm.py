@@ -79,15 +79,15 @@ def test_a_requeued_run_starts_afresh_once(tmp_path: Path) -> None:
     run = job(0, tmp_path, rerun=True)
     assert run.directory is not None
     (run.directory / "config.yaml").write_text("rerun: true")
-    task = RunInSlurm(run.config, 1, run.outcome, run.directory.stat().st_ino)
+    task = RunInSlurm(run.run, 1, run.outcome, run.directory.stat().st_ino)
     pytest.importorskip("submitit")
     task.checkpoint()
-    assert task.config["rerun"] is True  # it has not begun yet
+    assert task.config.rerun is True  # it has not begun yet
     run.directory.rename(tmp_path / "aside")
     run.directory.mkdir()
     (run.directory / "config.yaml").write_text("rerun: true")
     task.checkpoint()
-    assert task.config["rerun"] is False
+    assert task.config.rerun is False
 
 
 @pytest.fixture(scope="session")

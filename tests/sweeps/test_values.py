@@ -29,12 +29,12 @@ def test_a_value_of_images_held_out_needs_some(tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         check_can_return([some], "val/elbo")
     assert refused.value.about == ("hydra.launcher.returns", "data.validation_size")
-    some.config["data"]["validation_size"] = 500
+    some.config = some.run.changed(data=some.run.data.model_copy(update={"validation_size": 500}))
     check_can_return([some], "val/elbo")
 
 
 def test_a_failed_job_is_for_an_optimiser_to_count(tmp_path: Path) -> None:
-    failed = Job(0, ("seed=1",), {}, tmp_path / "0.log", RunStatus.FAILED, "its own mistake")
+    failed = Job(0, ("seed=1",), None, tmp_path / "0.log", RunStatus.FAILED, "its own mistake")
     [returned] = OurLauncher(returns="val/elbo").returns([failed])
     assert returned.status is JobStatus.FAILED
     for read in (lambda: returned.return_value, lambda: OurLauncher(returns=None).returns([failed])):

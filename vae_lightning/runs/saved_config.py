@@ -62,8 +62,8 @@ def check_fingerprint(folder: Path, saved: dict[str, Any]) -> None:
             [folder / directory.CONFIG],
         )
     results = directory.read_results(folder)
-    as_trained = results.settings if results else None
-    found = differences(settings(saved), as_trained) if as_trained else {}
+    as_trained = {**settings(saved), **((results.settings if results else None) or {})}
+    found = differences(settings(saved), as_trained)
     comparable = Version(str(version)) >= FIRST_OF_THESE_FINGERPRINTS
     if found or (comparable and then != identify(saved).fingerprint):
         raise UserError(
