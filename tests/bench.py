@@ -219,7 +219,7 @@ def main() -> None:
             seconds = median_seconds([command, *option])
             table.add_row(f"vae-train {' '.join(option)}", "", f"{seconds:.2f} s", "", "under 1.5 s")
 
-        config = composed([])
+        config = checked(composed([]))
         started = time.perf_counter()
         build_data(config)
         table.add_row("MNIST from disk", "", f"{time.perf_counter() - started:.2f} s", "", "under 0.5 s")

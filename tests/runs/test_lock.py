@@ -13,7 +13,8 @@ import yaml
 from vae_lightning import __version__
 from vae_lightning.config import checked
 from vae_lightning.errors import Code, UserError
-from vae_lightning.runs.directory import read_config, write_results
+from vae_lightning.runs.directory import read_config, read_results, write_results
+from vae_lightning.runs.identity import settings
 from vae_lightning.runs.lock import locked_run
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.saved_config import check_fingerprint, check_unchanged
@@ -111,7 +112,8 @@ def test_a_config_is_held_against_the_fingerprint_that_it_carries(config: RunCon
         check_fingerprint(tmp_path, edited)
     assert (refused.value.code, refused.value.about) == (Code.CHANGED, (saved_in,))
     assert config.fingerprint in str(refused.value)
-    write_results(tmp_path, {"settings": {"seed": 0}})
+    found = read_results(next((Path(__file__).parent / "of_0_3").iterdir()))
+    write_results(tmp_path, {**(found or {}), "settings": settings(saved)})
     with pytest.raises(UserError) as refused:
         check_fingerprint(tmp_path, edited)
     assert (refused.value.code, refused.value.about) == (Code.CHANGED, (saved_in, "seed"))
