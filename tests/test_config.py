@@ -170,7 +170,7 @@ def test_all_faults_are_told_at_once(configure: Callable[..., Config]) -> None:
             "likelihood=bernoulli likelihood._target_=torch.nn.ReLU",
             r"what a Likelihood",
         ),
-        ("posterior._target_=torch.nn.ReLU ~posterior.noise", r"not what a PosteriorFamily needs"),
+        ("posterior._target_=torch.nn.ReLU ~posterior.noise", r"what a PosteriorFamily"),
         ("model=conv data=linear_gaussian", r"needs images of 1x28x28"),
     ],
 )
