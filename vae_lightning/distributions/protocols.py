@@ -41,15 +41,15 @@ class PosteriorFamily(Protocol):
 
     @property
     def has_density(self) -> bool:
-        """Whether q(z|x) has a density, and so a KL and a bound on log p(x)."""
+        """Return whether q(z|x) has a density, and so a KL and a bound on log p(x)."""
 
     @property
     def has_closed_form_kl(self) -> bool:
-        """Whether :meth:`Posterior.kl_per_unit` returns a tensor."""
+        """Return whether :meth:`Posterior.kl_per_unit` returns a tensor."""
 
     @property
     def least_batch_size(self) -> int:
-        """How many images a training batch must have: 2 where statistics of the batch are used."""
+        """Return how many images a training batch must have: 2 where statistics of the batch are used."""
 
     @property
     def is_gaussian(self) -> bool:
@@ -57,7 +57,7 @@ class PosteriorFamily(Protocol):
 
     @property
     def n_parameters(self) -> int:
-        """How many numbers the encoder must give per image."""
+        """Return how many numbers the encoder must give per image."""
 
     def noise(self, shape: tuple[int, ...], generator: torch.Generator) -> Float[Tensor, "..."]:
         """Draw what :meth:`Posterior.sample` takes, on the generator's device."""
@@ -71,7 +71,7 @@ class Prior(Protocol):
 
     @property
     def factorises(self) -> bool:
-        """Whether the units are independent, so that the terms of one unit are its own."""
+        """Return whether the units are independent, so that the terms of one unit are its own."""
 
     def log_prob_per_unit(self, codes: Float[Tensor, "*shape latent"]) -> Float[Tensor, "*shape latent"]:
         """Return terms, one per unit, that sum to log p(z) in nats."""
@@ -97,35 +97,35 @@ class Likelihood(Protocol):
 
     @property
     def variance(self) -> float | None:
-        """sigma^2 where the likelihood is a Gaussian with one number for it, as it is now; else None."""
+        """Return sigma^2 where the likelihood is a Gaussian with one number for it, as it is now; else None."""
 
     @property
     def least_variance(self) -> float | None:
-        """The bound below which a learned sigma^2 cannot fall; None where sigma^2 is not learned."""
+        """Return the bound below which a learned sigma^2 cannot fall; None where sigma^2 is not learned."""
 
     @property
     def values_per_pixel(self) -> int:
-        """How many numbers the decoder must give per pixel; they come as groups of channels."""
+        """Return how many numbers the decoder must give per pixel; they come as groups of channels."""
 
     @property
     def needs_unit_interval(self) -> bool:
-        """Whether pixels must lie in [0, 1]."""
+        """Return whether pixels must lie in [0, 1]."""
 
     @property
     def needs_grey_pixels(self) -> bool:
-        """Whether the density has no largest value on pixels that are all 0 or 1."""
+        """Return whether the density has no largest value on pixels that are all 0 or 1."""
 
     @property
     def is_binary(self) -> bool:
-        """Whether it is a distribution over pixels that are 0 or 1: its means are then grey where its draws are not."""
+        """Return whether it is one of pixels that are 0 or 1: its means are then grey where its draws are not."""
 
     @property
     def loss_elsewhere(self) -> Literal["squared_error", "cross_entropy"] | None:
-        """What other code calls -log p(x|z) up to a factor and a constant; None where it has no such name."""
+        """Return what other code calls -log p(x|z) up to a factor and a constant; None where it has no such name."""
 
     @property
     def why_no_score(self) -> str | None:
-        """Why :meth:`score_and_curvature` cannot answer, in a sentence; None where it can."""
+        """Return why :meth:`score_and_curvature` cannot answer, in a sentence; None where it can."""
 
     def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
         """Return the gradient of log p(x|z) by one parameter per pixel, and minus its second derivative, elementwise.

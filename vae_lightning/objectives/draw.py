@@ -19,12 +19,12 @@ class Draw:
 
     @cached_property
     def log_q_per_unit(self) -> Codes:
-        """Terms of log q(z|x)."""
+        """Return the terms of log q(z|x)."""
         if self.noise is None:
             return self.posterior.log_prob_per_unit(self.codes)
         return self.posterior.sample_with_log_prob(self.noise)[1]
 
     @cached_property
     def kl_samples(self) -> Codes:
-        """log q(z|x) - log p(z), unit by unit: their mean estimates the KL."""
+        """Return log q(z|x) - log p(z), unit by unit: their mean estimates the KL."""
         return self.log_q_per_unit - self.prior.log_prob_per_unit(self.codes)

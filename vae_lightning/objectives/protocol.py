@@ -21,15 +21,15 @@ class Objective(Protocol):
 
     @property
     def estimator(self) -> "Estimator":
-        """What gives the encoder its gradient."""
+        """Return what gives the encoder its gradient."""
 
     @property
     def n_samples(self) -> int:
-        """Codes drawn per image: the first dimension of ``noise``."""
+        """Return the number of codes drawn per image: the first dimension of ``noise``."""
 
     @property
     def weighs_kl(self) -> bool:
-        """Whether the KL weight multiplies anything, for a posterior that has a density."""
+        """Return whether the KL weight multiplies anything, for a posterior that has a density."""
 
     @property
     def is_weighted_elbo(self) -> bool:
@@ -37,23 +37,23 @@ class Objective(Protocol):
 
     @property
     def importance_weighted(self) -> bool:
-        """Whether it is the bound L_k on log p(x), of a mean of k importance weights; at k = 1 that is the ELBO."""
+        """Return whether it is the bound L_k, of a mean of k importance weights; at k = 1 that is the ELBO."""
 
     @property
     def needs_density(self) -> bool:
-        """Whether the loss is undefined for a posterior without a density, whose KL counts as 0."""
+        """Return whether the loss is undefined for a posterior without a density, whose KL counts as 0."""
 
     @property
     def needs_path_gradient(self) -> bool:
-        """Whether something in the loss is differentiated through the codes."""
+        """Return whether something in the loss is differentiated through the codes."""
 
     @property
     def least_batch_size(self) -> int:
-        """How many images a training batch must have."""
+        """Return how many images a training batch must have."""
 
     @property
     def latent_dim_multiple(self) -> int:
-        """What must divide the number of latent units."""
+        """Return what must divide the number of latent units."""
 
     def kl_coefficient(self, kl_weight_in_force: float) -> float | Unpriced:
         """Return what the loss charges for a nat of KL, or why a nat has no price."""
@@ -80,21 +80,21 @@ class Estimator(Protocol):
 
     @property
     def kl(self) -> KlTerm:
-        """Whether the KL term of a loss is the closed form (where there is one) or comes from the same codes."""
+        """Return whether the KL term of a loss is the closed form (where there is one) or comes from the same codes."""
 
     @property
     def needs_density(self) -> bool:
-        """Whether log q(z|x) is asked for."""
+        """Return whether log q(z|x) is asked for."""
 
     @property
     def least_samples(self) -> int:
-        """How many codes per image it needs."""
+        """Return how many codes per image it needs."""
 
     def why_undefined(self, objective: Objective) -> str | None:
-        """Say why there is no such gradient of this objective; None where there is."""
+        """Return why there is no such gradient of this objective; None where there is."""
 
     def caveat(self, objective: Objective) -> str | None:
-        """Say what is defined and yet not what it seems; None where there is nothing to say."""
+        """Return what is defined and yet not what it seems; None where there is nothing to say."""
 
     def draw(self, posterior: Posterior, prior: Prior, noise: Codes) -> Draw: ...
 

@@ -11,18 +11,18 @@ LossOf = Callable[[int], Float[Tensor, ""]]
 
 
 class Hooks:
-    """What is done, logged and needed where an optimiser says nothing else."""
+    """Facts and hooks of an optimiser that says nothing else."""
 
     takes_two_groups: bool = False
-    """Whether it is built with the encoder's and the decoder's parameters apart."""
+    """True where it is built with the encoder's and the decoder's parameters apart."""
     needs_density: bool = False
-    """Whether it asks for the posterior's density."""
+    """True where it asks for the posterior's density."""
     steps_unscaled: bool = False
-    """Whether it steps by gradients that no gradient scaler has seen."""
+    """True where it steps by gradients that no gradient scaler has seen."""
 
     @property
     def refines(self) -> bool:
-        """Whether :meth:`refine` has anything to do before the next step."""
+        """Return whether :meth:`refine` has anything to do before the next step."""
         return False
 
     def refine(self, loss_of: LossOf, clip_norm: float | None) -> None:
@@ -34,7 +34,7 @@ class Hooks:
 
     @property
     def wants_information(self) -> bool:
-        """Whether :meth:`judge` is to be told the mutual information of images and codes after each epoch."""
+        """Return whether :meth:`judge` is to be told the mutual information of images and codes after each epoch."""
         return False
 
     def judge(self, information: float) -> None:
