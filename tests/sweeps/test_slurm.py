@@ -17,7 +17,7 @@ from vae_lightning.runs.comparison import run_differences
 from vae_lightning.runs.status import RunStatus, find_runs
 from vae_lightning.sweeps.outcome import Outcome
 from vae_lightning.sweeps.progress import SweepProgress
-from vae_lightning.sweeps.slurm import SETTLED_S, follow_queue
+from vae_lightning.sweeps.slurm_following import SETTLED_S, follow_queue
 from vae_lightning.sweeps.slurm_run import RunInSlurm
 
 needs_slurm = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
