@@ -38,7 +38,7 @@ class Sweep(NamedTuple):
         return subprocess.run(self.command, capture_output=True, text=True, check=False, env=self.environment)
 
 
-def until(found: Callable[[], Any], seconds: float = 120) -> Any:
+def until(found: Callable[[], Any], seconds: float = 300) -> Any:
     """Wait until something is there, and return it."""
     for _ in range(int(seconds / 0.1)):
         try:

@@ -17,7 +17,7 @@ from vae_lightning.runs.comparison import run_differences
 from vae_lightning.runs.status import RunStatus, find_runs
 from vae_lightning.sweeps.outcome import Outcome
 from vae_lightning.sweeps.progress import SweepProgress
-from vae_lightning.sweeps.slurm import SETTLED_S, follow_queue
+from vae_lightning.sweeps.slurm_following import SETTLED_S, follow_queue
 from vae_lightning.sweeps.slurm_run import RunInSlurm
 
 needs_slurm = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
@@ -91,9 +91,17 @@ def test_a_requeued_run_starts_afresh_once(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def one_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     with slurm(tmp_path_factory.mktemp("slurm"), n_cpus=2, n_gpus=1) as environment:
         yield environment
+
+
+@pytest.fixture
+def cluster(one_cluster: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Lend the cluster; what a test leaves in its queue ends with it."""
+    yield one_cluster
+    subprocess.run(["scancel", "--signal=KILL", "--full", "--user=root"], env=one_cluster, check=False)
+    subprocess.run(["scancel", "--user=root"], env=one_cluster, check=False)
 
 
 def through_slurm(asked: Sweep, cluster: dict[str, str]) -> Sweep:

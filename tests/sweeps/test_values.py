@@ -9,7 +9,8 @@ from hydra.core.utils import JobStatus
 
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.status import RunStatus
-from vae_lightning.sweeps.jobs import Job, check_can_return, values_of_all
+from vae_lightning.sweeps.jobs import Job, values_of_all
+from vae_lightning.sweeps.planning import check_can_return
 from vae_lightning.sweeps.plugins import OurLauncher
 
 

@@ -26,7 +26,7 @@ finished_in_sweep: "list[Results]" = []
 def run(hydra_config: "DictConfig") -> "Results":
     """Train the run that a composed config names, or show its results if it is finished; return them."""
     from vae_lightning.config import checked
-    from vae_lightning.sweeps.jobs import with_group
+    from vae_lightning.sweeps.planning import with_group
     from vae_lightning.training import train
 
     config = checked(resolved(hydra_config))

@@ -14,7 +14,8 @@ from vae_lightning.errors import Code, UserError
 from vae_lightning.report.run_table import run_table
 from vae_lightning.runs.results import Results
 from vae_lightning.runs.status import RunStatus
-from vae_lightning.sweeps.jobs import Job, Returned, check_can_return, failure_report, failures, planned
+from vae_lightning.sweeps.jobs import Job, Returned, failure_report, failures
+from vae_lightning.sweeps.planning import check_can_return, planned
 from vae_lightning.sweeps.pool import PoolSettings, run_in_pool
 from vae_lightning.sweeps.process import MEMORY
 from vae_lightning.sweeps.slots import slots_of_this_machine

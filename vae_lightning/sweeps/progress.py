@@ -143,12 +143,13 @@ class SweepProgress:
         return Group(heading, table)
 
     def _by_urgency(self) -> list[Job]:
-        """Return the running jobs, then the failed, then those that ended last, then those that wait."""
+        """Return the running jobs, the failed, those that ended last, those that wait, those finished before."""
         order = list(STYLES)
 
         def rank(job: Job) -> tuple[int, float]:
-            finished = job.status is RunStatus.FINISHED
-            return order.index(job.status), -(job.began + job.seconds) if finished else float(job.number)
+            if job.status is not RunStatus.FINISHED:
+                return order.index(job.status), float(job.number)
+            return order.index(job.status) if job.attempts else len(order), -(job.began + job.seconds)
 
         return sorted(self._distinct(), key=rank)
 
