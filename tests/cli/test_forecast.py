@@ -1,4 +1,4 @@
-"""The door of vae-forecast: what it prints without training, and what it refuses."""
+"""vae-forecast: what it prints without training, and what it refuses."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 
 from vae_lightning.cli.forecast import configs_of, forecast
-from vae_lightning.errors import UserError
+from vae_lightning.errors import Code, UserError
 
 LINEAR = ["data=linear_gaussian", "data.source.spectrum=[4,2,1,0.3]", "likelihood.variance=0.5", "latent_dim=3"]
 
@@ -33,7 +33,7 @@ def test_it_says_who_lives_at_which_weight(monkeypatch: pytest.MonkeyPatch, caps
     assert ["1", "8", "lives", "0.490"] in rows  # ln(4 / 1.5) / 2
     assert ["2", "4", "lives", "0.144"] in rows
     assert ["3", "2", "dies", "0.000"] in rows
-    for part in ("2 of 3", "1.5 (σ² 0.5)", "0.63 nats", "½ sum (x - xh)² + w KL"):
+    for part in ("2 of 3", "1.5 (σ² 0.5)", "0.63", "½ sum (x - xh)² + w KL"):
         assert part in printed
     assert not list(Path().iterdir())  # nothing is written
 
@@ -54,8 +54,8 @@ def test_each_other_choice_gets_its_own(monkeypatch: pytest.MonkeyPatch, capsys:
     arguments = ["data=digits", "likelihood=gaussian,bernoulli", "kl_weight=1,30", "--figure", "both.png"]
     called(monkeypatch, *arguments)
     printed = capsys.readouterr().out
-    assert "digits gaussian, latent 20" in printed
-    assert "digits bernoulli, latent 20" in printed
+    assert "digits gaussian" in printed
+    assert "digits bernoulli" in printed
     assert Path("both.png").exists()
 
 
@@ -65,21 +65,27 @@ def test_a_learned_variance_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    "argument",
     [
-        (["likelihood=discretized_logistic"], "likelihood=discretized_logistic: no forecast"),
-        (["likelihood=gaussian_per_pixel"], "likelihood=gaussian_per_pixel: no forecast"),
-        (["kl_weight=interval(0,3)"], "an interval needs 0 < start < end"),
-        (["kl_weight=-1"], "kl_weight=-1: input should be greater than or equal to 0"),
-        (["data.binarize=sometimes"], "data.binarize=sometimes: input should be 'none'"),
-        (["latent_dim=0"], "latent_dim=0: input should be greater than or equal to 1"),
-        (["data._target_=my.Data"], "data._target_=my.Data: a forecast reads the data of"),
+        "likelihood=discretized_logistic",
+        "likelihood=gaussian_per_pixel",
+        "kl_weight=interval(0,3)",
+        "kl_weight=-1",
+        "data.binarize=sometimes",
+        "latent_dim=0",
+        "data._target_=my.Data",
     ],
 )
-def test_what_cannot_be_forecast_is_refused(arguments: list[str], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_forecast_is_refused(argument: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError) as refused:
-        called(monkeypatch, "data=digits", *arguments)
-    assert told in str(refused.value)
+        called(monkeypatch, "data=digits", argument)
+    assert str(refused.value).startswith(f"{argument}: ")
+
+
+def test_an_interval_is_named_by_its_key() -> None:
+    with pytest.raises(UserError) as refused:
+        configs_of(["kl_weight=interval(3,1)"])
+    assert (refused.value.code, refused.value.about) == (Code.INVALID, ("kl_weight",))
 
 
 def test_a_direction_at_its_very_threshold_dies(
@@ -94,30 +100,35 @@ def test_weights_of_zero_are_told_and_not_drawn(
 ) -> None:
     called(monkeypatch, *LINEAR, "kl_weight=0,1")
     assert Path("forecast.png").exists()
+    capsys.readouterr()
     called(monkeypatch, *LINEAR, "kl_weight=0")
-    assert "nothing is charged" in capsys.readouterr().out
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["1", "8", "lives", "–"] in rows  # its KL has no bound
 
 
 def test_what_a_plain_vae_would_do_is_said_to_be_that(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     called(monkeypatch, *LINEAR, "objective=capacity")
-    assert "this is of a plain VAE; objective=capacity" in capsys.readouterr().out
+    assert "objective=capacity" in capsys.readouterr().out
 
 
 def test_a_choice_without_a_forecast_does_not_hide_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UserError, match="likelihood=discretized_logistic: no forecast"):
+    with pytest.raises(UserError) as refused:
         called(monkeypatch, "data=digits", "likelihood=discretized_logistic,gaussian")
+    assert str(refused.value).startswith("likelihood=discretized_logistic: ")
     assert "digits gaussian" in capsys.readouterr().out
-    with pytest.raises(UserError, match="there is no folder missing"):
+    with pytest.raises(UserError) as refused:
         called(monkeypatch, "data=digits", "--figure", "missing/f.png")
+    assert str(refused.value).startswith("--figure missing/f.png: ")
 
 
 def test_an_unknown_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(HydraException, match="kl_wieght"):
+    with pytest.raises(HydraException) as refused:
         called(monkeypatch, "kl_wieght=1")
+    assert "kl_wieght" in str(refused.value)
 
 
 def test_values_multiply() -> None:

@@ -1,6 +1,7 @@
-"""What a person sees while it trains: a bar with ELBO, KL and active units, and one line per epoch that stays."""
+"""Progress of a training: a bar with ELBO, KL and active units, and one line per epoch that stays."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
@@ -13,17 +14,19 @@ REFRESH_S = 0.5
 
 
 class EpochProgress(Callback):
-    """A rich bar on a terminal; elsewhere one plain line per epoch.
+    """A callback that draws a rich bar on a terminal; elsewhere it prints one plain line per epoch.
 
     The bar moves at most twice a second, and has no thread of its own that would take time from the training.
+    Lightning's RichProgressBar has such a thread, and makes the process's console its own.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.perf_counter) -> None:
         self.console = console
+        self.clock = clock
         self.progress: Progress | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        self.started = self.drawn = time.perf_counter()
+        self.started = self.drawn = self.clock()
         if not trainer.is_global_zero or not self.console.is_terminal:
             return
         columns = (
@@ -39,7 +42,7 @@ class EpochProgress(Callback):
         self.on_train_epoch_start(trainer, pl_module)  # an epoch that is continued in its middle has no start
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        self.started = self.drawn = time.perf_counter()
+        self.started = self.drawn = self.clock()
         if self.progress:
             self.progress.reset(
                 self.task,
@@ -55,9 +58,9 @@ class EpochProgress(Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        if self.progress is None or time.perf_counter() - self.drawn < REFRESH_S:
+        if self.progress is None or self.clock() - self.drawn < REFRESH_S:
             return
-        self.drawn = time.perf_counter()
+        self.drawn = self.clock()
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         active = next((value for name, value in values.items() if name.endswith("/active_units")), None)
         terms = [
@@ -71,10 +74,11 @@ class EpochProgress(Callback):
             return
         found = pl_module.evaluation.scalars()
         split = pl_module.data.curve_split
-        seconds = time.perf_counter() - self.started
+        seconds = self.clock() - self.started
         self.console.print(
             f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}  {split} ELBO {found['elbo']:8.2f}  "
             f"KL {found['kl']:6.2f}  active units {found['active_units']}/{pl_module.latent_dim}  {seconds:5.1f} s",
+            markup=False,
             highlight=False,
             soft_wrap=True,
         )
