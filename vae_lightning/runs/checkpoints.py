@@ -19,6 +19,9 @@ KEPT = 2
 DAMAGED = ".damaged"
 """Appended to the name of a file that cannot be read: kept for whoever wants to look at it, out of the way."""
 
+MARKED_AS_FOLDER = 0x10
+"""An attribute of the zip format, outside every checksum: what has it, torch reads as zeros without a word."""
+
 
 class DamagedCheckpointError(UserError):
     """A checkpoint that is torn, or in which a bit has changed."""
@@ -97,6 +100,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:
             if changed := archive.testzip():
                 raise ValueError(f"the checksum of {changed} is wrong")
+            if any(entry.external_attr & MARKED_AS_FOLDER for entry in archive.infolist()):
+                raise ValueError("a tensor is marked as a folder")
         content = torch.load(path, map_location="cpu", weights_only=True)
         if not isinstance(content, dict) or not {*POSITION, "state_dict"} <= content.keys():
             raise ValueError("not a checkpoint of a run")
