@@ -4,7 +4,7 @@ What is undefined is refused before anything starts; what is biased, idle or no 
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from torch.optim import Optimizer
 
@@ -13,9 +13,6 @@ from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives import Estimator, Objective, Unpriced
 from vae_lightning.optimizers import hooks_of
 from vae_lightning.schedules import Controller, Schedule, has_feedback
-
-if TYPE_CHECKING:
-    from vae_lightning.module import VAE
 
 
 class Conflict(NamedTuple):
@@ -149,14 +146,19 @@ def is_weighted_elbo(objective: Objective, posterior: PosteriorFamily) -> bool:
     return posterior.has_density and objective.is_weighted_elbo
 
 
-def critical_quantity(model: "VAE", kl_weight_in_force: float) -> float | None:
+def critical_quantity(
+    objective: Objective,
+    posterior: PosteriorFamily,
+    likelihood: Likelihood,
+    beta_schedule: Schedule | Controller,
+    kl_weight_in_force: float,
+) -> float | None:
     """Return kl_weight x sigma^2, above which no direction of the data can live; None where that is not the rule.
 
     It is the rule for a weighted ELBO whose weight no controller moves, and for a decoder with one sigma^2.
     """
-    variance = model.likelihood.variance
-    is_rule = is_weighted_elbo(model.objective, model.posterior) and not has_feedback(model.beta_schedule)
-    return kl_weight_in_force * variance if is_rule and variance is not None else None
+    is_rule = is_weighted_elbo(objective, posterior) and not has_feedback(beta_schedule)
+    return kl_weight_in_force * likelihood.variance if is_rule and likelihood.variance is not None else None
 
 
 def why_no_price(objective: Objective, posterior: PosteriorFamily, kl_weight_in_force: float) -> str | None:

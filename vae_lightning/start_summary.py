@@ -31,7 +31,9 @@ def start_summary(
     shape = "x".join(map(str, data.image_shape))
     held_out = f"{len(data.splits['val'].pixels):,} validation, " if data.curve_split == "val" else ""
     encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder))
-    critical = critical_quantity(model, model.kl_weight)
+    critical = critical_quantity(
+        model.objective, model.posterior, model.likelihood, model.beta_schedule, model.kl_weight
+    )
     learned = model.likelihood.least_variance is not None
     collapse = NOT_CRITICAL if critical is None else f"kl_weight·σ² {critical:g}{SURVIVAL}{LEARNED if learned else ''}"
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"

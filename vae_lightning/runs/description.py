@@ -15,7 +15,7 @@ from vae_lightning.runs.run_config import RunConfig
 
 def description(config: RunConfig, model: VAE, kl_weight: float) -> dict[str, Any]:
     """Return what ``results.json`` says of a run beside what was found: who it is, how it was made, by what."""
-    variance = model.likelihood.variance  # as it ended, where it is learned
+    parts = (model.objective, model.posterior, model.likelihood, model.beta_schedule)
     return {
         "run": config.directory.name,
         "study": config.study.name,
@@ -24,8 +24,8 @@ def description(config: RunConfig, model: VAE, kl_weight: float) -> dict[str, An
         "fingerprint": config.fingerprint,
         "kl_weight": config.kl_weight,
         "kl_weight_at_the_end": kl_weight,
-        "decoder_variance": variance,
-        "kl_weight_times_variance": critical_quantity(model, kl_weight),
+        "decoder_variance": model.likelihood.variance,  # as it ended, where it is learned
+        "kl_weight_times_variance": critical_quantity(*parts, kl_weight),
         "kl_computation": kl_computation(model.objective, model.posterior, model.prior),
         "choices": unusual_choices(config.plain()),
         "settings": settings(config.plain()),
