@@ -8,9 +8,9 @@ import vae_lightning
 PACKAGE = Path(vae_lightning.__file__).parent
 HOUSE = [
     "errors", "files", "spelling", "terminal", "randomness", "ranks", "training_step", "data", "networks",
-    "distributions", "objectives", "schedules", "optimizers", "theory", "plots", "combinations", "diagnostics", "module", "evaluation",
-    "runs", "callbacks", "report", "config", "composing", "assemble", "training", "evaluating", "forecasting",
-    "verifying", "sweeps", "cli",
+    "distributions", "objectives", "schedules", "optimizers", "theory", "plots", "combinations", "diagnostics",
+    "module", "evaluation", "runs", "callbacks", "report", "config", "composing", "assemble", "training",
+    "evaluating", "forecasting", "verifying", "sweeps", "cli",
 ]  # fmt: skip
 
 

@@ -97,16 +97,20 @@ class Results(dict[str, Any]):
     """Whether the ELBO bounds a log p(x): of grey pixels a Bernoulli has none, and its "ELBO" is a cross-entropy."""
 
     @classmethod
-    def read(cls, content: Any) -> "Results":
+    def read(cls, content: Any, complete: bool = True) -> "Results":
         """Return what a ``results.json`` holds, as this version would have written it.
 
         Raises:
-            ValueError: it holds something else than the results of a run.
+            ValueError: a value is of the wrong type; or, with ``complete``, it lacks what every run's results have.
         """
         try:
             _schema().model_validate(content)
         except ValidationError as error:
-            raise ValueError(str(error)) from error
+            faults = (f"{fault['loc'][-1] if fault['loc'] else ''}: {fault['msg']}" for fault in error.errors())
+            raise ValueError("; ".join(faults)) from error
+        required = (column.name for column in COLUMNS if column.required)
+        if complete and (missing := [name for name in required if name not in content]):
+            raise ValueError(f"missing: {', '.join(dict.fromkeys(missing))}")
         return cls(_upgraded(content))
 
     @property
@@ -334,8 +338,7 @@ def _schema() -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for number, column in enumerate(COLUMNS):
         if not column.derived and column.name != CHOICES:
-            default = ... if column.required else None
-            fields[f"column_{number}"] = (column.type | None, Field(default, alias=column.name))
+            fields[f"column_{number}"] = (column.type | None, Field(None, alias=column.name))
     return create_model("ResultsFile", __config__=ConfigDict(extra="allow", allow_inf_nan=False), **fields)
 
 
@@ -347,7 +350,7 @@ def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
     settings = content.get("settings") or {}
     grey = settings.get("data.binarize", "none") == "none"
     known = {
-        "kl_weight_at_the_end": content[KL_WEIGHT],
+        "kl_weight_at_the_end": content.get(KL_WEIGHT),
         HAS_DENSITY: content.get(LOG_PX_SAMPLES) != 0,
         FORECAST_APPLIES: forecast_applies(settings),
         SCHEDULE_HAS_FEEDBACK: settings.get("beta_schedule.name") in {"geco", "control_vae"},
