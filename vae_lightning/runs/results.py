@@ -61,6 +61,10 @@ class Results(dict[str, Any]):
     kl_weight = Key[float](KL_WEIGHT)
     kl_weight_at_the_end = Key[float]("kl_weight_at_the_end")
     critical_quantity = Key[float | None](CRITICAL)
+    """The KL weight in force at the end times the decoder's variance as it ended: one quantity for every run.
+
+    It is None where that does not decide what can live, and for a run that is not finished, which has neither yet.
+    """
     latent_dim = Key[int]("latent_dim")
     seed = Key[int](SEED)
     epochs = Key[int](EPOCHS)
@@ -259,8 +263,6 @@ COLUMNS: tuple[Column, ...] = (
     Column("versions", "versions", type=dict[str, str], views=NOT_IN_WANDB),
     Column("verdict/sentence", "verdict", type=str, views=EXAMINED | {View.SUMMARY}),
     Column(KL_WEIGHT, "kl_weight", "g", required=True, views=EVERYWHERE),
-    # One quantity for every run: the KL weight in force at the end times the decoder's variance as it ended. Before the
-    # end neither is known, so that a run that is not finished has none; what was typed is in its title.
     Column(CRITICAL, "kl_weight·σ²", ".4g", views=EVERYWHERE | {View.SUMMARY}),
     Column("kl_weight_at_the_end", "KL weight at the end", ".4g", views=frozenset({View.SUMMARY, View.WANDB})),
     Column(CHOICES, "choices", type=list[str], views=frozenset({View.CSV, View.PAGE, View.NOTEBOOK})),
