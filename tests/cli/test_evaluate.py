@@ -250,7 +250,7 @@ def test_a_folder_that_is_no_run_or_has_no_checkpoint_is_refused(
         return error.value
 
     assert refused(tmp_path / "nowhere").about == (str(tmp_path / "nowhere"),)
-    assert str(run) in str(refused(run.parent))  # what could have been meant
+    assert run.name in str(refused(run.parent))  # what could have been meant
     assert str(run) in str(refused(newest(run)))
     shutil.rmtree(run / "checkpoints")
     assert refused(run).about == (str(run / "checkpoints"),)
@@ -271,7 +271,7 @@ def test_one_bad_run_does_not_keep_the_others_from_being_evaluated(
     ("name", "content"),
     [
         ("results.json", '{"run": "torn'),
-        ("results.json", '{"run": "of somebody else"}'),
+        ("results.json", '{"run": ["of", "somebody", "else"]}'),
         ("config.yaml", "a: ["),
         ("config.yaml", ":::"),
         ("config.yaml", "kl_weight: 1"),
@@ -314,13 +314,14 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     sys.modules.pop(name, None)
 
 
+@pytest.mark.renders
 def test_a_metric_of_the_users_is_added_to_a_finished_run_and_shown_without_its_package(
     run: Path, package: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chosen = [part for name in ("largest_mean", "fails") for part in ("--metric", f"{package}.{name}")]
     called(monkeypatch, run, "--samples", 2, *chosen)
     found = json.loads((run / "results.json").read_text())
-    assert found["test/largest_mean"] == max(map(abs, [found["test/largest_mean"]])) > 0
+    assert found["test/largest_mean"] > 0
     assert found["test/fails"] is None
     assert [caveat for caveat in found["caveats"] if "test/fails" in caveat]
     assert "largest mean" in capsys.readouterr().out

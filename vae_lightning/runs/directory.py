@@ -90,9 +90,9 @@ def read_results(directory: Path) -> Results | None:
     if not path.exists():
         return None
     try:
-        return Results.read(_read(path, json.loads))
+        return Results.read(_read(path, json.loads), complete=False)
     except ValueError as error:
-        raise UserError(f"{path}: not the results of a run\n{error}", Code.DAMAGED, (path,)) from error
+        raise UserError(f"{path}: not the results of a run ({error})", Code.DAMAGED, (path,)) from error
 
 
 def read_config(directory: Path) -> dict[str, Any]:

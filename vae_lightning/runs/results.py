@@ -63,6 +63,10 @@ class Results(dict[str, Any]):
     kl_weight = Key[float](KL_WEIGHT)
     kl_weight_at_the_end = Key[float]("kl_weight_at_the_end")
     critical_quantity = Key[float | None](CRITICAL)
+    """The KL weight in force at the end times the decoder's variance as it ended: one quantity for every run.
+
+    It is None where that does not decide what can live, and for a run that is not finished, which has neither yet.
+    """
     latent_dim = Key[int]("latent_dim")
     seed = Key[int](SEED)
     epochs = Key[int](EPOCHS)
@@ -99,16 +103,20 @@ class Results(dict[str, Any]):
     """Whether the ELBO bounds a log p(x): of grey pixels a Bernoulli has none, and its "ELBO" is a cross-entropy."""
 
     @classmethod
-    def read(cls, content: Any) -> "Results":
+    def read(cls, content: Any, complete: bool = True) -> "Results":
         """Return what a ``results.json`` holds, as this version would have written it.
 
         Raises:
-            ValueError: it holds something else than the results of a run.
+            ValueError: a value is of the wrong type; or, with ``complete``, it lacks what every run's results have.
         """
         try:
             _schema().model_validate(content)
         except ValidationError as error:
-            raise ValueError(str(error)) from error
+            faults = (f"{fault['loc'][-1] if fault['loc'] else ''}: {fault['msg']}" for fault in error.errors())
+            raise ValueError("; ".join(faults)) from error
+        required = (column.name for column in COLUMNS if column.required)
+        if complete and (missing := [name for name in required if name not in content]):
+            raise ValueError(f"missing: {', '.join(dict.fromkeys(missing))}")
         return cls(_upgraded(content))
 
     @property
@@ -257,8 +265,6 @@ COLUMNS: tuple[Column, ...] = (
     Column("versions", "versions", type=dict[str, str], views=NOT_IN_WANDB),
     Column("verdict/sentence", "verdict", type=str, views=EXAMINED | {View.SUMMARY}),
     Column(KL_WEIGHT, "kl_weight", "g", required=True, views=EVERYWHERE),
-    # One quantity for every run: the KL weight in force at the end times the decoder's variance as it ended. Before the
-    # end neither is known, so that a run that is not finished has none; what was typed is in its title.
     Column(CRITICAL, "kl_weight·σ²", ".4g", views=EVERYWHERE | {View.SUMMARY}),
     Column("kl_weight_at_the_end", "KL weight at the end", ".4g", views=frozenset({View.SUMMARY, View.WANDB})),
     Column(CHOICES, "choices", type=list[str], views=frozenset({View.CSV, View.PAGE, View.NOTEBOOK})),
@@ -336,8 +342,7 @@ def _schema() -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for number, column in enumerate(COLUMNS):
         if not column.derived and column.name != CHOICES:
-            default = ... if column.required else None
-            fields[f"column_{number}"] = (column.type | None, Field(default, alias=column.name))
+            fields[f"column_{number}"] = (column.type | None, Field(None, alias=column.name))
     return create_model("ResultsFile", __config__=ConfigDict(extra="allow", allow_inf_nan=False), **fields)
 
 
@@ -349,7 +354,7 @@ def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
     settings = with_current_targets(content.get("settings") or {})
     grey = settings.get("data.binarize", "none") == "none"
     known = {
-        "kl_weight_at_the_end": content[KL_WEIGHT],
+        "kl_weight_at_the_end": content.get(KL_WEIGHT),
         HAS_DENSITY: content.get(LOG_PX_SAMPLES) != 0,
         FORECAST_APPLIES: forecast_applies(settings),
         SCHEDULE_HAS_FEEDBACK: settings.get("beta_schedule.name") in {"geco", "control_vae"},
