@@ -18,8 +18,7 @@ import wandb
 from vae_lightning.config import checked
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs import wandb_curves, wandb_probe, wandb_session
-from vae_lightning.runs.identity import identify
-from vae_lightning.runs.wandb_settings import Mode, WandbSettings
+from vae_lightning.runs.wandb_settings import Mode
 
 Config = dict[str, Any]
 BIN = Path(sys.executable).parent
@@ -90,13 +89,12 @@ def opened(tiny: Callable[..., Config]) -> Callable[..., Opened]:
 
     def open_and_close(mode: Mode) -> Opened:
         config = checked(tiny("wandb.mode=auto"))
-        identity = identify(config)
-        identity.directory.mkdir(parents=True, exist_ok=True)
-        settings = WandbSettings(**{**config["wandb"], "mode": mode})
+        config = config.changed(wandb=config.wandb.model_copy(update={"mode": mode}))
+        config.directory.mkdir(parents=True, exist_ok=True)
         told: list[str] = []
-        with wandb_session.wandb_session(settings, identity, config, continues=False, tell=told.append) as window:
+        with wandb_session.wandb_session(config, continues=False, tell=told.append) as window:
             there = window is not None
-        return Opened(there, told, list((identity.directory / "wandb").glob("offline-run-*")))
+        return Opened(there, told, list((config.directory / "wandb").glob("offline-run-*")))
 
     return open_and_close
 
@@ -300,6 +298,5 @@ def test_names_longer_than_a_tag_are_shortened(
     handed: list[list[str]] = []
     monkeypatch.setattr(wandb, "init", lambda **arguments: handed.append(arguments["tags"]))
     config = checked(tiny(f"data.name={'x' * 70}", "wandb.tags=[mine]"))
-    identity = identify(config)
-    wandb_session._start(WandbSettings(**config["wandb"]), identity, config, continues=False, online=False)
+    wandb_session._start(config.wandb, config, continues=False, online=False)
     assert handed == [["x" * 64, "linear", "mine"]]

@@ -199,7 +199,7 @@ def test_what_the_runs_found_on_test_images_steers_nothing(monkeypatch: pytest.M
             asked.extend((weight_of(job), first_number) for job in jobs)
             return [SimpleNamespace(return_value={"test/active_units": 0})] * len(jobs)
 
-    monkeypatch.setattr(module, "active_units_of_run", lambda config: int(config["kl_weight"] < 8))
+    monkeypatch.setattr(module, "active_units_of_run", lambda config: int(config.kl_weight < 8))
     arguments = OverridesParser.create().parse_overrides(["data=digits", "kl_weight=interval(4,16)"])
     bisect(arguments, {**DEFAULTS, "precision": 0.5}, compose, Launcher())  # type: ignore[arg-type]
     assert asked == [(4.0, 0), (16.0, 0), (8.0, 2), (5.657, 3)]

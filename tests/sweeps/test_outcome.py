@@ -6,12 +6,14 @@ import signal
 from pathlib import Path
 
 import pytest
+from compose_once import compose_once
 
+from vae_lightning.config import checked
 from vae_lightning.errors import Code, Interrupted, UserError
 from vae_lightning.runs.status import RunStatus
 from vae_lightning.sweeps.outcome import LOST, Outcome, outcome_of, outcome_path, outcome_recorded, read_outcome
 
-CONFIG = {"run": {"directory": "runs/default/a"}}
+CONFIG = checked(compose_once("data=digits"))
 
 
 @pytest.mark.parametrize(
@@ -36,7 +38,7 @@ def test_each_end_has_its_record(
     found = read_outcome(path)
     assert found is not None
     assert (found.status, found.exit_code, found.code, found.about) == expected
-    assert found.run_directory == "runs/default/a"
+    assert found.run_directory == str(CONFIG.directory)
     assert found.began_at > 0
     assert bool(found.reason) == (error is not None)
     assert [path.name for path in path.parent.iterdir()] == [path.name]  # no temporary file is left
