@@ -19,12 +19,11 @@ from vae_lightning.files import write_json
 from vae_lightning.module import VAE
 from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
-from vae_lightning.runs.length import last_step
 from vae_lightning.runs.results import Results
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.saved_config import check_fingerprint
 from vae_lightning.runs.summaries import print_evaluation
-from vae_lightning.runs.trainer import precision_plugins, quieten_lightning
+from vae_lightning.runs.trainer import last_step, precision_plugins, quieten_lightning
 from vae_lightning.runs.upgrade import upgraded
 from vae_lightning.terminal import print_line
 

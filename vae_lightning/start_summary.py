@@ -7,9 +7,9 @@ from rich.console import RenderableType
 from vae_lightning.combinations import caveats, critical_quantity, has_weighted_kl, is_weighted_elbo, kl_computation
 from vae_lightning.data import ImageDataModule
 from vae_lightning.module import VAE
-from vae_lightning.runs.length import last_step, steps_per_epoch
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.summaries import forecast_text
+from vae_lightning.runs.trainer import last_step, steps_per_epoch
 from vae_lightning.schedules import has_feedback
 from vae_lightning.terminal import framed_list
 from vae_lightning.theory import Forecast

@@ -25,14 +25,13 @@ from vae_lightning.runs import directory
 from vae_lightning.runs.curve_logger import JsonLinesLogger
 from vae_lightning.runs.curves import continue_curves
 from vae_lightning.runs.description import description
-from vae_lightning.runs.length import last_step, steps_per_epoch
 from vae_lightning.runs.lock import PATIENCE_S, locked_run
 from vae_lightning.runs.results import Results
 from vae_lightning.runs.resume import ResumePoint, resume_point_in_shorter_run, resume_point_of
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.saved_config import check_unchanged
 from vae_lightning.runs.summaries import print_results
-from vae_lightning.runs.trainer import quieten_lightning
+from vae_lightning.runs.trainer import last_step, quieten_lightning, steps_per_epoch
 from vae_lightning.runs.wandb_session import wandb_session
 from vae_lightning.start_summary import start_summary
 from vae_lightning.terminal import print_line

@@ -42,9 +42,7 @@ def durable_lines(run_directory: Path) -> int:
 
 
 def continue_curves(run_directory: Path, n_lines: int, source: Path | None = None) -> None:
-    """Keep the first ``n_lines``, those before a checkpoint; the run that continues there writes the others again.
-
-    With ``source`` the lines are those of a shorter run, which this one continues.
+    """Keep the first ``n_lines``, those before a checkpoint, of this run or of the shorter one that it continues.
 
     Raises:
         UserError: the curves have fewer lines than that.
@@ -52,10 +50,6 @@ def continue_curves(run_directory: Path, n_lines: int, source: Path | None = Non
     lines = read_curves(source or run_directory, n_lines)  # a power cut may have spoiled those after it
     if len(lines) < n_lines:
         path = (source or run_directory) / FILE_NAME
-        raise UserError(
-            f"{path}: has {len(lines)} whole lines, where the checkpoint was written "
-            f"after {n_lines}; rerun=true trains afresh and keeps what is there aside",
-            Code.CHANGED,
-            [path],
-        )
+        reason = f"{path}: has {len(lines)} whole lines, the checkpoint is of {n_lines}; rerun=true trains afresh"
+        raise UserError(reason, Code.CHANGED, [path])
     write_atomically(run_directory / FILE_NAME, "".join(json.dumps(line) + "\n" for line in lines).encode())

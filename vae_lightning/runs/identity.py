@@ -17,21 +17,9 @@ from vae_lightning.runs import upgrade
 from vae_lightning.runs.upgrade import TARGET, is_ours, part_name, revision
 
 DECIDES_THE_RESULT = (
-    "data",
-    "model",
-    "likelihood",
-    "prior",
-    "posterior",
-    "objective",
-    "estimator",
-    "beta_schedule",
-    "optimizer",
-    "lr_schedule",
-    "kl_weight",
-    "latent_dim",
-    "seed",
-    "smoke",
-)
+    "data", "model", "likelihood", "prior", "posterior", "objective", "estimator", "beta_schedule", "optimizer",
+    "lr_schedule", "kl_weight", "latent_dim", "seed", "smoke",
+)  # fmt: skip
 TRAINER_KEYS_THAT_DECIDE = ("max_epochs", "precision", "gradient_clip_val")
 DECIDES_NOTHING = ("data_dir", "evaluation_batch_size", "fused")
 """Keys inside the parts above that say where something lies or how fast it goes."""

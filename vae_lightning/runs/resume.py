@@ -44,8 +44,8 @@ def resume_point_in_shorter_run(
 ) -> ResumePoint | None:
     """Return where the run named by ``resume_from`` stopped; None where none is named.
 
-    A run is its config: one that resumes from a shorter run must become, bit for bit, what it would be without it. So
-    nothing but the length may differ, and nothing that was done until then may depend on it.
+    The run must become, bit for bit, what it would be without the shorter one: so nothing but the length may differ,
+    and nothing that was done until then may depend on it.
 
     Raises:
         UserError: it is no run, has no checkpoint, is not shorter, or its beginning is not that of this run.
@@ -67,11 +67,8 @@ def resume_point_in_shorter_run(
         raise UserError(f"{key}: differs in more than its length\n{lines}", Code.CHANGED, ["resume_from", *others])
     epochs, longer = saved["trainer"]["max_epochs"], config.trainer["max_epochs"]
     if epochs >= longer:
-        raise UserError(
-            f"{key}: has {LENGTH}={epochs}; more than that can be asked for, not {longer}",
-            Code.INVALID,
-            ["resume_from", LENGTH],
-        )
+        reason = f"{key}: has {LENGTH}={epochs}; more than that can be asked for, not {longer}"
+        raise UserError(reason, Code.INVALID, ["resume_from", LENGTH])
     start = resume_point_of(folder, tell, set_aside=False)
     if start is None:
         raise UserError(f"{key}: has no checkpoint to go on from", Code.NOT_FOUND, ["resume_from"])
@@ -80,13 +77,9 @@ def resume_point_in_shorter_run(
         for step in range(start.steps + 1):
             then, now = (schedule(TrainingStep(step, n * steps_per_epoch, steps_per_epoch)) for n in (epochs, longer))
             if then != now:
-                raise UserError(
-                    f"{key}: {name} depends on how long a run is. At step {step} it was {then:.6g} there and is "
-                    f"{now:.6g} in a run of {longer} epochs, so that one is no beginning of this. "
-                    "Lengths given as '5 epochs' do not depend on it.",
-                    Code.INCOMPATIBLE,
-                    ["resume_from", name],
-                )
+                reason = f"{key}: {name} depends on the run's length: at step {step} {then:.6g} there, {now:.6g} here; "
+                reason += "lengths given as '5 epochs' do not depend on it"
+                raise UserError(reason, Code.INCOMPATIBLE, ["resume_from", name])
     return start
 
 

@@ -12,7 +12,6 @@ from vae_lightning.runs.run_config import RunConfig
 
 FIRST_OF_THESE_FINGERPRINTS = Version("0.4.0")
 """Earlier versions had fingerprints of import paths; of their runs the settings in the results are the witness."""
-PUT_BACK = "Put back what was there"
 
 
 def check_unchanged(folder: Path, config: RunConfig, with_curves: bool = False) -> None:
@@ -34,13 +33,8 @@ def check_unchanged(folder: Path, config: RunConfig, with_curves: bool = False) 
             if then != now:
                 found[f"{section}.{key}"] = f"{section}.{key}: {then} there, {now} here"
     if found:
-        raise UserError(
-            f"{folder / directory.CONFIG}: is not the config that this run was begun with:\n"
-            + "\n".join(f"  {line}" for line in found.values())
-            + f"\n{PUT_BACK}, or train afresh by rerun=true, which keeps what is there aside.",
-            Code.CHANGED,
-            [folder / directory.CONFIG, *found],
-        )
+        how = "is not the config that this run was begun with; put it back, or train afresh by rerun=true"
+        raise _changed(folder, how, found)
 
 
 def _value(config: dict[str, Any], section: str, key: str) -> Any:
@@ -56,20 +50,15 @@ def check_fingerprint(folder: Path, saved: dict[str, Any]) -> None:
     """
     then, version = (_value(saved, "run", key) for key in ("fingerprint", "version"))
     if then is None or version is None:
-        raise UserError(
-            f"{folder / directory.CONFIG}: has no fingerprint; a version before 0.2 wrote it",
-            Code.CHANGED,
-            [folder / directory.CONFIG],
-        )
+        raise _changed(folder, "has no fingerprint; a version before 0.2 wrote it", {})
     results = directory.read_results(folder)
     as_trained = {**settings(saved), **((results.settings if results else None) or {})}
     found = differences(settings(saved), as_trained)
     comparable = Version(str(version)) >= FIRST_OF_THESE_FINGERPRINTS
     if found or (comparable and then != identify(saved).fingerprint):
-        raise UserError(
-            f"{folder / directory.CONFIG}: was edited; its values are not those of the fingerprint {then}"
-            + "".join(f"\n  {line}" for line in found.values())
-            + f"\n{PUT_BACK}.",
-            Code.CHANGED,
-            [folder / directory.CONFIG, *found],
-        )
+        raise _changed(folder, f"was edited; put back the values of the fingerprint {then}", found)
+
+
+def _changed(folder: Path, how: str, found: dict[str, str]) -> UserError:
+    lines = "".join(f"\n  {line}" for line in found.values())
+    return UserError(f"{folder / directory.CONFIG}: {how}{lines}", Code.CHANGED, [folder / directory.CONFIG, *found])

@@ -1,22 +1,30 @@
 """The status of a run, from nothing but what lies in its directory."""
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-import yaml
 from pydantic import BaseModel, FiniteFloat
 
 from vae_lightning.errors import Code, UserError
-from vae_lightning.runs.directory import CHECKPOINTS, CONFIG, FAILURE, FIGURES, RESULTS, YAML_LOADER, read_failure
+from vae_lightning.runs.directory import (
+    CHECKPOINTS,
+    CONFIG,
+    FAILURE,
+    FIGURES,
+    RESULTS,
+    read_config,
+    read_failure,
+    read_results,
+)  # fmt: skip
 from vae_lightning.runs.lock import is_locked
 from vae_lightning.runs.results import Results
 
+Content = TypeVar("Content")
 INSIDE_A_RUN = {"wandb", CHECKPOINTS, FIGURES}
 """Folders that are no runs: W&B writes a config.yaml of its own."""
 SET_ASIDE = re.compile(r"\.\d{8}-\d{6}(\.\d+)?$")
@@ -84,8 +92,8 @@ def find_runs(folders: list[Path]) -> Found:
         raise UserError("\n".join(f"{folder}: not a directory" for folder in missing), Code.NOT_FOUND, missing)
     runs, foreign = [], []
     for place in sorted(set(_places(folders))):
-        results = Results(_read(place / RESULTS, json.loads, Results.read))
-        config = {} if results else _read(place / CONFIG, partial(yaml.load, Loader=YAML_LOADER), _begun)
+        results = _readable(place, read_results) or Results()
+        config = {} if results else _readable(place, _config_of_a_run) or {}
         if not results and not config:
             foreign.append(place)
         elif not SET_ASIDE.search(place.name):
@@ -116,12 +124,12 @@ def _found(place: Path, config: dict[str, Any], results: Results) -> FoundRun:
     if results:
         return FoundRun(place, RunStatus.FINISHED, config, results)
     if is_locked(place):
-        return FoundRun(place, RunStatus.RUNNING, config, Results())
+        return FoundRun(place, RunStatus.RUNNING, config, results)
     if (place / FAILURE).exists():
-        return FoundRun(place, RunStatus.FAILED, config, Results(), _reason(place))
+        return FoundRun(place, RunStatus.FAILED, config, results, _reason(place))
     if (place / RESULTS).exists():
-        return FoundRun(place, RunStatus.FAILED, config, Results(), f"{RESULTS} cannot be read")
-    return FoundRun(place, RunStatus.INTERRUPTED, config, Results())
+        return FoundRun(place, RunStatus.FAILED, config, results, f"{RESULTS} cannot be read")
+    return FoundRun(place, RunStatus.INTERRUPTED, config, results)
 
 
 def _reason(place: Path) -> str:
@@ -131,14 +139,14 @@ def _reason(place: Path) -> str:
         return str(error)
 
 
-def _begun(content: Any) -> dict[str, Any]:
-    _Begun.model_validate(content)
-    return dict(content)
+def _config_of_a_run(place: Path) -> dict[str, Any]:
+    config = read_config(place)
+    _Begun.model_validate(config)
+    return config
 
 
-def _read(path: Path, parse: Callable[[str], Any], validated: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """Return the content of a file; nothing where it is missing, torn, or not of a run."""
-    try:
-        return validated(parse(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
+def _readable(place: Path, read: Callable[[Path], Content]) -> Content | None:
+    """Return what is read; None where it is missing, torn, or not of a run."""
+    with suppress(OSError, ValueError, UserError):
+        return read(place)
+    return None
