@@ -8,21 +8,10 @@ from vae_lightning.theory.linear_vae import (
     learned_critical_weights,
     learned_variance,
     linear_vae,
-)
+)  # fmt: skip
 
 __all__ = [
-    "Convention",
-    "Forecast",
-    "LinearVAE",
-    "PixelMoments",
-    "bernoulli_conventions",
-    "collapsed_share",
-    "forecast",
-    "gaussian_conventions",
-    "learned_critical_weights",
-    "learned_variance",
-    "linear_vae",
-    "lives",
-    "pixel_moments",
+    "Convention", "Forecast", "LinearVAE", "PixelMoments", "bernoulli_conventions", "collapsed_share", "forecast",
+    "gaussian_conventions", "learned_critical_weights", "learned_variance", "linear_vae", "lives", "pixel_moments",
     "spectrum",
-]
+]  # fmt: skip
