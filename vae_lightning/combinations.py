@@ -11,6 +11,8 @@ from vae_lightning.objectives import Estimator, Objective, Unpriced
 from vae_lightning.optimizers import hooks_of
 from vae_lightning.schedules import Controller, Schedule, has_feedback
 
+AnySchedule = Schedule | Controller
+
 
 def _conflict(reason: str, *about: str) -> UserError:
     """Return the error of choices that are not defined together, about the config keys by which they were made."""
@@ -33,7 +35,7 @@ def check_complete(key: str, target: str, part: object, role: type) -> None:
 def check_parts(
     objective: Objective,
     posterior: PosteriorFamily,
-    beta_schedule: Schedule | Controller,
+    beta_schedule: AnySchedule,
     optimizer: Optimizer,
     *,
     kl_weight: float,
@@ -123,18 +125,14 @@ def is_weighted_elbo(objective: Objective, posterior: PosteriorFamily) -> bool:
 
 
 def critical_quantity(
-    objective: Objective,
-    posterior: PosteriorFamily,
-    likelihood: Likelihood,
-    beta_schedule: Schedule | Controller,
-    kl_weight_in_force: float,
+    objective: Objective, posterior: PosteriorFamily, likelihood: Likelihood, schedule: AnySchedule, kl_weight: float
 ) -> float | None:
-    """Return kl_weight x sigma^2, above which no direction of the data can live; None where that is not the rule.
+    """Return kl_weight in force x sigma^2, above which no direction of the data can live; None where it is no rule.
 
     It is the rule for a weighted ELBO whose weight no controller moves, and for a decoder with one sigma^2.
     """
-    is_rule = is_weighted_elbo(objective, posterior) and not has_feedback(beta_schedule)
-    return kl_weight_in_force * likelihood.variance if is_rule and likelihood.variance is not None else None
+    is_rule = is_weighted_elbo(objective, posterior) and not has_feedback(schedule)
+    return kl_weight * likelihood.variance if is_rule and likelihood.variance is not None else None
 
 
 def why_no_price(objective: Objective, posterior: PosteriorFamily, kl_weight_in_force: float) -> str | None:

@@ -5,33 +5,24 @@ with their annotations (pydantic's ``Field`` gives the ranges); what :mod:`vae_l
 are the positional ones. So an option is declared once, where it is used, and a user's own class is checked alike.
 """
 
-import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, TypeVar, get_type_hints
 
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.identity import MECHANICS
-from vae_lightning.runs.run_config import Derived, RunConfig
+from vae_lightning.runs.run_config import Derived, Node, RunConfig
 from vae_lightning.runs.upgrade import TARGET
 from vae_lightning.spelling import did_you_mean
 
-Node = dict[str, Any]
 PARTS = {"data", "model.encoder", "model.decoder", "likelihood", "prior", "posterior", "objective", "estimator"}
 PARTS |= {"beta_schedule", "optimizer", "lr_schedule", "trainer"}
 """Keys whose node names by ``_target_`` what to build."""
-A_KEY = " (a key)"
 Settings = TypeVar("Settings", bound=BaseModel)
-OWN_ROOMS = tuple(
-    f"vae_lightning.{room}"
-    for room in ("data", "distributions", "networks", "objectives", "optimizers", "runs.trainer", "schedules")
-)
-"""Whose ``__all__`` a config that was found in a directory may name; and torch's modules and optimisers."""
 
 
 class Fault(NamedTuple):
@@ -48,54 +39,13 @@ def _raise_if_any(faults: Sequence[Fault]) -> None:
         raise UserError("\n".join(fault.line for fault in faults), faults[0].code, [fault.key for fault in faults])
 
 
-def check_origins(config: Node, also: Sequence[str] = ()) -> None:
-    """Check that a config which somebody else may have written builds nothing but what this project is made of.
-
-    It must come before :func:`checked`, which imports what is named; importing runs code.
-
-    Raises:
-        UserError: a ``_target_`` is none of these and lies in no package of ``also``; or there is something in it
-            that a resolved config does not have, which could hide one.
-    """
-    for path, value in _walk(config, ""):
-        why = None
-        if isinstance(value, str) and "${" in value:
-            why = f"{path}={value}: refused; a saved config is resolved and has no interpolations"
-        elif not isinstance(value, dict | list | str | int | float | None):
-            why = f"{path}: refused; a saved config has no {type(value).__name__}"
-        elif path.rpartition(".")[2] == TARGET and not _may_be_built(str(value), also):
-            why = f"{path}={value}: refused, and nothing was run; a saved config may name what {', '.join(OWN_ROOMS)} "
-            why += "offer, and modules and optimisers of torch. If you trust it: --allow PACKAGE."
-        if why:
-            raise UserError(why, Code.REFUSED, [path.removesuffix(A_KEY)])
-
-
-def _walk(node: Any, path: str) -> Iterator[tuple[str, Any]]:
-    yield path, node
-    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
-        yield f"{path}.{key}".lstrip(".") + A_KEY, str(key)
-        yield from _walk(value, f"{path}.{key}".lstrip("."))
-
-
-def _may_be_built(target: str, also: Sequence[str]) -> bool:
-    if any(target.startswith(f"{package}.") for package in also):
-        return True
-    module, _, name = target.rpartition(".")
-    if module in OWN_ROOMS:
-        return name in importlib.import_module(module).__all__
-    kind = {"torch.nn": torch.nn.Module, "torch.optim": torch.optim.Optimizer}.get(module)
-    found = vars(importlib.import_module(module)).get(name) if kind else None
-    return kind is not None and inspect.isclass(found) and issubclass(found, kind)
-
-
 def checked(values: Node | RunConfig, parts: Collection[str] | None = None) -> RunConfig:
     """Return a resolved config as a typed object, in which 1, 1.0 and 1e0 for a float are one value.
 
     One that is checked already is returned as it is. With ``parts`` only these top-level keys are looked into, which
     spares importing what the others would build.
 
-    Raises:
-        UserError: one line per fault, each with the key's full name and what would be valid.
+    Raises UserError with one line per fault, each with the key's full name and what would be valid.
     """
     if isinstance(values, RunConfig):
         return values

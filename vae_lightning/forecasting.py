@@ -8,13 +8,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from vae_lightning.assemble import (
-    build_beta_schedule,
-    build_likelihood,
-    build_objective,
-    build_posterior,
-    build_splits,
-)  # fmt: skip
+from vae_lightning import assemble, theory
 from vae_lightning.combinations import check_pixels, is_weighted_elbo
 from vae_lightning.config import checked
 from vae_lightning.data.splits import Images
@@ -24,14 +18,7 @@ from vae_lightning.report.forecast_table import forecast_curve_table, forecast_p
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.summaries import NO_FORECAST
 from vae_lightning.schedules import has_feedback
-from vae_lightning.theory import (
-    Convention,
-    Forecast,
-    bernoulli_conventions,
-    forecast,
-    gaussian_conventions,
-    pixel_moments,
-)  # fmt: skip
+from vae_lightning.theory import Convention, Forecast
 
 DPI = 110
 READ = ("data", "likelihood", "posterior", "objective", "estimator", "beta_schedule")
@@ -44,8 +31,7 @@ Curve = tuple[str, Forecast, list[float]]
 def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, console: Console) -> None:
     """Print the forecast of each config; of configs that differ in the KL weight alone, the curve, and draw it.
 
-    Raises:
-        UserError: a config is wrong, or its likelihood has no forecast.
+    Raises UserError where a config is wrong, or its likelihood has no forecast.
     """
     checked_configs = [checked(_without_batches(config), parts=READ) for config in configs]
     path = figure or Path("forecast.png")
@@ -80,10 +66,10 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
 
 def _notes(config: RunConfig) -> Iterator[str]:
     """Say what the run has that the forecast does not know."""
-    if not is_weighted_elbo(build_objective(config), build_posterior(config)):
+    if not is_weighted_elbo(assemble.build_objective(config), assemble.build_posterior(config)):
         parts = f"objective={config.objective.name} posterior={config.posterior.name}"
         yield f"this is of a plain VAE; {parts} may keep others"
-    if has_feedback(build_beta_schedule(config)):
+    if has_feedback(assemble.build_beta_schedule(config)):
         yield "a controller will move the KL weight; the forecast is of the weight given here"
 
 
@@ -105,10 +91,11 @@ def critical_weights(config: dict[str, Any]) -> list[float] | None:
 
 def _forecast(config: RunConfig) -> tuple[Forecast | None, Images, Likelihood]:
     """Return the forecast of a checked config, the training images that it is of, and the likelihood."""
-    training, likelihood = build_splits(config)["train"], build_likelihood(config)
+    training, likelihood = assemble.build_splits(config)["train"], assemble.build_likelihood(config)
     binarize = config.data["binarize"]
     check_pixels(likelihood, not training.pixels.is_floating_point(), binarize)
-    return forecast(pixel_moments(training, binarize), likelihood, config.latent_dim), training, likelihood
+    found = theory.forecast(theory.pixel_moments(training, binarize), likelihood, config.latent_dim)
+    return found, training, likelihood
 
 
 def _without_batches(config: dict[str, Any]) -> dict[str, Any]:
@@ -132,7 +119,7 @@ def _but_for_the_weight(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
 def _elsewhere(likelihood: Likelihood, kl_weight: float, n_pixels: int, latent_dim: int) -> list[Convention]:
     """Return how this training reads in the losses of other code, where it has a name there."""
     if likelihood.loss_elsewhere == "squared_error" and likelihood.variance is not None:
-        return gaussian_conventions(kl_weight, likelihood.variance, n_pixels, latent_dim)
+        return theory.gaussian_conventions(kl_weight, likelihood.variance, n_pixels, latent_dim)
     if likelihood.loss_elsewhere == "cross_entropy":
-        return bernoulli_conventions(kl_weight, n_pixels, latent_dim)
+        return theory.bernoulli_conventions(kl_weight, n_pixels, latent_dim)
     return []

@@ -58,8 +58,7 @@ def newest_good_checkpoint(
     ``tell`` is called with a line for each damaged one that is skipped; ``set_aside`` renames those, which only the
     process that owns the run may do.
 
-    Raises:
-        UserError: all are damaged; or one holds what only running code could restore.
+    Raises UserError where all are damaged; or one holds what only running code could restore.
     """
     damages: list[DamagedCheckpointError] = []
     for path in reversed(checkpoints(run_directory)):

@@ -24,8 +24,7 @@ def locked_run(config: RunConfig, tell: Callable[[str], None], patience_s: float
     With ``rerun`` what is there is kept aside first. An error that ends the block is noted in the directory. Another
     owner, who may be about to stop, is waited for as long as ``patience_s``.
 
-    Raises:
-        UserError: another process owns it, it was begun with another config, or it cannot be written.
+    Raises UserError where another process owns it, it was begun with another config, or it cannot be written.
     """
     folder = config.directory
     with _locked(folder, patience_s):

@@ -11,21 +11,12 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, FiniteFloat
 
 from vae_lightning.errors import Code, UserError
-from vae_lightning.runs.directory import (
-    CHECKPOINTS,
-    CONFIG,
-    FAILURE,
-    FIGURES,
-    RESULTS,
-    read_config,
-    read_failure,
-    read_results,
-)  # fmt: skip
+from vae_lightning.runs import directory
 from vae_lightning.runs.lock import is_locked
 from vae_lightning.runs.results import Results
 
 Content = TypeVar("Content")
-INSIDE_A_RUN = {"wandb", CHECKPOINTS, FIGURES}
+INSIDE_A_RUN = {"wandb", directory.CHECKPOINTS, directory.FIGURES}
 """Folders that are no runs: W&B writes a config.yaml of its own."""
 SET_ASIDE = re.compile(r"\.\d{8}-\d{6}(\.\d+)?$")
 """The end of the name of a directory that rerun=true moved out of the way."""
@@ -83,16 +74,13 @@ def find_runs(folders: list[Path]) -> Found:
     """Return the runs at or below some folders, by KL weight and name; links to directories are followed.
 
     A run is recognised by what its directory holds, so a moved or renamed one is still a run. Those that rerun=true
-    set aside are left out.
-
-    Raises:
-        UserError: one of the folders does not exist.
+    set aside are left out. Raises UserError where one of the folders does not exist.
     """
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise UserError("\n".join(f"{folder}: not a directory" for folder in missing), Code.NOT_FOUND, missing)
     runs, foreign = [], []
     for place in sorted(set(_places(folders))):
-        results = _readable(place, read_results) or Results()
+        results = _readable(place, directory.read_results) or Results()
         config = {} if results else _readable(place, _config_of_a_run) or {}
         if not results and not config:
             foreign.append(place)
@@ -112,7 +100,7 @@ def _places(folders: list[Path]) -> Iterator[Path]:
                 continue
             seen.add(place)
             below[:] = [name for name in below if name not in INSIDE_A_RUN]
-            if CONFIG in files or RESULTS in files:
+            if directory.CONFIG in files or directory.RESULTS in files:
                 yield place
 
 
@@ -125,22 +113,22 @@ def _found(place: Path, config: dict[str, Any], results: Results) -> FoundRun:
         return FoundRun(place, RunStatus.FINISHED, config, results)
     if is_locked(place):
         return FoundRun(place, RunStatus.RUNNING, config, results)
-    if (place / FAILURE).exists():
+    if (place / directory.FAILURE).exists():
         return FoundRun(place, RunStatus.FAILED, config, results, _reason(place))
-    if (place / RESULTS).exists():
-        return FoundRun(place, RunStatus.FAILED, config, results, f"{RESULTS} cannot be read")
+    if (place / directory.RESULTS).exists():
+        return FoundRun(place, RunStatus.FAILED, config, results, f"{directory.RESULTS} cannot be read")
     return FoundRun(place, RunStatus.INTERRUPTED, config, results)
 
 
 def _reason(place: Path) -> str:
     try:
-        return str((read_failure(place) or {}).get("reason", ""))
+        return str((directory.read_failure(place) or {}).get("reason", ""))
     except UserError as error:
         return str(error)
 
 
 def _config_of_a_run(place: Path) -> dict[str, Any]:
-    config = read_config(place)
+    config = directory.read_config(place)
     _Begun.model_validate(config)
     return config
 

@@ -42,8 +42,7 @@ def make_trainer(
 ) -> Trainer:
     """Return a Trainer that writes into ``run_directory``. With ``smoke`` it sees a few batches only.
 
-    Raises:
-        UserError: the devices asked for are not there.
+    Raises UserError where the devices asked for are not there.
     """
     plugins: list[Any] = [AtomicCheckpointIO(), *precision_plugins(accelerator, precision)]
     if SLURMEnvironment.detect():

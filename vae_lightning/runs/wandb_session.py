@@ -6,7 +6,7 @@ import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vae_lightning.errors import Code, Interrupted, UserError, first_line
 from vae_lightning.runs.identity import unusual_choices
@@ -94,6 +94,7 @@ def _start(settings: WandbSettings, config: RunConfig, continues: bool, online: 
 
     _set_earlier_records_aside(config.directory / "wandb")
     names = [config.data.name, config.model.name, *unusual_choices(config.plain())]
+    quiet: dict[str, Any] = {"silent": True, "console": "off", "disable_git": True, "disable_code": True}
     wandb.setup(wandb.Settings(silent=True))
     return wandb.init(
         project=settings.project,
@@ -109,13 +110,7 @@ def _start(settings: WandbSettings, config: RunConfig, continues: bool, online: 
         resume="allow" if online and continues else None,
         config=config.plain(),
         settings=wandb.Settings(
-            silent=True,
-            console="off",
-            disable_git=True,
-            disable_code=True,
-            init_timeout=START_TIMEOUT_S,
-            finish_timeout=FINISH_TIMEOUT_S,
-            finish_timeout_raises=True,
+            **quiet, init_timeout=START_TIMEOUT_S, finish_timeout=FINISH_TIMEOUT_S, finish_timeout_raises=True
         ),
     )
 

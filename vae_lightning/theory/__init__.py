@@ -8,7 +8,7 @@ from vae_lightning.theory.linear_vae import (
     learned_critical_weights,
     learned_variance,
     linear_vae,
-)  # fmt: skip
+)
 
 __all__ = [
     "Convention", "Forecast", "LinearVAE", "PixelMoments", "bernoulli_conventions", "collapsed_share", "forecast",

@@ -55,9 +55,7 @@ def pixel_moments(images: Images, binarize: Literal["none", "dynamic", "static"]
     Under dynamic binarisation each pixel is a fresh Bernoulli draw: its mean and its covariance with other pixels are
     those of the grey images, its own variance is p (1 - p).
     """
-    n_images, *shape = images.pixels.shape
-    n_pixels = torch.Size(shape).numel()
-    device = images.pixels.device
+    n_images, n_pixels, device = len(images.pixels), images.pixels[0].numel(), images.pixels.device
     mean = torch.zeros(n_pixels, dtype=torch.float64, device=device)
     for chunk in images.pixels.split(IMAGES_AT_ONCE):
         mean += as_floats(chunk).flatten(1).sum(0, dtype=torch.float64) / n_images
