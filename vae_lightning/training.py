@@ -57,15 +57,12 @@ def train(config: RunConfig | dict[str, Any], patience_s: float = PATIENCE_S) ->
     A finished run is not trained again without ``rerun``; an interrupted one continues at its last checkpoint, and ends
     as if it had never stopped. One that another process is training is waited for as long as ``patience_s``.
 
-    Raises:
-        UserError: whatever the user can mend.
-        Interrupted: a signal came; everything is saved.
+    Raises UserError for whatever the user can mend, and Interrupted after a signal, with everything saved.
     """
     config = checked(config)
     first_process = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # set by Lightning from the environment
     console = Console(quiet=not first_process)
-    results = None if config.rerun else _results_of(config)
-    if results:
+    if results := None if config.rerun else _results_of(config):
         print_line(console, f"{config.directory} is finished already; rerun=true trains it again")
     else:
         results = _train_and_test(config, console, first_process, patience_s)

@@ -17,7 +17,6 @@ from vae_lightning.runs.directory import CHECKPOINTS, checkpoints
 KEPT = 2
 DAMAGED = ".damaged"
 """Appended to the name of a file that cannot be read: kept for whoever wants to look at it, out of the way."""
-
 MARKED_AS_FOLDER = 0x10
 """An attribute of the zip format, outside every checksum: what has it, torch reads as zeros without a word."""
 

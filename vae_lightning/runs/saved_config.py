@@ -27,8 +27,7 @@ OWN_ROOMS = tuple(
 def check_unchanged(folder: Path, config: RunConfig, with_curves: bool = False) -> None:
     """Check that the config saved in a run directory is the one that the directory's fingerprint is of.
 
-    ``with_curves`` also checks that this process can go on with what is there: the same steps are written into the
-    curves, by the same version of this package.
+    ``with_curves`` also checks that the same steps go into the curves, by the same version of this package.
 
     Raises UserError with each difference where it was edited, or another version would go on.
     """
@@ -68,9 +67,8 @@ def check_origins(config: Node, also: Sequence[str] = ()) -> None:
 
     It must come before :func:`vae_lightning.config.checked`, which imports what is named; importing runs code.
 
-    Raises:
-        UserError: a ``_target_`` is none of these and lies in no package of ``also``; or there is something in it
-            that a resolved config does not have, which could hide one.
+    Raises UserError where a ``_target_`` is none of these and lies in no package of ``also``, or where there is
+    something that a resolved config does not have, which could hide one.
     """
     for path, value in _walk(config, ""):
         why = None

@@ -86,7 +86,7 @@ def find_runs(folders: list[Path]) -> Found:
             foreign.append(place)
         elif not SET_ASIDE.search(place.name):
             runs.append(_found(place, config, results))
-    return Found(sorted(runs, key=_by_weight), foreign)
+    return Found(sorted(runs, key=lambda run: (float((run.results or run.config)["kl_weight"]), run.name)), foreign)
 
 
 def _places(folders: list[Path]) -> Iterator[Path]:
@@ -102,10 +102,6 @@ def _places(folders: list[Path]) -> Iterator[Path]:
             below[:] = [name for name in below if name not in INSIDE_A_RUN]
             if directory.CONFIG in files or directory.RESULTS in files:
                 yield place
-
-
-def _by_weight(run: FoundRun) -> tuple[float, str]:
-    return float((run.results or run.config)["kl_weight"]), run.name
 
 
 def _found(place: Path, config: dict[str, Any], results: Results) -> FoundRun:

@@ -30,10 +30,9 @@ MODES_OF_THE_ENVIRONMENT: dict[str, Mode] = {
 
 @contextlib.contextmanager
 def wandb_session(config: RunConfig, continues: bool, tell: Callable[[str], None]) -> Iterator[WandbCurves | None]:
-    """Open the W&B run of a run; its id is the fingerprint. When the block ends it is told how.
+    """Open the W&B run of a run, whose id is the fingerprint, and end it as the block ends.
 
-    Raises:
-        UserError: ``wandb.mode=online``, and it cannot be.
+    Raises UserError where ``wandb.mode=online`` was asked for and it cannot be.
     """
     settings = config.wandb.model_copy(update={"mode": mode_in_force(config.wandb.mode)})
     if settings.mode == "disabled":

@@ -35,8 +35,7 @@ IMAGES_AT_ONCE = 1_000
 FEWEST_IMAGES = 10
 """As many images must show what F says of a pixel."""
 LARGEST_VALUE = 1e7
-"""Where the decoder's value of a mean is looked for; a pixel that is nearer than 1e-7 to its least or largest value is
-taken there."""
+"""Where the decoder's value of a mean is looked for; one nearer than 1e-7 to its least or largest is taken there."""
 ROUNDING = 1e-6
 """Of the largest eigenvalue: what is smaller is rounding in the sums."""
 

@@ -43,8 +43,7 @@ class LinearVAE(NamedTuple):
 def linear_vae(eigenvalues: PerDirection, latent_dim: int, kl_weight: float, variance: float) -> LinearVAE:
     """Return the optimum for data with these covariance eigenvalues (descending) and a decoder of this sigma^2.
 
-    Raises:
-        ValueError: ``kl_weight`` or ``variance`` is not positive; without a price nothing bounds the KL.
+    Raises ValueError where ``kl_weight`` or ``variance`` is not positive: without a price nothing bounds the KL.
     """
     if kl_weight <= 0 or variance <= 0:
         raise ValueError(f"kl_weight={kl_weight:g}, variance={variance:g}: both must be above 0")
@@ -56,7 +55,7 @@ def linear_vae(eigenvalues: PerDirection, latent_dim: int, kl_weight: float, var
     over = (units / threshold).clamp_min(1)  # l / a, and 1 for the dead
     gain_squared = torch.where(living, units - threshold, 0.0)
     learned = torch.zeros(dimension, dtype=torch.bool, device=eigenvalues.device)
-    learned[: min(latent_dim, dimension)] = living[:dimension]
+    learned[:latent_dim] = living[:dimension]
     residual = torch.where(learned, threshold**2 / eigenvalues, eigenvalues)
     kl = 0.5 * over.log()
     left = float(eigenvalues[~learned].sum()) / (2 * variance)
@@ -82,8 +81,7 @@ def learned_variance(eigenvalues: PerDirection, latent_dim: int, kl_weight: floa
     without end.
     """
     dimension = len(eigenvalues)
-    most = min(latent_dim, dimension)
-    n_living = int((learned_critical_weights(eigenvalues)[:most] > kl_weight).sum())
+    n_living = int((learned_critical_weights(eigenvalues)[:latent_dim] > kl_weight).sum())
     price = dimension - kl_weight * n_living
     return float(eigenvalues[n_living:].sum()) / price if price > 0 else 0.0
 
