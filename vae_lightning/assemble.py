@@ -5,7 +5,7 @@ Lightning, which takes seconds to import, is imported by those functions alone t
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from hydra.errors import InstantiationException
@@ -43,10 +43,8 @@ def _build(path: str, node: Part | Node, *supplied: Any) -> Any:
 
 def _unfused(optimizer: Node) -> Node:
     """Return the node with fused=false throughout: Lightning cannot clip for a fused one in mixed precision."""
-    return {
-        key: _unfused(value) if isinstance(value, dict) else False if key == "fused" else value
-        for key, value in optimizer.items()
-    }
+    inside = {key: _unfused(value) if isinstance(value, dict) else value for key, value in optimizer.items()}
+    return inside | ({"fused": False} if "fused" in optimizer else {})
 
 
 def _build_checked(config: RunConfig, key: str, role: type, *supplied: Any) -> Any:
@@ -59,33 +57,28 @@ def _build_checked(config: RunConfig, key: str, role: type, *supplied: Any) -> A
 
 def build_splits(config: RunConfig) -> dict[str, Images]:
     """Return what the data module would hold, for a config whose ``data`` names a function that returns splits."""
-    splits: dict[str, Images] = _build("data", config.data, config.seed)
-    return splits
+    return cast("dict[str, Images]", _build("data", config.data, config.seed))
 
 
 def build_likelihood(config: RunConfig) -> Likelihood:
     """Build the likelihood alone. Raises UserError where it is none."""
-    likelihood: Likelihood = _build_checked(config, "likelihood", Likelihood)
-    return likelihood
+    return cast(Likelihood, _build_checked(config, "likelihood", Likelihood))
 
 
 def build_objective(config: RunConfig) -> Objective:
     """Build the objective with its estimator. Raises UserError where one of them lacks members."""
     estimator = _build_checked(config, "estimator", Estimator)
-    objective: Objective = _build_checked(config, "objective", Objective, estimator)
-    return objective
+    return cast(Objective, _build_checked(config, "objective", Objective, estimator))
 
 
 def build_posterior(config: RunConfig) -> PosteriorFamily:
     """Build the family of posteriors. Raises UserError where it is none."""
-    posterior: PosteriorFamily = _build_checked(config, "posterior", PosteriorFamily, config.latent_dim)
-    return posterior
+    return cast(PosteriorFamily, _build_checked(config, "posterior", PosteriorFamily, config.latent_dim))
 
 
 def build_beta_schedule(config: RunConfig) -> Schedule | Controller:
     """Build the beta schedule."""
-    schedule: Schedule | Controller = _build("beta_schedule", config.beta_schedule)
-    return schedule
+    return cast("Schedule | Controller", _build("beta_schedule", config.beta_schedule))
 
 
 def build_metrics(config: RunConfig) -> "list[vae_lightning.evaluation.Metric]":
@@ -111,35 +104,18 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_li
     """Build the VAE with weights that are a function of the seed. Raises UserError where parts do not fit."""
     from vae_lightning.module import VAE
 
-    latent_dim = config.latent_dim
-    objective = build_objective(config)
-    beta_schedule = build_beta_schedule(config)
-    posterior = build_posterior(config)
+    latent_dim, kl_weight = config.latent_dim, config.kl_weight
+    objective, posterior, likelihood = build_objective(config), build_posterior(config), build_likelihood(config)
     prior: Prior = _build_checked(config, "prior", Prior)
-    likelihood = build_likelihood(config)
-    trainer = config.trainer
-    clips_mixed = trainer["gradient_clip_val"] is not None and trainer["precision"] != "32-true"
-    node = _unfused(config.optimizer.model_dump(exclude={"name"})) if clips_mixed else config.optimizer
-    optimizer: OptimizerFactory = _build("optimizer", node)
-    try:
-        trial = optimizer_of(optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(2)])
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"optimizer: {error}", Code.CANNOT_BUILD, ["optimizer"]) from error
-    check_parts(
-        objective,
-        posterior,
-        beta_schedule,
-        trial,
-        kl_weight=config.kl_weight,
-        latent_dim=latent_dim,
-        batch_size=config.data["batch_size"],
-        precision=trainer["precision"],
-    )
+    beta_schedule = build_beta_schedule(config)
+    optimizer, trial = _build_optimizer(config)
+    sizes = {"latent_dim": latent_dim, "batch_size": config.data["batch_size"]}
+    precision = config.trainer["precision"]
+    check_parts(objective, posterior, beta_schedule, trial, kl_weight=kl_weight, precision=precision, **sizes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(config.seed, Stream.WEIGHTS))
         encoder = _build("model.encoder", config.model.encoder, image_shape, posterior.n_parameters)
-        channels, *size = image_shape
-        output_shape = (channels * likelihood.values_per_pixel, *size)
+        output_shape = (image_shape[0] * likelihood.values_per_pixel, *image_shape[1:])
         decoder = _build("model.decoder", config.model.decoder, latent_dim, output_shape)
     return VAE(
         encoder=encoder,
@@ -151,15 +127,26 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_li
         beta_schedule=beta_schedule,
         optimizer=optimizer,
         lr_schedule=_build("lr_schedule", config.lr_schedule),
-        kl_weight=config.kl_weight,
+        kl_weight=kl_weight,
         latent_dim=latent_dim,
         seed=config.seed,
     )
+
+
+def _build_optimizer(config: RunConfig) -> tuple[OptimizerFactory, torch.optim.Optimizer]:
+    """Return the factory of the optimiser and a trial of it. Raises UserError where its settings are wrong."""
+    clips_mixed = config.trainer["gradient_clip_val"] is not None and config.trainer["precision"] != "32-true"
+    node = _unfused(config.optimizer.model_dump(exclude={"name"})) if clips_mixed else config.optimizer
+    optimizer: OptimizerFactory = _build("optimizer", node)
+    try:
+        return optimizer, optimizer_of(optimizer, [{"params": [torch.nn.Parameter(torch.zeros(1))]} for _ in range(2)])
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"optimizer: {error}", Code.CANNOT_BUILD, ["optimizer"]) from error
 
 
 def build_trainer(
     config: RunConfig, run_directory: Path, callbacks: Sequence["lightning.pytorch.Callback"]
 ) -> "lightning.pytorch.Trainer":
     """Build the Trainer, without loggers yet. Raises UserError where the devices asked for are not there."""
-    trainer: lightning.pytorch.Trainer = _build("trainer", config.trainer, run_directory, callbacks, config.smoke)
-    return trainer
+    trainer = _build("trainer", config.trainer, run_directory, callbacks, config.smoke)
+    return cast("lightning.pytorch.Trainer", trainer)

@@ -3,9 +3,6 @@
 What is undefined is refused before anything starts; what is biased, idle or no bound is said.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
 from torch.optim import Optimizer
 
 from vae_lightning.distributions import Likelihood, PosteriorFamily, Prior
@@ -14,12 +11,12 @@ from vae_lightning.objectives import Estimator, Objective, Unpriced
 from vae_lightning.optimizers import hooks_of
 from vae_lightning.schedules import Controller, Schedule, has_feedback
 
+AnySchedule = Schedule | Controller
 
-class Conflict(NamedTuple):
-    """Choices that are not defined together, and the config keys by which they were made."""
 
-    reason: str
-    about: tuple[str, ...]
+def _conflict(reason: str, *about: str) -> UserError:
+    """Return the error of choices that are not defined together, about the config keys by which they were made."""
+    return UserError(reason, Code.INCOMPATIBLE, about)
 
 
 def members_of(role: type) -> list[str]:
@@ -31,18 +28,14 @@ def check_complete(key: str, target: str, part: object, role: type) -> None:
     """Raise UserError where a part lacks members of its role, a protocol; the error names them."""
     missing = sorted(name for name in members_of(role) if not hasattr(part, name))
     if missing:
-        members = ", ".join(missing)
-        raise UserError(
-            f"{key}._target_={target}: lacks what a {role.__name__} must have: {members}",
-            Code.INCOMPLETE_PART,
-            [f"{key}._target_", *missing],
-        )
+        reason = f"{key}._target_={target}: lacks what a {role.__name__} must have: {', '.join(missing)}"
+        raise UserError(reason, Code.INCOMPLETE_PART, [f"{key}._target_", *missing])
 
 
 def check_parts(
     objective: Objective,
     posterior: PosteriorFamily,
-    beta_schedule: Schedule | Controller,
+    beta_schedule: AnySchedule,
     optimizer: Optimizer,
     *,
     kl_weight: float,
@@ -51,75 +44,60 @@ def check_parts(
     precision: str,
 ) -> None:
     """Raise UserError for the first conflict between the parts."""
-    conflicts = (
-        *_of_the_gradient(objective, objective.estimator, posterior),
-        *_of_the_sizes(objective, posterior, latent_dim, batch_size),
-        *_of_the_control(beta_schedule, objective, posterior, kl_weight),
-        *_of_the_optimizer(optimizer, posterior, precision),
-    )
-    for conflict in conflicts:
-        raise UserError(conflict.reason, Code.INCOMPATIBLE, conflict.about)
-
-
-def _of_the_gradient(objective: Objective, estimator: Estimator, posterior: PosteriorFamily) -> Iterator[Conflict]:
-    if reason := estimator.why_undefined(objective):
-        yield Conflict(f"estimator={reason}", ("estimator", "objective"))
-    if objective.n_samples < (least := estimator.least_samples):
-        reason = f"objective.n_samples={objective.n_samples}: this estimator needs at least {least} codes per image"
-        yield Conflict(reason, ("objective.n_samples", "estimator"))
-    if not posterior.has_density and estimator.needs_density:
-        reason = "posterior: this one has no density q(z|x), which the estimator needs; take estimator=pathwise"
-        yield Conflict(f"{reason} with estimator.kl=closed_form", ("posterior", "estimator"))
-    if not posterior.has_density and objective.needs_density:
-        reason = "posterior: this one has no KL that the objective could use; take objective=elbo or mmd"
-        yield Conflict(reason, ("posterior", "objective"))
-
-
-def _of_the_sizes(
-    objective: Objective, posterior: PosteriorFamily, latent_dim: int, batch_size: int
-) -> Iterator[Conflict]:
+    _check_gradient(objective, objective.estimator, posterior)
     if latent_dim % (divisor := objective.latent_dim_multiple):
         reason = f"latent_dim={latent_dim}: the objective needs a multiple of {divisor} (objective.group_size)"
-        yield Conflict(reason, ("latent_dim", "objective.group_size"))
+        raise _conflict(reason, "latent_dim", "objective.group_size")
     for key, least in (("objective", objective.least_batch_size), ("posterior", posterior.least_batch_size)):
         if batch_size < least:
             reason = f"data.batch_size={batch_size}: this {key} needs at least {least} images in a batch"
-            yield Conflict(reason, ("data.batch_size", key))
+            raise _conflict(reason, "data.batch_size", key)
+    if has_feedback(beta_schedule):
+        _check_control(objective, posterior, kl_weight)
+    _check_optimizer(optimizer, posterior, precision)
 
 
-def _of_the_control(
-    beta_schedule: Schedule | Controller, objective: Objective, posterior: PosteriorFamily, kl_weight: float
-) -> Iterator[Conflict]:
-    if not has_feedback(beta_schedule):
-        return
+def _check_gradient(objective: Objective, estimator: Estimator, posterior: PosteriorFamily) -> None:
+    if reason := estimator.why_undefined(objective):
+        raise _conflict(f"estimator={reason}", "estimator", "objective")
+    if objective.n_samples < (least := estimator.least_samples):
+        reason = f"objective.n_samples={objective.n_samples}: this estimator needs at least {least} codes per image"
+        raise _conflict(reason, "objective.n_samples", "estimator")
+    if not posterior.has_density and estimator.needs_density:
+        reason = "posterior: has no density q(z|x); take estimator=pathwise with estimator.kl=closed_form"
+        raise _conflict(reason, "posterior", "estimator")
+    if not posterior.has_density and objective.needs_density:
+        reason = "posterior: has no KL that the objective could use; take objective=elbo or mmd"
+        raise _conflict(reason, "posterior", "objective")
+
+
+def _check_control(objective: Objective, posterior: PosteriorFamily, kl_weight: float) -> None:
     if not has_weighted_kl(objective, posterior):
         reason = "beta_schedule: there is no KL in this loss that a controller could weigh"
-        yield Conflict(reason, ("beta_schedule", "objective", "posterior"))
+        raise _conflict(reason, "beta_schedule", "objective", "posterior")
     if kl_weight == 0:
         reason = "kl_weight=0: a controlled beta_schedule multiplies it; it must be above 0"
-        yield Conflict(reason, ("kl_weight", "beta_schedule"))
+        raise _conflict(reason, "kl_weight", "beta_schedule")
 
 
-def _of_the_optimizer(optimizer: Optimizer, posterior: PosteriorFamily, precision: str) -> Iterator[Conflict]:
+def _check_optimizer(optimizer: Optimizer, posterior: PosteriorFamily, precision: str) -> None:
     hooks = hooks_of(optimizer)
     if hooks.needs_density and not posterior.has_density:
         reason = "optimizer: this one is led by a mutual information, and this posterior has none"
-        yield Conflict(reason, ("optimizer", "posterior"))
+        raise _conflict(reason, "optimizer", "posterior")
     if hooks.steps_unscaled and precision == "16-mixed":
-        reason = "trainer.precision=16-mixed: this optimizer steps the encoder without a gradient scaler"
-        yield Conflict(f"{reason}; take 32-true or bf16-mixed", ("trainer.precision", "optimizer"))
+        reason = "trainer.precision=16-mixed: this optimizer has no gradient scaler; take 32-true or bf16-mixed"
+        raise _conflict(reason, "trainer.precision", "optimizer")
 
 
 def check_pixels(likelihood: Likelihood, in_unit_interval: bool, binarize: str) -> None:
     """Raise UserError where the likelihood is not one of these data."""
     if likelihood.needs_unit_interval and not in_unit_interval:
         reason = "likelihood: this one is of pixels in [0, 1], and these data are not; take likelihood=gaussian"
-        raise UserError(reason, Code.INCOMPATIBLE, ["likelihood", "data"])
+        raise _conflict(reason, "likelihood", "data")
     if likelihood.needs_grey_pixels and binarize != "none":
-        reason = f"data.binarize={binarize}: the density of this likelihood has no largest value on pixels that are "
-        raise UserError(
-            f"{reason}all 0 or 1; take likelihood=bernoulli", Code.INCOMPATIBLE, ["likelihood", "data.binarize"]
-        )
+        reason = f"data.binarize={binarize}: this density is unbounded on pixels of 0 and 1; take likelihood=bernoulli"
+        raise _conflict(reason, "likelihood", "data.binarize")
 
 
 def caveats(
@@ -147,18 +125,14 @@ def is_weighted_elbo(objective: Objective, posterior: PosteriorFamily) -> bool:
 
 
 def critical_quantity(
-    objective: Objective,
-    posterior: PosteriorFamily,
-    likelihood: Likelihood,
-    beta_schedule: Schedule | Controller,
-    kl_weight_in_force: float,
+    objective: Objective, posterior: PosteriorFamily, likelihood: Likelihood, schedule: AnySchedule, kl_weight: float
 ) -> float | None:
-    """Return kl_weight x sigma^2, above which no direction of the data can live; None where that is not the rule.
+    """Return kl_weight in force x sigma^2, above which no direction of the data can live; None where it is no rule.
 
     It is the rule for a weighted ELBO whose weight no controller moves, and for a decoder with one sigma^2.
     """
-    is_rule = is_weighted_elbo(objective, posterior) and not has_feedback(beta_schedule)
-    return kl_weight_in_force * likelihood.variance if is_rule and likelihood.variance is not None else None
+    is_rule = is_weighted_elbo(objective, posterior) and not has_feedback(schedule)
+    return kl_weight * likelihood.variance if is_rule and likelihood.variance is not None else None
 
 
 def why_no_price(objective: Objective, posterior: PosteriorFamily, kl_weight_in_force: float) -> str | None:

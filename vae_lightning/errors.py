@@ -41,20 +41,21 @@ class Code(StrEnum):
 
 
 class UserError(Exception):
-    """Something the user can mend. Its message names the key or file, what is wrong and what would be valid.
+    """Something the user can mend; the commands print it without a stack trace and exit with a code that is not 0.
 
-    The commands print it without a stack trace and exit with a code that is not 0.
-
-    Args:
-        message: for a person.
-        code: for a program.
-        about: the full names of the config keys, or the paths of the files, that are at fault.
+    The message names for a person the key or file, what is wrong and what would be valid; ``code`` and ``about``, the
+    full names of the config keys or the paths of the files at fault, are for a program.
     """
 
     def __init__(self, message: str, code: Code = Code.INVALID, about: Iterable[object] = ()) -> None:
         super().__init__(message)
         self.code = code
         self.about = tuple(map(str, about))
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, or its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 SAVED = "all is saved; the same command (without rerun=true) goes on from there"

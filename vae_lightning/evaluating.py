@@ -12,19 +12,18 @@ from rich.console import Console
 
 from vae_lightning.assemble import build_data, build_metrics, build_model
 from vae_lightning.callbacks import RunFigures
-from vae_lightning.config import check_origins, checked
+from vae_lightning.config import checked
 from vae_lightning.errors import Code, UserError
 from vae_lightning.evaluation import OWN, Effort, Evaluator, Metric, check_keys, forecast_of, metric_of
 from vae_lightning.files import write_json
 from vae_lightning.module import VAE
 from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
-from vae_lightning.runs.length import last_step
 from vae_lightning.runs.results import Results
 from vae_lightning.runs.run_config import RunConfig
-from vae_lightning.runs.saved_config import check_fingerprint
+from vae_lightning.runs.saved_config import check_fingerprint, check_origins
 from vae_lightning.runs.summaries import print_evaluation
-from vae_lightning.runs.trainer import precision_plugins, quieten_lightning
+from vae_lightning.runs.trainer import last_step, precision_plugins, quieten_lightning
 from vae_lightning.runs.upgrade import upgraded
 from vae_lightning.terminal import print_line
 

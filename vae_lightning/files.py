@@ -9,8 +9,7 @@ from typing import Any
 def write_atomically(path: Path, content: bytes | memoryview) -> None:
     """Write beside the target, flush to the disk, then rename: a reader sees the old file or the new one, whole.
 
-    Raises:
-        OSError: the disk is full, or the folder cannot be written; nothing is left behind then.
+    Raises OSError where the disk is full, or the folder cannot be written; nothing is left behind then.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -29,8 +28,6 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
 def _flush_folder(folder: Path) -> None:
     """Make a rename last through a power cut: the name is part of the folder."""
-    if os.name == "nt":  # which cannot open a folder, and keeps its own journal of names
-        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

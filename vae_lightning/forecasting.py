@@ -1,19 +1,14 @@
 """Config -> which latent directions its KL weight will kill, before any training."""
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from vae_lightning.assemble import (
-    build_beta_schedule,
-    build_likelihood,
-    build_objective,
-    build_posterior,
-    build_splits,
-)
+from vae_lightning import assemble, theory
 from vae_lightning.combinations import check_pixels, is_weighted_elbo
 from vae_lightning.config import checked
 from vae_lightning.data.splits import Images
@@ -23,70 +18,68 @@ from vae_lightning.report.forecast_table import forecast_curve_table, forecast_p
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.summaries import NO_FORECAST
 from vae_lightning.schedules import has_feedback
-from vae_lightning.theory import (
-    Convention,
-    Forecast,
-    bernoulli_conventions,
-    forecast,
-    gaussian_conventions,
-    pixel_moments,
-)
+from vae_lightning.theory import Convention, Forecast
 
 DPI = 110
 READ = ("data", "likelihood", "posterior", "objective", "estimator", "beta_schedule")
 """The parts that a forecast asks."""
 DATA_MODULE = "vae_lightning.data.ImageDataModule"
+Curve = tuple[str, Forecast, list[float]]
+"""A name, and of which KL weights to show what of the forecast."""
 
 
 def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, console: Console) -> None:
     """Print the forecast of each config; of configs that differ in the KL weight alone, the curve, and draw it.
 
-    Raises:
-        UserError: a config is wrong, or its likelihood has no forecast.
+    Raises UserError where a config is wrong, or its likelihood has no forecast.
     """
     checked_configs = [checked(_without_batches(config), parts=READ) for config in configs]
     path = figure or Path("forecast.png")
     if not path.parent.is_dir():
         raise UserError(f"--figure {path}: there is no folder {path.parent}", Code.MISSING, [path.parent])
-    curves: list[tuple[str, Forecast, list[float]]] = []
+    curves: list[Curve] = []
     missing: list[str] = []
     for same in _but_for_the_weight(checked_configs):
         first, weights = same[0], sorted({float(config.kl_weight) for config in same})
         found, training, likelihood = _forecast(first)
-        latent_dim = first.latent_dim
-        name = " ".join((first.data.name, first.likelihood.name, *_binarised(first.data["binarize"])))
+        binarize = first.data["binarize"]
+        binarised = [] if binarize == "none" else [f"({binarize} binarisation)"]
+        name = " ".join((first.data.name, first.likelihood.name, *binarised))
         if found is None:
             missing.append(f"likelihood={first.likelihood.name}: no forecast; {NO_FORECAST}")
-            continue
-        if len(weights) > 1:
-            console.print(f"{name}, latent {latent_dim}")
+        elif len(weights) > 1:
+            console.print(f"{name}, latent {first.latent_dim}")
             console.print(forecast_curve_table(found, weights))
             curves.append((name, found, weights))
-            continue
-        n_pixels = training.pixels[0].numel()
-        rows = [("data", name), ("latent_dim", str(latent_dim))]
-        if not is_weighted_elbo(build_objective(first), build_posterior(first)):
-            objective, posterior = first.objective.name, first.posterior.name
-            rows.append(
-                ("note", f"this is of a plain VAE; objective={objective} posterior={posterior} may keep others")
-            )
-        if has_feedback(build_beta_schedule(first)):
-            rows.append(("note", "a controller will move the KL weight; the forecast is of the weight given here"))
-        elsewhere = _elsewhere(likelihood, weights[0], n_pixels, latent_dim)
-        console.print(forecast_page("vae-forecast", found, weights[0], elsewhere, rows))
+        else:
+            elsewhere = _elsewhere(likelihood, weights[0], training.pixels[0].numel(), first.latent_dim)
+            rows = [("data", name), ("latent_dim", str(first.latent_dim)), *(("note", note) for note in _notes(first))]
+            console.print(forecast_page("vae-forecast", found, weights[0], elsewhere, rows))
     if curves:
-        from vae_lightning.plots import forecast_curves
-
-        every = [weight for _, _, weights in curves for weight in weights if weight > 0]
-        reach = np.geomspace(min(every), max(every), 1000)
-        living = [(name, [found.active_units(weight) for weight in reach.tolist()]) for name, found, _ in curves]
-        drawn = forecast_curves(living, reach.tolist())
-        drawn.savefig(path, dpi=DPI)
+        _draw(curves, path)
         console.print(f"drawn into {path}", soft_wrap=True)
     elif figure:
         console.print(f"--figure {figure}: nothing drawn; a curve needs several KL weights", soft_wrap=True)
     if missing:
         raise UserError("\n".join(missing), Code.INCOMPATIBLE, ["likelihood"])
+
+
+def _notes(config: RunConfig) -> Iterator[str]:
+    """Say what the run has that the forecast does not know."""
+    if not is_weighted_elbo(assemble.build_objective(config), assemble.build_posterior(config)):
+        parts = f"objective={config.objective.name} posterior={config.posterior.name}"
+        yield f"this is of a plain VAE; {parts} may keep others"
+    if has_feedback(assemble.build_beta_schedule(config)):
+        yield "a controller will move the KL weight; the forecast is of the weight given here"
+
+
+def _draw(curves: Sequence[Curve], path: Path) -> None:
+    from vae_lightning.plots import forecast_curves
+
+    every = [weight for _, _, weights in curves for weight in weights if weight > 0]
+    reach = np.geomspace(min(every), max(every), 1000).tolist()
+    living = [(name, [found.active_units(weight) for weight in reach]) for name, found, _ in curves]
+    forecast_curves(living, reach).savefig(path, dpi=DPI)
 
 
 def critical_weights(config: dict[str, Any]) -> list[float] | None:
@@ -98,46 +91,35 @@ def critical_weights(config: dict[str, Any]) -> list[float] | None:
 
 def _forecast(config: RunConfig) -> tuple[Forecast | None, Images, Likelihood]:
     """Return the forecast of a checked config, the training images that it is of, and the likelihood."""
-    training, likelihood = build_splits(config)["train"], build_likelihood(config)
+    training, likelihood = assemble.build_splits(config)["train"], assemble.build_likelihood(config)
     binarize = config.data["binarize"]
     check_pixels(likelihood, not training.pixels.is_floating_point(), binarize)
-    return forecast(pixel_moments(training, binarize), likelihood, config.latent_dim), training, likelihood
+    found = theory.forecast(theory.pixel_moments(training, binarize), likelihood, config.latent_dim)
+    return found, training, likelihood
 
 
 def _without_batches(config: dict[str, Any]) -> dict[str, Any]:
     """Name the data's splits instead of the data module that serves them, which needs Lightning and its seconds."""
     data = config["data"]
     if data["_target_"] != DATA_MODULE:
-        raise UserError(
-            f"data._target_={data['_target_']}: a forecast reads the data of {DATA_MODULE} only",
-            Code.INCOMPATIBLE,
-            ["data._target_"],
-        )
+        reason = f"data._target_={data['_target_']}: a forecast reads the data of {DATA_MODULE} only"
+        raise UserError(reason, Code.INCOMPATIBLE, ["data._target_"])
     kept = {key: data[key] for key in ("name", "source", "validation_size", "binarize")}
     return {**config, "data": {"_target_": "vae_lightning.data.prepared_splits", **kept}}
 
 
-def _but_for_the_weight(configs: Iterable[RunConfig]) -> list[list[RunConfig]]:
+def _but_for_the_weight(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
     """Group configs that differ in nothing but the KL weight."""
-    groups: list[list[RunConfig]] = []
+    groups: dict[str, list[RunConfig]] = {}
     for config in configs:
-        for group in groups:
-            if group[0].changed(kl_weight=0) == config.changed(kl_weight=0):
-                group.append(config)
-                break
-        else:
-            groups.append([config])
-    return groups
-
-
-def _binarised(binarize: str) -> list[str]:
-    return [] if binarize == "none" else [f"({binarize} binarisation)"]
+        groups.setdefault(json.dumps(config.changed(kl_weight=0.0).plain(), sort_keys=True), []).append(config)
+    return list(groups.values())
 
 
 def _elsewhere(likelihood: Likelihood, kl_weight: float, n_pixels: int, latent_dim: int) -> list[Convention]:
     """Return how this training reads in the losses of other code, where it has a name there."""
     if likelihood.loss_elsewhere == "squared_error" and likelihood.variance is not None:
-        return gaussian_conventions(kl_weight, likelihood.variance, n_pixels, latent_dim)
+        return theory.gaussian_conventions(kl_weight, likelihood.variance, n_pixels, latent_dim)
     if likelihood.loss_elsewhere == "cross_entropy":
-        return bernoulli_conventions(kl_weight, n_pixels, latent_dim)
+        return theory.bernoulli_conventions(kl_weight, n_pixels, latent_dim)
     return []

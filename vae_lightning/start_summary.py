@@ -7,69 +7,54 @@ from rich.console import RenderableType
 from vae_lightning.combinations import caveats, critical_quantity, has_weighted_kl, is_weighted_elbo, kl_computation
 from vae_lightning.data import ImageDataModule
 from vae_lightning.module import VAE
-from vae_lightning.runs.length import last_step, steps_per_epoch
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.summaries import forecast_text
+from vae_lightning.runs.trainer import last_step, steps_per_epoch
 from vae_lightning.schedules import has_feedback
 from vae_lightning.terminal import framed_list
 from vae_lightning.theory import Forecast
 
-SURVIVAL = ": a direction of the data can live only if its variance is larger"
-NOT_CRITICAL = "not decided by kl_weight·σ² alone"
-LEARNED = "; σ² is learned, and this is its start"
-
 
 def start_summary(
-    config: RunConfig,
-    data: ImageDataModule,
-    model: VAE,
-    trainer: Trainer,
-    model_forecast: Forecast | None,
+    config: RunConfig, data: ImageDataModule, model: VAE, trainer: Trainer, model_forecast: Forecast | None
 ) -> RenderableType:
     """Return what a run is about to do."""
     training, test = data.splits["train"].pixels, data.splits["test"].pixels
     shape = "x".join(map(str, data.image_shape))
     held_out = f"{len(data.splits['val'].pixels):,} validation, " if data.curve_split == "val" else ""
     encoder, decoder = (sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder))
-    critical = critical_quantity(
-        model.objective, model.posterior, model.likelihood, model.beta_schedule, model.kl_weight
-    )
-    learned = model.likelihood.least_variance is not None
-    collapse = NOT_CRITICAL if critical is None else f"kl_weight·σ² {critical:g}{SURVIVAL}{LEARNED if learned else ''}"
+    length = f"epochs: {trainer.max_epochs}, each of {steps_per_epoch(config, data)} batches of {data.batch_size}"
+    objective = f"{config.objective.name}, gradient {config.estimator.name}, beta schedule {config.beta_schedule.name}"
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
     rows = [
         ("run", config.identity.title),
         ("data", f"{len(training):,} training, {held_out}{len(test):,} test images of {shape}"),
         ("model", f"{config.model.name}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}"),
-        (
-            "objective",
-            f"{config.objective.name}, gradient {config.estimator.name}, beta schedule {config.beta_schedule.name}",
-        ),
+        ("objective", objective),
         ("densities", f"likelihood {config.likelihood.name}, posterior {config.posterior.name}"),
         ("KL", kl_computation(model.objective, model.posterior, model.prior)),
         ("optimiser", f"{config.optimizer.name}, learning rate {config.lr_schedule.name}"),
-        ("collapse", collapse),
+        ("collapse", _collapse(model)),
         ("forecast", _forecast(config, data, model, model_forecast)),
-        (
-            "length",
-            f"epochs: {trainer.max_epochs}, each of {steps_per_epoch(config, data)} batches of {data.batch_size}",
-        ),
+        ("length", length),
         ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config.trainer['precision']}"),
     ]
     notes = caveats(model.objective, model.objective.estimator, model.posterior, model.likelihood, data.binarize)
     return framed_list("vae-train", [*rows, *(("note", note) for note in notes)])
 
 
+def _collapse(model: VAE) -> str:
+    parts = (model.objective, model.posterior, model.likelihood, model.beta_schedule)
+    critical = critical_quantity(*parts, model.kl_weight)
+    if critical is None:
+        return "not decided by kl_weight·σ² alone"
+    learned = "" if model.likelihood.least_variance is None else "; σ² is learned, and this is its start"
+    return f"kl_weight·σ² {critical:g}: a direction of the data can live only if its variance is larger{learned}"
+
+
 def _forecast(config: RunConfig, data: ImageDataModule, model: VAE, model_forecast: Forecast | None) -> str:
     if not has_weighted_kl(model.objective, model.posterior):
         return "none: there is no KL in this loss"
-    return forecast_text(
-        model_forecast,
-        _expected_kl_weight(config, data, model),
-        plain=is_weighted_elbo(model.objective, model.posterior),
-    )
-
-
-def _expected_kl_weight(config: RunConfig, data: ImageDataModule, model: VAE) -> float | None:
-    """Return the KL weight at the end of the run, where no controller will decide it."""
-    return None if has_feedback(model.beta_schedule) else model.kl_weight_in_force_at(last_step(config, data))
+    # A controller will decide the weight at the end.
+    at_the_end = None if has_feedback(model.beta_schedule) else model.kl_weight_in_force_at(last_step(config, data))
+    return forecast_text(model_forecast, at_the_end, is_weighted_elbo(model.objective, model.posterior))

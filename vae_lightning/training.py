@@ -25,14 +25,13 @@ from vae_lightning.runs import directory
 from vae_lightning.runs.curve_logger import JsonLinesLogger
 from vae_lightning.runs.curves import continue_curves
 from vae_lightning.runs.description import description
-from vae_lightning.runs.length import last_step, steps_per_epoch
 from vae_lightning.runs.lock import PATIENCE_S, locked_run
 from vae_lightning.runs.results import Results
 from vae_lightning.runs.resume import ResumePoint, resume_point_in_shorter_run, resume_point_of
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.saved_config import check_unchanged
 from vae_lightning.runs.summaries import print_results
-from vae_lightning.runs.trainer import quieten_lightning
+from vae_lightning.runs.trainer import last_step, quieten_lightning, steps_per_epoch
 from vae_lightning.runs.wandb_session import wandb_session
 from vae_lightning.start_summary import start_summary
 from vae_lightning.terminal import print_line
@@ -55,19 +54,15 @@ class _Parts(NamedTuple):
 def train(config: RunConfig | dict[str, Any], patience_s: float = PATIENCE_S) -> Results:
     """Do what a config says and return the results. A dictionary, as Hydra composes it, is checked first.
 
-    A finished run is not trained again (``rerun=true`` does, keeping the earlier one aside); an interrupted one
-    continues at the step of its last checkpoint, and ends as if it had never stopped. One that another process is
-    training is waited for as long as ``patience_s``.
+    A finished run is not trained again without ``rerun``; an interrupted one continues at its last checkpoint, and ends
+    as if it had never stopped. One that another process is training is waited for as long as ``patience_s``.
 
-    Raises:
-        UserError: whatever the user can mend.
-        Interrupted: a signal came; everything is saved.
+    Raises UserError for whatever the user can mend, and Interrupted after a signal, with everything saved.
     """
     config = checked(config)
     first_process = rank_zero_only.rank == 0  # type: ignore[attr-defined]  # set by Lightning from the environment
     console = Console(quiet=not first_process)
-    results = None if config.rerun else _results_of(config)
-    if results:
+    if results := None if config.rerun else _results_of(config):
         print_line(console, f"{config.directory} is finished already; rerun=true trains it again")
     else:
         results = _train_and_test(config, console, first_process, patience_s)
@@ -102,12 +97,9 @@ def _train_and_test(config: RunConfig, console: Console, first_process: bool, pa
         except OSError as error:
             if error.errno not in DISK_ERRORS:
                 raise
-            raise UserError(
-                f"{config.directory}: {error}. Once that is mended, the same command continues.\n"
-                f"{_last_good(config.directory)}",
-                Code.CANNOT_WRITE,
-                [error.filename or config.directory],
-            ) from error
+            reason = f"{config.directory}: {error}; once that is mended, the same command continues"
+            reason += f"\n{_last_good(config.directory)}"
+            raise UserError(reason, Code.CANNOT_WRITE, [error.filename or config.directory]) from error
     return results
 
 
@@ -115,52 +107,48 @@ def _build(config: RunConfig, console: Console) -> _Parts:
     data = build_data(config)
     model = build_model(config, data.image_shape)
     check_pixels(model.likelihood, not data.splits["train"].pixels.is_floating_point(), data.binarize)
-    model_forecast = forecast_of(model, data)
-    metrics = build_metrics(config)
     timer = Timer(interval="epoch", verbose=False)  # its state is in the checkpoint: a resumed run counts all its time
     interruption = Interruption()
     saving = Saving(config.directory, config.save_every_n_steps, interruption)
     callbacks = [UnitMonitor(), EpochProgress(console), RunFigures(config.directory), timer, interruption, saving]
     trainer = build_trainer(config, config.directory, callbacks)
-    return _Parts(data, model, trainer, model_forecast, metrics, timer)
+    return _Parts(data, model, trainer, forecast_of(model, data), build_metrics(config), timer)
 
 
 def _run(config: RunConfig, parts: _Parts, start: ResumePoint | None, console: Console) -> Results:
     """Fit, evaluate and draw, with the curves in the run directory and, where it is wanted, in W&B."""
     data, model, trainer = parts[:3]
-    tell = partial(print_line, console)
+    folder, tell = config.directory, partial(print_line, console)
     if trainer.is_global_zero:
-        continue_curves(config.directory, start.curve_lines if start else 0, start.run_directory if start else None)
+        continue_curves(folder, start.curve_lines if start else 0, start.run_directory if start else None)
     else:
         config = config.changed(wandb=config.wandb.model_copy(update={"mode": "disabled"}))  # one session for all ranks
     continues = start is not None and not config.rerun
     with wandb_session(config, continues, tell) as window:
-        trainer.loggers = [JsonLinesLogger(config.directory), *([window] if window else [])]
+        trainer.loggers = [JsonLinesLogger(folder), *([window] if window else [])]
         console.print(start_summary(config, data, model, trainer, parts.forecast))
-        tell(f"writes to {config.directory}")  # whole and on a line of its own, so that it can be copied
+        tell(f"writes to {folder}")  # whole and on a line of its own, so that it can be copied
         if window:
             tell(window.how_to_look)
         if start:
             tell(f"continuing after step {start.steps} from {start.checkpoint}")
-        _fit(trainer, model, data, config.directory, start)
+        _fit(trainer, model, data, folder, start)
         results = _results(config, parts)
         if window:
-            artefact = directory.newest_checkpoint(config.directory) if config.wandb.log_checkpoint else None
-            window.conclude(results, artefact)
+            window.conclude(results, directory.newest_checkpoint(folder) if config.wandb.log_checkpoint else None)
     return results
 
 
 def _results(config: RunConfig, parts: _Parts) -> Results:
     """Evaluate the trained model on the test images, and say what the run was."""
     data, model, trainer, model_forecast, metrics, timer = parts
-    epochs, steps = trainer.current_epoch, trainer.global_step
+    how_long: dict[str, float] = {"epochs": trainer.current_epoch, "steps": trainer.global_step}
     kl_weight = model.kl_weight_in_force_at(last_step(config, data))
     evaluation = Evaluator(model, data, kl_weight, AFTER_TRAINING, model_forecast, metrics)
     with _signals_told(trainer):
         trainer.test(evaluation, datamodule=data, verbose=False)
-    about = description(config, model, kl_weight)
-    seconds = round(timer.time_elapsed("train"), 3)
-    return Results({**about, "epochs": epochs, "steps": steps, "seconds": seconds, **evaluation.results})
+    how_long["seconds"] = round(timer.time_elapsed("train"), 3)
+    return Results({**description(config, model, kl_weight), **how_long, **evaluation.results})
 
 
 def _fit(trainer: Trainer, model: VAE, data: ImageDataModule, folder: Path, start: ResumePoint | None) -> None:

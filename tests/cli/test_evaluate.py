@@ -15,10 +15,10 @@ import yaml
 from vae_lightning.cli.evaluate import evaluate
 from vae_lightning.cli.report import report
 from vae_lightning.conf_folder import config_folder
-from vae_lightning.config import check_origins
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.identity import identify
 from vae_lightning.runs.results import Results, View, columns_of
+from vae_lightning.runs.saved_config import check_origins
 from vae_lightning.training import train
 
 Config = dict[str, Any]

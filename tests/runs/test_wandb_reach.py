@@ -18,7 +18,7 @@ import wandb
 from vae_lightning.config import checked
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs import wandb_curves, wandb_probe, wandb_session
-from vae_lightning.runs.wandb_settings import Mode
+from vae_lightning.runs.run_config import Mode
 
 Config = dict[str, Any]
 BIN = Path(sys.executable).parent

@@ -10,15 +10,13 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
-from vae_lightning.errors import Code, UserError
+from vae_lightning.errors import Code, UserError, first_line
 from vae_lightning.files import write_atomically
 from vae_lightning.runs.directory import CHECKPOINTS, checkpoints
 
-POSITION = ("epoch", "global_step")
 KEPT = 2
 DAMAGED = ".damaged"
 """Appended to the name of a file that cannot be read: kept for whoever wants to look at it, out of the way."""
-
 MARKED_AS_FOLDER = 0x10
 """An attribute of the zip format, outside every checksum: what has it, torch reads as zeros without a word."""
 
@@ -27,8 +25,7 @@ class DamagedCheckpointError(UserError):
     """A checkpoint that is torn, or in which a bit has changed."""
 
     def __init__(self, path: Path, error: Exception) -> None:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        super().__init__(f"{path}: damaged ({reason})", Code.DAMAGED, [path])
+        super().__init__(f"{path}: damaged ({first_line(error)})", Code.DAMAGED, [path])
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -57,13 +54,10 @@ def newest_good_checkpoint(
 ) -> tuple[Path, dict[str, Any]] | None:
     """Return the newest checkpoint that can be read, with its content; None where there is none at all.
 
-    Args:
-        run_directory: of the run.
-        tell: is called with a line for each damaged checkpoint that is skipped.
-        set_aside: whether damaged ones are renamed, which only the process that owns the run may do.
+    ``tell`` is called with a line for each damaged one that is skipped; ``set_aside`` renames those, which only the
+    process that owns the run may do.
 
-    Raises:
-        UserError: all are damaged; or one holds what only running code could restore.
+    Raises UserError where all are damaged; or one holds what only running code could restore.
     """
     damages: list[DamagedCheckpointError] = []
     for path in reversed(checkpoints(run_directory)):
@@ -79,12 +73,8 @@ def newest_good_checkpoint(
                 damaged.rename(damaged.with_name(damaged.name + DAMAGED))
         return path, content
     if damages:
-        raise UserError(
-            "\n".join(map(str, damages))
-            + "\nThere is no other checkpoint; rerun=true trains afresh and keeps these aside.",
-            Code.DAMAGED,
-            [path for damage in damages for path in damage.about],
-        )
+        lines = [*map(str, damages), "There is no other checkpoint; rerun=true trains afresh and keeps these aside."]
+        raise UserError("\n".join(lines), Code.DAMAGED, [path for damage in damages for path in damage.about])
     return None
 
 
@@ -103,17 +93,13 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             if any(entry.external_attr & MARKED_AS_FOLDER for entry in archive.infolist()):
                 raise ValueError("a tensor is marked as a folder")
         content = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(content, dict) or not {*POSITION, "state_dict"} <= content.keys():
+        if not isinstance(content, dict) or not {"epoch", "global_step", "state_dict"} <= content.keys():
             raise ValueError("not a checkpoint of a run")
     except UnpicklingError as error:
         if " GLOBAL " not in str(error):  # the name under which pickle asks for a class or a function
             raise DamagedCheckpointError(path, error) from error
-        raise UserError(
-            f"{path}: refused. It holds more than tensors and plain containers, and restoring that could run code; "
-            "nothing of it was run. Checkpoints of this project never need it.",
-            Code.REFUSED,
-            [path],
-        ) from error
+        reason = f"{path}: refused; it holds more than tensors and plain containers, which could run code; none was run"
+        raise UserError(reason, Code.REFUSED, [path]) from error
     except Exception as error:  # whatever a parser makes of bytes that are not what it expects
         raise DamagedCheckpointError(path, error) from error
     return content

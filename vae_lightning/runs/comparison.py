@@ -1,6 +1,7 @@
 """Whether two runs are the same, bit for bit: weights, optimiser, schedules, curves, results."""
 
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,7 @@ CLOCK = "time_elapsed"
 
 
 def run_differences(first: Path, second: Path) -> list[str]:
-    """Return a line for each thing in which two finished runs differ; none where they are the same.
-
-    Compared are the last checkpoint with all that is in it (but the time it took), the curves byte by byte, and the
-    results.
-    """
+    """Return a line for each difference between two finished runs: of their last checkpoints, curves and results."""
     here, there = (newest_checkpoint(folder) for folder in (first, second))
     if here is None or there is None:
         return ["checkpoint: missing"]
@@ -54,8 +51,6 @@ def _bytes(tensor: Tensor) -> Tensor:
 
 
 def _first_other_line(first: Path, second: Path) -> str:
-    one, other = (path.read_text().splitlines() for path in (first, second))
-    if len(one) != len(other):
-        return f"{len(one)} and {len(other)} lines"
-    number = next(index for index, pair in enumerate(zip(one, other, strict=True), 1) if pair[0] != pair[1])
-    return f"line {number} is {one[number - 1]} and {other[number - 1]}"
+    pairs = zip_longest(*(path.read_bytes().split(b"\n") for path in (first, second)), fillvalue=b"missing")
+    number, (one, other) = next(numbered for numbered in enumerate(pairs, 1) if numbered[1][0] != numbered[1][1])
+    return f"line {number} is {one.decode()} and {other.decode()}"

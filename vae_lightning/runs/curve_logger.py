@@ -14,21 +14,15 @@ from vae_lightning.runs.curves import FILE_NAME
 class JsonLinesLogger(Logger):
     """Appends every logged value to ``<run>/metrics.jsonl`` at once, lists included; a killed run loses nothing.
 
-    Lightning's CSVLogger keeps values in memory between saves, has no room for one value per latent unit, and
-    rewrites the file when a new column appears; hence this one.
+    Lightning's CSVLogger keeps values in memory between saves, and has no room for one value per latent unit.
     """
+
+    name = "local"
+    version = ""
 
     def __init__(self, run_directory: Path) -> None:
         super().__init__()
         self.path = run_directory / FILE_NAME
-
-    @property
-    def name(self) -> str:
-        return "local"
-
-    @property
-    def version(self) -> str:
-        return ""
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:

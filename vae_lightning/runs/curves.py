@@ -16,8 +16,7 @@ CURVE_LINES = "curve_lines"
 def read_curves(run_directory: Path, n_lines: int | None = None) -> list[dict[str, Any]]:
     """Return the logged lines in order, or the first ``n_lines``; an unfinished last line (a killed run) is left out.
 
-    Raises:
-        UserError: a line cannot be read.
+    Raises UserError where a line cannot be read.
     """
     path = run_directory / FILE_NAME
     lines = path.read_bytes().split(b"\n")[:-1][:n_lines] if path.exists() else []
@@ -26,8 +25,8 @@ def read_curves(run_directory: Path, n_lines: int | None = None) -> list[dict[st
         try:
             found.append(json.loads(line))
         except ValueError as error:
-            why = f"{path}: line {number} cannot be read ({error}); rerun=true trains afresh"
-            raise UserError(why, Code.DAMAGED, [path]) from error
+            reason = f"{path}: line {number} cannot be read ({error}); rerun=true trains afresh"
+            raise UserError(reason, Code.DAMAGED, [path]) from error
     return found
 
 
@@ -42,20 +41,13 @@ def durable_lines(run_directory: Path) -> int:
 
 
 def continue_curves(run_directory: Path, n_lines: int, source: Path | None = None) -> None:
-    """Keep the first ``n_lines``, those before a checkpoint; the run that continues there writes the others again.
+    """Keep the first ``n_lines``, those before a checkpoint, of this run or of the shorter one that it continues.
 
-    With ``source`` the lines are those of a shorter run, which this one continues.
-
-    Raises:
-        UserError: the curves have fewer lines than that.
+    Raises UserError where the curves have fewer lines than that.
     """
     lines = read_curves(source or run_directory, n_lines)  # a power cut may have spoiled those after it
     if len(lines) < n_lines:
         path = (source or run_directory) / FILE_NAME
-        raise UserError(
-            f"{path}: has {len(lines)} whole lines, where the checkpoint was written "
-            f"after {n_lines}; rerun=true trains afresh and keeps what is there aside",
-            Code.CHANGED,
-            [path],
-        )
+        reason = f"{path}: has {len(lines)} whole lines, the checkpoint is of {n_lines}; rerun=true trains afresh"
+        raise UserError(reason, Code.CHANGED, [path])
     write_atomically(run_directory / FILE_NAME, "".join(json.dumps(line) + "\n" for line in lines).encode())

@@ -31,9 +31,5 @@ def description(config: RunConfig, model: VAE, kl_weight: float) -> dict[str, An
         "settings": settings(config.plain()),
         "latent_dim": config.latent_dim,
         "seed": config.seed,
-        "versions": {
-            "vae-lightning": __version__,
-            "torch": torch.__version__,
-            "lightning": lightning.__version__,
-        },
+        "versions": {"vae-lightning": __version__, "torch": torch.__version__, "lightning": lightning.__version__},
     }

@@ -26,8 +26,7 @@ EVALUATION = "evaluation.json"
 FAILURE = "failure.json"
 """Why the last attempt at a run failed; gone once another one begins."""
 
-YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The safe loader: the one in C, where there is one, takes a tenth of the time."""
+YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C takes a tenth of the time
 
 
 def make_folders(directory: Path) -> None:
@@ -46,11 +45,8 @@ def write_config(directory: Path, config: dict[str, Any]) -> None:
 
 def cannot_write(directory: Path, error: OSError) -> UserError:
     """Return the error of a run directory that cannot be written."""
-    return UserError(
-        f"runs_dir: cannot write {directory} ({error.strerror or error}); name a writable folder by runs_dir=…",
-        Code.CANNOT_WRITE,
-        ["runs_dir", directory],
-    )
+    reason = f"runs_dir: cannot write {directory} ({error.strerror or error}); name a writable folder by runs_dir=…"
+    return UserError(reason, Code.CANNOT_WRITE, ["runs_dir", directory])
 
 
 def remove_leftovers(directory: Path) -> None:
@@ -69,9 +65,7 @@ def set_aside(directory: Path) -> Path:
     """Move an earlier run out of the way, keeping it; return where it is now."""
     now = f"{directory.name}.{time.strftime('%Y%m%d-%H%M%S')}"
     names = itertools.chain([now], (f"{now}.{number}" for number in itertools.count(2)))
-    kept = next(path for path in map(directory.with_name, names) if not path.exists())
-    directory.rename(kept)
-    return kept
+    return directory.rename(next(path for path in map(directory.with_name, names) if not path.exists()))
 
 
 def checkpoints(directory: Path) -> list[Path]:

@@ -7,7 +7,7 @@ the value that stands for what was done before; a part whose mathematics changed
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,24 +17,14 @@ from vae_lightning.runs import upgrade
 from vae_lightning.runs.upgrade import TARGET, is_ours, part_name, revision
 
 DECIDES_THE_RESULT = (
-    "data",
-    "model",
-    "likelihood",
-    "prior",
-    "posterior",
-    "objective",
-    "estimator",
-    "beta_schedule",
-    "optimizer",
-    "lr_schedule",
-    "kl_weight",
-    "latent_dim",
-    "seed",
-    "smoke",
-)
+    "data", "model", "likelihood", "prior", "posterior", "objective", "estimator", "beta_schedule", "optimizer",
+    "lr_schedule", "kl_weight", "latent_dim", "seed", "smoke",
+)  # fmt: skip
 TRAINER_KEYS_THAT_DECIDE = ("max_epochs", "precision", "gradient_clip_val")
 DECIDES_NOTHING = ("data_dir", "evaluation_batch_size", "fused")
 """Keys inside the parts above that say where something lies or how fast it goes."""
+CURVE_STEPS = "trainer.log_every_n_steps"
+"""Decides which steps the curves have."""
 MECHANICS = "_partial_"
 """Says how a part is built, and follows from which part it is."""
 ALWAYS_NAMED = ("data", "model")
@@ -71,13 +61,13 @@ def identify(config: Config) -> RunIdentity:
     )
 
 
-def settings(config: Config) -> dict[str, Any]:
-    """Return what decides the result, each value under its full name, as it stands in the config."""
+def settings(config: Config, also: Collection[str] = ()) -> dict[str, Any]:
+    """Return what decides the result, and the keys in ``also``: each value under its full name, as it stands there."""
     trainer = config.get("trainer")
     trainer = trainer if isinstance(trainer, dict) else {}
     chosen = {key: config[key] for key in DECIDES_THE_RESULT if key in config}
     chosen["trainer"] = {key: trainer[key] for key in TRAINER_KEYS_THAT_DECIDE if key in trainer}
-    return dict(_leaves(chosen, ""))
+    return dict(_leaves(chosen, "")) | {key: value for key, value in _leaves(config, "") if key in also}
 
 
 def _leaves(node: Config, prefix: str) -> Iterator[tuple[str, Any]]:

@@ -19,13 +19,12 @@ PATIENCE_S = 1.0
 
 @contextmanager
 def locked_run(config: RunConfig, tell: Callable[[str], None], patience_s: float = PATIENCE_S) -> Iterator[None]:
-    """Own a run directory, made if need be, until the block ends or the process does; the config is written into it.
+    """Own a run directory, made if need be, until the block or the process ends; write the config into it.
 
     With ``rerun`` what is there is kept aside first. An error that ends the block is noted in the directory. Another
     owner, who may be about to stop, is waited for as long as ``patience_s``.
 
-    Raises:
-        UserError: another process owns it, it was begun with another config, or it cannot be written.
+    Raises UserError where another process owns it, it was begun with another config, or it cannot be written.
     """
     folder = config.directory
     with _locked(folder, patience_s):
@@ -39,10 +38,8 @@ def locked_run(config: RunConfig, tell: Callable[[str], None], patience_s: float
             with _failure_noted(folder):
                 yield
     if starts_over:
-        with _locked(folder, patience_s):  # a new directory, and a new lock in it
-            directory.write_config(folder, config.plain())
-            with _failure_noted(folder):
-                yield
+        with locked_run(config, tell, patience_s):  # a new directory, and a new lock in it
+            yield
 
 
 def is_locked(folder: Path) -> bool:
@@ -76,12 +73,8 @@ def _locked(folder: Path, patience_s: float) -> Iterator[None]:
         directory.make_folders(folder)
         lock.acquire()
     except Timeout as error:
-        raise UserError(
-            f"{folder}: another process is training this run; this one leaves it alone. "
-            "When that one is done, the same command shows the results.",
-            Code.LOCKED,
-            [folder],
-        ) from error
+        reason = f"{folder}: another process is training this run; once it is done, the same command shows the results"
+        raise UserError(reason, Code.LOCKED, [folder]) from error
     except OSError as error:
         raise directory.cannot_write(folder, error) from error
     try:

@@ -9,7 +9,7 @@ from vae_lightning.module import VAE
 from vae_lightning.runs.checkpoints import newest_good_checkpoint
 from vae_lightning.runs.curves import CURVE_LINES
 from vae_lightning.runs.directory import CONFIG, read_config
-from vae_lightning.runs.identity import differences, settings
+from vae_lightning.runs.identity import CURVE_STEPS, differences, settings
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.upgrade import upgraded
 from vae_lightning.schedules import has_feedback
@@ -19,24 +19,20 @@ LENGTH = "trainer.max_epochs"
 
 
 class ResumePoint(NamedTuple):
-    """A checkpoint at which a run resumes."""
+    """A checkpoint, the optimiser steps and the lines of the curves before it, and the run that wrote it."""
 
     checkpoint: Path
     steps: int
-    """Optimiser steps taken before it."""
     curve_lines: int
-    """Lines of the curves written before it."""
     run_directory: Path
-    """Of the run that wrote it."""
 
 
 def resume_point_of(run_directory: Path, tell: Callable[[str], None], set_aside: bool) -> ResumePoint | None:
     """Return where a run stopped, None if it has no checkpoint. See :func:`newest_good_checkpoint`."""
-    found = newest_good_checkpoint(run_directory, tell, set_aside)
-    if found is None:
-        return None
-    path, content = found
-    return ResumePoint(path, content["global_step"], content[CURVE_LINES], run_directory)
+    if found := newest_good_checkpoint(run_directory, tell, set_aside):
+        path, content = found
+        return ResumePoint(path, content["global_step"], content[CURVE_LINES], run_directory)
+    return None
 
 
 def resume_point_in_shorter_run(
@@ -44,11 +40,10 @@ def resume_point_in_shorter_run(
 ) -> ResumePoint | None:
     """Return where the run named by ``resume_from`` stopped; None where none is named.
 
-    A run is its config: one that resumes from a shorter run must become, bit for bit, what it would be without it. So
-    nothing but the length may differ, and nothing that was done until then may depend on it.
+    The run must become, bit for bit, what it would be without the shorter one: so nothing but the length may differ,
+    and nothing that was done until then may depend on it.
 
-    Raises:
-        UserError: it is no run, has no checkpoint, is not shorter, or its beginning is not that of this run.
+    Raises UserError where it is no run, has no checkpoint, is not shorter, or its beginning is not that of this run.
     """
     if config.resume_from is None:
         return None
@@ -57,21 +52,15 @@ def resume_point_in_shorter_run(
     if not (folder / CONFIG).is_file():
         raise UserError(f"{key}: not a run directory (it has no {CONFIG})", Code.NOT_FOUND, ["resume_from"])
     saved = upgraded(read_config(folder))
-    others = differences(settings(saved), settings(config.plain()))
+    others = differences(settings(saved, (CURVE_STEPS,)), settings(config.plain(), (CURVE_STEPS,)))
     others.pop(LENGTH, None)
-    every = "log_every_n_steps"  # decides which steps the curves have
-    if saved["trainer"][every] != config.trainer[every]:
-        others[f"trainer.{every}"] = f"trainer.{every}: {saved['trainer'][every]} there, {config.trainer[every]} here"
     if others:
         lines = "\n".join(f"  {line}" for line in others.values())
         raise UserError(f"{key}: differs in more than its length\n{lines}", Code.CHANGED, ["resume_from", *others])
     epochs, longer = saved["trainer"]["max_epochs"], config.trainer["max_epochs"]
     if epochs >= longer:
-        raise UserError(
-            f"{key}: has {LENGTH}={epochs}; more than that can be asked for, not {longer}",
-            Code.INVALID,
-            ["resume_from", LENGTH],
-        )
+        reason = f"{key}: has {LENGTH}={epochs}; more than that can be asked for, not {longer}"
+        raise UserError(reason, Code.INVALID, ["resume_from", LENGTH])
     start = resume_point_of(folder, tell, set_aside=False)
     if start is None:
         raise UserError(f"{key}: has no checkpoint to go on from", Code.NOT_FOUND, ["resume_from"])
@@ -80,13 +69,9 @@ def resume_point_in_shorter_run(
         for step in range(start.steps + 1):
             then, now = (schedule(TrainingStep(step, n * steps_per_epoch, steps_per_epoch)) for n in (epochs, longer))
             if then != now:
-                raise UserError(
-                    f"{key}: {name} depends on how long a run is. At step {step} it was {then:.6g} there and is "
-                    f"{now:.6g} in a run of {longer} epochs, so that one is no beginning of this. "
-                    "Lengths given as '5 epochs' do not depend on it.",
-                    Code.INCOMPATIBLE,
-                    ["resume_from", name],
-                )
+                reason = f"{key}: {name} depends on the run's length: at step {step} {then:.6g} there, {now:.6g} here; "
+                reason += "lengths given as '5 epochs' do not depend on it"
+                raise UserError(reason, Code.INCOMPATIBLE, ["resume_from", name])
     return start
 
 

@@ -2,16 +2,16 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from vae_lightning.runs.identity import RunIdentity, identify
-from vae_lightning.runs.wandb_settings import WandbSettings
 
 Node = dict[str, Any]
 Name = Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
 """A word that may become part of a path."""
+Mode = Literal["auto", "online", "offline", "disabled"]
 
 
 class Section(BaseModel):
@@ -25,6 +25,17 @@ class Study(Section):
 
     name: Name
     question: str
+
+
+class WandbSettings(Section):
+    """The ``wandb`` section: what of Weights & Biases a user chooses."""
+
+    mode: Mode
+    project: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/\\#?%:]+$")]
+    entity: str | None
+    group: Annotated[str, Field(min_length=1, max_length=128)] | None
+    tags: list[Annotated[str, Field(min_length=1, max_length=64)]]
+    log_checkpoint: bool
 
 
 class Part(Section):
@@ -87,7 +98,7 @@ class RunConfig(Section):
 
     @cached_property
     def identity(self) -> RunIdentity:
-        """Which run it is, by what decides the result."""
+        """The identity of the run, by what decides the result."""
         return identify(self.plain())
 
     @property

@@ -1,23 +1,22 @@
 """The status of a run, from nothing but what lies in its directory."""
 
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-import yaml
 from pydantic import BaseModel, FiniteFloat
 
 from vae_lightning.errors import Code, UserError
-from vae_lightning.runs.directory import CHECKPOINTS, CONFIG, FAILURE, FIGURES, RESULTS, YAML_LOADER, read_failure
+from vae_lightning.runs import directory
 from vae_lightning.runs.lock import is_locked
 from vae_lightning.runs.results import Results
 
-INSIDE_A_RUN = {"wandb", CHECKPOINTS, FIGURES}
+Content = TypeVar("Content")
+INSIDE_A_RUN = {"wandb", directory.CHECKPOINTS, directory.FIGURES}
 """Folders that are no runs: W&B writes a config.yaml of its own."""
 SET_ASIDE = re.compile(r"\.\d{8}-\d{6}(\.\d+)?$")
 """The end of the name of a directory that rerun=true moved out of the way."""
@@ -75,22 +74,19 @@ def find_runs(folders: list[Path]) -> Found:
     """Return the runs at or below some folders, by KL weight and name; links to directories are followed.
 
     A run is recognised by what its directory holds, so a moved or renamed one is still a run. Those that rerun=true
-    set aside are left out.
-
-    Raises:
-        UserError: one of the folders does not exist.
+    set aside are left out. Raises UserError where one of the folders does not exist.
     """
     if missing := [folder for folder in folders if not folder.is_dir()]:
         raise UserError("\n".join(f"{folder}: not a directory" for folder in missing), Code.NOT_FOUND, missing)
     runs, foreign = [], []
     for place in sorted(set(_places(folders))):
-        results = Results(_read(place / RESULTS, json.loads, Results.read))
-        config = {} if results else _read(place / CONFIG, partial(yaml.load, Loader=YAML_LOADER), _begun)
+        results = _readable(place, directory.read_results) or Results()
+        config = {} if results else _readable(place, _config_of_a_run) or {}
         if not results and not config:
             foreign.append(place)
         elif not SET_ASIDE.search(place.name):
             runs.append(_found(place, config, results))
-    return Found(sorted(runs, key=_by_weight), foreign)
+    return Found(sorted(runs, key=lambda run: (float((run.results or run.config)["kl_weight"]), run.name)), foreign)
 
 
 def _places(folders: list[Path]) -> Iterator[Path]:
@@ -104,41 +100,37 @@ def _places(folders: list[Path]) -> Iterator[Path]:
                 continue
             seen.add(place)
             below[:] = [name for name in below if name not in INSIDE_A_RUN]
-            if CONFIG in files or RESULTS in files:
+            if directory.CONFIG in files or directory.RESULTS in files:
                 yield place
-
-
-def _by_weight(run: FoundRun) -> tuple[float, str]:
-    return float((run.results or run.config)["kl_weight"]), run.name
 
 
 def _found(place: Path, config: dict[str, Any], results: Results) -> FoundRun:
     if results:
         return FoundRun(place, RunStatus.FINISHED, config, results)
     if is_locked(place):
-        return FoundRun(place, RunStatus.RUNNING, config, Results())
-    if (place / FAILURE).exists():
-        return FoundRun(place, RunStatus.FAILED, config, Results(), _reason(place))
-    if (place / RESULTS).exists():
-        return FoundRun(place, RunStatus.FAILED, config, Results(), f"{RESULTS} cannot be read")
-    return FoundRun(place, RunStatus.INTERRUPTED, config, Results())
+        return FoundRun(place, RunStatus.RUNNING, config, results)
+    if (place / directory.FAILURE).exists():
+        return FoundRun(place, RunStatus.FAILED, config, results, _reason(place))
+    if (place / directory.RESULTS).exists():
+        return FoundRun(place, RunStatus.FAILED, config, results, f"{directory.RESULTS} cannot be read")
+    return FoundRun(place, RunStatus.INTERRUPTED, config, results)
 
 
 def _reason(place: Path) -> str:
     try:
-        return str((read_failure(place) or {}).get("reason", ""))
+        return str((directory.read_failure(place) or {}).get("reason", ""))
     except UserError as error:
         return str(error)
 
 
-def _begun(content: Any) -> dict[str, Any]:
-    _Begun.model_validate(content)
-    return dict(content)
+def _config_of_a_run(place: Path) -> dict[str, Any]:
+    config = directory.read_config(place)
+    _Begun.model_validate(config)
+    return config
 
 
-def _read(path: Path, parse: Callable[[str], Any], validated: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """Return the content of a file; nothing where it is missing, torn, or not of a run."""
-    try:
-        return validated(parse(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
+def _readable(place: Path, read: Callable[[Path], Content]) -> Content | None:
+    """Return what is read; None where it is missing, torn, or not of a run."""
+    with suppress(OSError, ValueError, UserError):
+        return read(place)
+    return None

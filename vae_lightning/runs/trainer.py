@@ -1,4 +1,4 @@
-"""The Lightning Trainer of a run: Lightning does the loop, the device, the strategy and the checkpoint."""
+"""The Lightning Trainer of a run, and how long a run is before Lightning counts it."""
 
 import logging
 import os
@@ -13,8 +13,11 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins import MixedPrecision
 from pydantic import Field
 
+from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.checkpoints import AtomicCheckpointIO
+from vae_lightning.runs.run_config import RunConfig
+from vae_lightning.training_step import TrainingStep
 
 __all__ = ["make_trainer"]
 
@@ -39,8 +42,7 @@ def make_trainer(
 ) -> Trainer:
     """Return a Trainer that writes into ``run_directory``. With ``smoke`` it sees a few batches only.
 
-    Raises:
-        UserError: the devices asked for are not there.
+    Raises UserError where the devices asked for are not there.
     """
     plugins: list[Any] = [AtomicCheckpointIO(), *precision_plugins(accelerator, precision)]
     if SLURMEnvironment.detect():
@@ -70,24 +72,17 @@ def make_trainer(
             enable_model_summary=False,
         )
     except (MisconfigurationException, ValueError) as error:
-        raise UserError(
-            f"trainer.accelerator={accelerator}, trainer.devices={devices}: {error}",
-            Code.UNAVAILABLE,
-            ("trainer.accelerator", "trainer.devices"),
-        ) from error
+        reason = f"trainer.accelerator={accelerator}, trainer.devices={devices}: {error}"
+        raise UserError(reason, Code.UNAVAILABLE, ("trainer.accelerator", "trainer.devices")) from error
 
 
 def _check_slurm_tasks() -> None:
     """Raise UserError where SLURM knows only a total number of tasks, from which Lightning cannot place the ranks."""
     n_tasks = os.environ.get("SLURM_NTASKS", "1")
     if n_tasks != "1" and "SLURM_NTASKS_PER_NODE" not in os.environ:
-        raise UserError(
-            f"SLURM_NTASKS={n_tasks}: SLURM was told --ntasks without --ntasks-per-node. For a run of several devices "
-            "give srun --ntasks-per-node as many as trainer.devices; for a run of one process --ntasks=1. "
-            "A shell inside such an allocation starts one process by: srun --ntasks=1 vae-train ...",
-            Code.INCOMPATIBLE,
-            ("SLURM_NTASKS", "trainer.devices"),
-        )
+        reason = f"SLURM_NTASKS={n_tasks}: SLURM was told --ntasks without --ntasks-per-node. Give srun as many "
+        reason += "--ntasks-per-node as trainer.devices; for one process: srun --ntasks=1 vae-train ..."
+        raise UserError(reason, Code.INCOMPATIBLE, ("SLURM_NTASKS", "trainer.devices"))
 
 
 def precision_plugins(accelerator: str, precision: Literal["32-true", "bf16-mixed", "16-mixed"]) -> list[Any]:
@@ -96,9 +91,9 @@ def precision_plugins(accelerator: str, precision: Literal["32-true", "bf16-mixe
 
 
 def quieten_lightning() -> None:
-    """Our summaries say what Lightning's device banner and tips say."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    """Silence Lightning's device banner and tips; our summaries say what they say."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     for expected in (
         "Checkpoint directory .* exists and is not empty",  # so it does when a run is continued
         "smaller than the logging interval",  # the module logs the rest of a short epoch at its end
@@ -107,3 +102,15 @@ def quieten_lightning() -> None:
         warnings.filterwarnings("ignore", message=f".*{expected}.*", category=UserWarning)
     # Lightning 2.6 asks torch something in a way that newer torch calls old.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+
+
+def steps_per_epoch(config: RunConfig, data: ImageDataModule) -> int:
+    """Return how many optimiser steps an epoch has."""
+    return SMOKE_BATCHES if config.smoke else len(data.splits["train"].pixels) // data.batch_size
+
+
+def last_step(config: RunConfig, data: ImageDataModule) -> TrainingStep:
+    """Return the last step of a run."""
+    n_batches = steps_per_epoch(config, data)
+    total = n_batches * (1 if config.smoke else config.trainer["max_epochs"])
+    return TrainingStep(total - 1, total, n_batches)

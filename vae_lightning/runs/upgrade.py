@@ -9,14 +9,10 @@ import pkgutil
 from typing import Any
 
 PACKAGE = __name__.partition(".")[0]
+_SCHEDULES = ("constant", "rise", "sigmoid", "cyclical", "Geco", "ControlVAE")
 MOVED = {
     # 0.4.0
-    f"{PACKAGE}.beta_schedules.constant": f"{PACKAGE}.schedules.constant",
-    f"{PACKAGE}.beta_schedules.rise": f"{PACKAGE}.schedules.rise",
-    f"{PACKAGE}.beta_schedules.sigmoid": f"{PACKAGE}.schedules.sigmoid",
-    f"{PACKAGE}.beta_schedules.cyclical": f"{PACKAGE}.schedules.cyclical",
-    f"{PACKAGE}.beta_schedules.Geco": f"{PACKAGE}.schedules.Geco",
-    f"{PACKAGE}.beta_schedules.ControlVAE": f"{PACKAGE}.schedules.ControlVAE",
+    **{f"{PACKAGE}.beta_schedules.{name}": f"{PACKAGE}.schedules.{name}" for name in _SCHEDULES},
     f"{PACKAGE}.optimizers.constant": f"{PACKAGE}.schedules.constant",
     f"{PACKAGE}.optimizers.cosine": f"{PACKAGE}.schedules.cosine_decay",
     f"{PACKAGE}.optimizers.staircase": f"{PACKAGE}.schedules.staircase",

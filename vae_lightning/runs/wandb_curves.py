@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from vae_lightning.errors import first_line
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.results import Results
 from vae_lightning.runs.wandb_probe import answers
@@ -44,30 +45,27 @@ class WandbCurves(WandbLogger):
             yield
         except Exception as error:
             if not self.broken:
-                reason = (str(error) or type(error).__name__).splitlines()[0]
-                upload = shlex.join(["wandb", "sync", self.experiment.settings.sync_dir])
-                self.tell(f"W&B has failed and is left alone ({reason}); the run goes on. Upload later: {upload}")
+                failed = f"W&B has failed and is left alone ({first_line(error)}); the run goes on"
+                self.tell(f"{failed}. Upload later: {shlex.join(['wandb', 'sync', self.experiment.settings.sync_dir])}")
             self.broken = True
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:  # type: ignore[override]
-        """Write a row, or none where the server has it; a list, one value for each latent unit, becomes a histogram."""
-        row, self.next_row = self.next_row, self.next_row + 1
-        if self.broken or row < self.rows_there:
-            return
-        with self.unharmed():
-            values = {name: _shown(value) for name, value in metrics.items()}
-            self.experiment.log({**values, STEP: step}, step=row, commit=True)
+        """Write a row; a list, one value for each latent unit, becomes a histogram."""
+        self._write_row(lambda: {**{name: _shown(value) for name, value in metrics.items()}, STEP: step})
 
     @rank_zero_only
     def log_image(self, key: str, images: list[Any], step: int | None = None, **_: Any) -> None:
         import wandb
 
+        self._write_row(lambda: {key: [wandb.Image(image) for image in images]})
+
+    def _write_row(self, values: Callable[[], dict[str, Any]]) -> None:
+        """Write a row, unless the server has it."""
         row, self.next_row = self.next_row, self.next_row + 1
-        if self.broken or row < self.rows_there:
-            return
-        with self.unharmed():
-            self.experiment.log({key: [wandb.Image(image) for image in images]}, step=row, commit=True)
+        if not self.broken and row >= self.rows_there:
+            with self.unharmed():
+                self.experiment.log(values(), step=row, commit=True)
 
     def replay(self, run_directory: Path) -> None:
         """Write the lines that a continued run has already."""

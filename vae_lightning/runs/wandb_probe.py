@@ -11,10 +11,11 @@ PROBE_TIMEOUT_S = 3.0
 def why_offline() -> str | None:
     """Return why W&B cannot be reached, or None where there is an account and its server answers in time."""
     import wandb
+    from requests.utils import get_netrc_auth  # knows where each system keeps its netrc; wandb depends on requests
 
     settings = wandb.Settings()
     settings.update_from_env_vars(dict(os.environ))
-    if not settings.api_key and not _key_in_netrc(settings.base_url):
+    if not settings.api_key and get_netrc_auth(settings.base_url) is None:
         return "no account here; wandb login makes one known"
     return None if answers(settings.base_url) else f"no answer from {settings.base_url} in {PROBE_TIMEOUT_S:g} s"
 
@@ -33,11 +34,3 @@ def answers(url: str) -> bool:
 
     threading.Thread(target=ask, daemon=True).start()  # nobody waits for one that hangs
     return answered.wait(PROBE_TIMEOUT_S)
-
-
-def _key_in_netrc(base_url: str) -> bool:
-    from requests.utils import (
-        get_netrc_auth,
-    )  # knows where each system keeps its netrc; wandb depends on requests
-
-    return get_netrc_auth(base_url) is not None

@@ -6,14 +6,13 @@ import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from vae_lightning.errors import Code, Interrupted, UserError
+from vae_lightning.errors import Code, Interrupted, UserError, first_line
 from vae_lightning.runs.identity import unusual_choices
-from vae_lightning.runs.run_config import RunConfig
+from vae_lightning.runs.run_config import Mode, RunConfig, WandbSettings
 from vae_lightning.runs.wandb_curves import STEP, WandbCurves, give_up
 from vae_lightning.runs.wandb_probe import why_offline
-from vae_lightning.runs.wandb_settings import Mode, WandbSettings
 
 if TYPE_CHECKING:
     import wandb
@@ -22,32 +21,18 @@ START_TIMEOUT_S = 5.0
 FINISH_TIMEOUT_S = 6.0
 LONGEST_TAG = 64
 """W&B refuses a run with a longer one."""
-FOLDER = "wandb"
-ENVIRONMENT = "WANDB_MODE"
-"""The variable by which users of W&B say, for all their programs, whether anything may be sent."""
 MODES_OF_THE_ENVIRONMENT: dict[str, Mode] = {
-    "online": "online",
-    "run": "online",
-    "shared": "online",
-    "offline": "offline",
-    "dryrun": "offline",
+    "online": "online", "run": "online", "shared": "online", "offline": "offline", "dryrun": "offline",
     "disabled": "disabled",
-}
-"""What W&B takes there, old spellings included, in our terms."""
-REPLACED = "replaced"
-"""Below it lie offline records of a run that was continued: the newest holds all that they held."""
+}  # fmt: skip
+"""What WANDB_MODE may say, for all programs of a user, in our terms; W&B's old spellings are included."""
 
 
 @contextlib.contextmanager
-def wandb_session(
-    config: RunConfig,
-    continues: bool,
-    tell: Callable[[str], None],
-) -> Iterator[WandbCurves | None]:
-    """Open the W&B run of a run; its id is the fingerprint. When the block ends it is told how.
+def wandb_session(config: RunConfig, continues: bool, tell: Callable[[str], None]) -> Iterator[WandbCurves | None]:
+    """Open the W&B run of a run, whose id is the fingerprint, and end it as the block ends.
 
-    Raises:
-        UserError: ``wandb.mode=online``, and it cannot be.
+    Raises UserError where ``wandb.mode=online`` was asked for and it cannot be.
     """
     settings = config.wandb.model_copy(update={"mode": mode_in_force(config.wandb.mode)})
     if settings.mode == "disabled":
@@ -62,7 +47,7 @@ def wandb_session(
     except UserError:
         raise
     except Exception as error:  # whatever it is, a run does not fail because of its window
-        tell(f"W&B cannot start here ({_first_line(error)}); the run goes on without it")
+        tell(f"W&B cannot start here ({first_line(error)}); the run goes on without it")
         yield None
         return
     exit_code, stopped = 1, False
@@ -78,20 +63,12 @@ def wandb_session(
 
 
 def mode_in_force(chosen: Mode) -> Mode:
-    """Return the mode of a run: the one chosen by ``wandb.mode``; under ``auto`` the environment decides, if it says.
-
-    A word that W&B does not know is left to W&B, which then refuses to start.
-    """
-    there = os.environ.get(ENVIRONMENT, "").strip().lower()
+    """Return the mode of a run: the one chosen; under ``auto`` the environment's, if it names one that W&B knows."""
+    there = os.environ.get("WANDB_MODE", "").strip().lower()
     return MODES_OF_THE_ENVIRONMENT.get(there, chosen) if chosen == "auto" else chosen
 
 
-def _opened(
-    settings: WandbSettings,
-    config: RunConfig,
-    continues: bool,
-    tell: Callable[[str], None],
-) -> WandbCurves:
+def _opened(settings: WandbSettings, config: RunConfig, continues: bool, tell: Callable[[str], None]) -> WandbCurves:
     reason = "as asked for" if settings.mode == "offline" else why_offline() if settings.mode == "auto" else None
     try:
         run = _start(settings, config, continues, online=reason is None)
@@ -102,20 +79,21 @@ def _opened(
             raise UserError(message, Code.UNAVAILABLE, ["wandb.mode"]) from error
         if settings.mode == "offline":
             raise
-        reason = f"its server did not take the run: {_first_line(error)}"
+        reason = f"its server did not take the run: {first_line(error)}"
         run = _start(settings, config, continues, online=False)
     run.define_metric("*", step_metric=STEP)  # what stands under the curves: a row is no step
-    return WandbCurves(run, f"W&B: {run.url}" if reason is None else _offline_line(reason, run), tell)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    if reason is None:
+        return WandbCurves(run, f"W&B: {run.url}", tell)
+    look, upload = (shlex.join(["wandb", command, run.settings.sync_dir]) for command in ("leet", "sync"))
+    return WandbCurves(run, f"W&B is offline ({reason}). Look now: {look}  Upload later: {upload}", tell)
 
 
 def _start(settings: WandbSettings, config: RunConfig, continues: bool, online: bool) -> "wandb.Run":
     import wandb
 
-    _set_earlier_records_aside(config.directory)
+    _set_earlier_records_aside(config.directory / "wandb")
+    names = [config.data.name, config.model.name, *unusual_choices(config.plain())]
+    quiet: dict[str, Any] = {"silent": True, "console": "off", "disable_git": True, "disable_code": True}
     wandb.setup(wandb.Settings(silent=True))
     return wandb.init(
         project=settings.project,
@@ -124,35 +102,20 @@ def _start(settings: WandbSettings, config: RunConfig, continues: bool, online: 
         id=config.fingerprint,
         group=settings.group or config.study.name,
         job_type="train",
-        tags=[tag[:LONGEST_TAG] for tag in (*_names(config), *settings.tags)],
+        tags=[tag[:LONGEST_TAG] for tag in (*names, *settings.tags)],
         dir=config.directory,
         mode="online" if online else "offline",
         # A run that goes on from a checkpoint goes on in W&B too; one that starts afresh replaces what was there.
         resume="allow" if online and continues else None,
         config=config.plain(),
         settings=wandb.Settings(
-            silent=True,
-            console="off",
-            disable_git=True,
-            disable_code=True,
-            init_timeout=START_TIMEOUT_S,
-            finish_timeout=FINISH_TIMEOUT_S,
-            finish_timeout_raises=True,
+            **quiet, init_timeout=START_TIMEOUT_S, finish_timeout=FINISH_TIMEOUT_S, finish_timeout_raises=True
         ),
     )
 
 
-def _names(config: RunConfig) -> list[str]:
-    return [config.data.name, config.model.name, *unusual_choices(config.plain())]
-
-
-def _set_earlier_records_aside(run_directory: Path) -> None:
-    for folder in (run_directory / FOLDER).glob("offline-run-*"):
-        aside = run_directory / FOLDER / REPLACED
-        aside.mkdir(exist_ok=True)
-        folder.rename(aside / folder.name)
-
-
-def _offline_line(reason: str, run: "wandb.Run") -> str:
-    look, upload = (shlex.join(["wandb", command, run.settings.sync_dir]) for command in ("leet", "sync"))
-    return f"W&B is offline ({reason}). Look now: {look}  Upload later: {upload}"
+def _set_earlier_records_aside(folder: Path) -> None:
+    """Move the offline records of a run that is continued: the newest record holds all that they hold."""
+    for record in folder.glob("offline-run-*"):
+        (folder / "replaced").mkdir(exist_ok=True)
+        record.rename(folder / "replaced" / record.name)

@@ -11,18 +11,7 @@ from vae_lightning.theory.linear_vae import (
 )
 
 __all__ = [
-    "Convention",
-    "Forecast",
-    "LinearVAE",
-    "PixelMoments",
-    "bernoulli_conventions",
-    "collapsed_share",
-    "forecast",
-    "gaussian_conventions",
-    "learned_critical_weights",
-    "learned_variance",
-    "linear_vae",
-    "lives",
-    "pixel_moments",
+    "Convention", "Forecast", "LinearVAE", "PixelMoments", "bernoulli_conventions", "collapsed_share", "forecast",
+    "gaussian_conventions", "learned_critical_weights", "learned_variance", "linear_vae", "lives", "pixel_moments",
     "spectrum",
-]
+]  # fmt: skip

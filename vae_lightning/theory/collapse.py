@@ -25,15 +25,17 @@ from vae_lightning.data import Images
 from vae_lightning.data.loader import as_floats
 from vae_lightning.distributions import Likelihood
 from vae_lightning.theory.inverse import inverse_of_increasing
-from vae_lightning.theory.linear_vae import learned_critical_weights, learned_variance
+from vae_lightning.theory.linear_vae import learned_critical_weights, learned_variance, linear_vae
 
+PerPixel = Float[Tensor, " pixels"]
+Covariance = Float[Tensor, "pixels pixels"]
+PerDirection = Float[Tensor, " directions"]
 IMAGES_AT_ONCE = 1_000
 """Summed in single precision, which so few images leave exact to about 1e-6; the sums of sums are in double."""
 FEWEST_IMAGES = 10
 """As many images must show what F says of a pixel."""
 LARGEST_VALUE = 1e7
-"""Where the decoder's value of a mean is looked for; a pixel that is nearer than 1e-7 to its least or largest value is
-taken there."""
+"""Where the decoder's value of a mean is looked for; one nearer than 1e-7 to its least or largest is taken there."""
 ROUNDING = 1e-6
 """Of the largest eigenvalue: what is smaller is rounding in the sums."""
 
@@ -41,8 +43,8 @@ ROUNDING = 1e-6
 class PixelMoments(NamedTuple):
     """Mean and covariance of what the decoder is shown."""
 
-    mean: Float[Tensor, " pixels"]
-    covariance: Float[Tensor, "pixels pixels"]
+    mean: PerPixel
+    covariance: Covariance
     n_images: int
 
 
@@ -52,9 +54,7 @@ def pixel_moments(images: Images, binarize: Literal["none", "dynamic", "static"]
     Under dynamic binarisation each pixel is a fresh Bernoulli draw: its mean and its covariance with other pixels are
     those of the grey images, its own variance is p (1 - p).
     """
-    n_images, *shape = images.pixels.shape
-    n_pixels = torch.Size(shape).numel()
-    device = images.pixels.device
+    n_images, n_pixels, device = len(images.pixels), images.pixels[0].numel(), images.pixels.device
     mean = torch.zeros(n_pixels, dtype=torch.float64, device=device)
     for chunk in images.pixels.split(IMAGES_AT_ONCE):
         mean += as_floats(chunk).flatten(1).sum(0, dtype=torch.float64) / n_images
@@ -76,10 +76,10 @@ def lives(critical_weight: float, kl_weight: float) -> bool:
 class Forecast(NamedTuple):
     """What the spectrum of the data lets live."""
 
-    critical_weights: Float[Tensor, " directions"]
+    critical_weights: PerDirection
     """The KL weight below which each direction can live, descending."""
     latent_dim: int
-    eigenvalues: Float[Tensor, " directions"] | None
+    eigenvalues: PerDirection | None
     """Of the data's covariance, where the decoder is a Gaussian of one variance: its linear model is then solved."""
     variance: float | None
     """That Gaussian's sigma^2; None where it is learned, or where there is none."""
@@ -97,20 +97,11 @@ class Forecast(NamedTuple):
         return max(self.least_variance, learned_variance(self.eigenvalues, self.latent_dim, kl_weight))
 
     def kl_per_unit(self, kl_weight: float) -> Float[Tensor, " latent"] | None:
-        """Return the KL of each unit of the linear model with a Gaussian decoder, in nats; else None.
-
-        It is ln(l / (w sigma^2)) / 2 for the living (:func:`linear_vae`).
-        """
+        """Return the KL of each unit of the linear model with a Gaussian decoder, in nats; else None."""
         variance = self.variance_at(kl_weight)
         if self.eigenvalues is None or not variance or kl_weight == 0:
             return None
-        return linear_kl(self.eigenvalues, self.latent_dim, kl_weight * variance)
-
-
-def linear_kl(eigenvalues: Float[Tensor, " directions"], latent_dim: int, threshold: float) -> Float[Tensor, " latent"]:
-    """Return ln(l / a) / 2 of the first ``latent_dim`` directions, 0 where l <= a."""
-    padded = torch.nn.functional.pad(eigenvalues, (0, max(0, latent_dim - len(eigenvalues))))[:latent_dim]
-    return 0.5 * (padded / threshold).clamp_min(1).log()
+        return linear_vae(self.eigenvalues, self.latent_dim, kl_weight, variance).kl_per_unit
 
 
 def forecast(moments: PixelMoments, likelihood: Likelihood, latent_dim: int) -> Forecast | None:
@@ -135,9 +126,7 @@ def forecast(moments: PixelMoments, likelihood: Likelihood, latent_dim: int) -> 
     return Forecast(spectrum(moments.covariance[varies][:, varies], variance), latent_dim, None, None)
 
 
-def _collapsed_score(
-    likelihood: Likelihood, mean: Float[Tensor, " pixels"]
-) -> tuple[Float[Tensor, " pixels"] | None, Float[Tensor, " pixels"]]:
+def _collapsed_score(likelihood: Likelihood, mean: PerPixel) -> tuple[PerPixel | None, PerPixel]:
     """Return the slope of the score in x, None where it is not linear, and the curvature, for a decoder without a code.
 
     Its best values are those at which the score of the mean is 0: of a linear score, where its mean is.
@@ -151,24 +140,21 @@ def _collapsed_score(
     return slope if linear else None, likelihood.score_and_curvature(mean, values)[1]
 
 
-def floored(variance: Float[Tensor, " pixels"], n_images: int) -> Float[Tensor, " pixels"]:
-    """Return F per pixel, taken to be at least what some ten of ``n_images`` would show at the liveliest pixel's.
+def floored(variance: PerPixel, n_images: int) -> PerPixel:
+    """Return F per pixel, at least what ten of ``n_images`` would show of the liveliest pixel's.
 
     A pixel that hardly an image shows has a variance near 0, and one image that shows it would seem to pay for a unit.
-    A Gaussian of one variance is left as it is.
     """
     return torch.maximum(variance, variance.max() * min(1.0, FEWEST_IMAGES / n_images))
 
 
-def spectrum(
-    covariance: Float[Tensor, "pixels pixels"], variance: Float[Tensor, " pixels"]
-) -> Float[Tensor, " pixels"]:
+def spectrum(covariance: Covariance, variance: PerPixel) -> PerPixel:
     """Return the eigenvalues of F^{-1/2} C F^{-1/2}, descending, for F = diag ``variance``."""
     scale = variance.rsqrt()
     return _descending(scale.unsqueeze(1) * covariance * scale)
 
 
-def _descending(covariance: Float[Tensor, "pixels pixels"]) -> Float[Tensor, " pixels"]:
+def _descending(covariance: Covariance) -> PerPixel:
     with one_thread():
         eigenvalues: Tensor = torch.linalg.eigvalsh(covariance)
     descending = eigenvalues.flip(0)

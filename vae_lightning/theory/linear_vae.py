@@ -12,22 +12,25 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+PerDirection = Float[Tensor, " dimension"]
+PerUnit = Float[Tensor, " latent"]
+
 
 class LinearVAE(NamedTuple):
     """The global optimum, unit by unit in the order of the eigenvalues, in nats per image."""
 
     living: Bool[Tensor, " latent"]
-    decoder_gain_squared: Float[Tensor, " latent"]
+    decoder_gain_squared: PerUnit
     """Squared length of the unit's column of W: l - a."""
-    encoder_gain: Float[Tensor, " latent"]
+    encoder_gain: PerUnit
     """Length of the unit's row of V: sqrt(l - a) / l."""
-    posterior_variance: Float[Tensor, " latent"]
+    posterior_variance: PerUnit
     """s = a / l; 1 for a dead unit, which is the prior's."""
-    variance_of_mean: Float[Tensor, " latent"]
+    variance_of_mean: PerUnit
     """Var over the data of the posterior mean: 1 - a / l."""
-    kl_per_unit: Float[Tensor, " latent"]
+    kl_per_unit: PerUnit
     """ln(l / a) / 2."""
-    residual_spectrum: Float[Tensor, " dimension"]
+    residual_spectrum: PerDirection
     """Variance that the reconstruction E_q[Wz] leaves in each direction: a^2 / l where alive, else l."""
     objective: float
     """E[-log p(x|z)] + w KL."""
@@ -37,13 +40,10 @@ class LinearVAE(NamedTuple):
         return int(self.living.sum())
 
 
-def linear_vae(
-    eigenvalues: Float[Tensor, " dimension"], latent_dim: int, kl_weight: float, variance: float
-) -> LinearVAE:
+def linear_vae(eigenvalues: PerDirection, latent_dim: int, kl_weight: float, variance: float) -> LinearVAE:
     """Return the optimum for data with these covariance eigenvalues (descending) and a decoder of this sigma^2.
 
-    Raises:
-        ValueError: ``kl_weight`` or ``variance`` is not positive; without a price nothing bounds the KL.
+    Raises ValueError where ``kl_weight`` or ``variance`` is not positive: without a price nothing bounds the KL.
     """
     if kl_weight <= 0 or variance <= 0:
         raise ValueError(f"kl_weight={kl_weight:g}, variance={variance:g}: both must be above 0")
@@ -52,10 +52,10 @@ def linear_vae(
     # A unit beyond the last direction has nothing to learn.
     units = torch.nn.functional.pad(eigenvalues, (0, max(0, latent_dim - dimension)))[:latent_dim]
     living = units > threshold
-    over = torch.where(living, units / threshold, 1.0)  # l / a, and 1 for the dead
+    over = (units / threshold).clamp_min(1)  # l / a, and 1 for the dead
     gain_squared = torch.where(living, units - threshold, 0.0)
     learned = torch.zeros(dimension, dtype=torch.bool, device=eigenvalues.device)
-    learned[: min(latent_dim, dimension)] = living[:dimension]
+    learned[:latent_dim] = living[:dimension]
     residual = torch.where(learned, threshold**2 / eigenvalues, eigenvalues)
     kl = 0.5 * over.log()
     left = float(eigenvalues[~learned].sum()) / (2 * variance)
@@ -73,7 +73,7 @@ def linear_vae(
     )
 
 
-def learned_variance(eigenvalues: Float[Tensor, " dimension"], latent_dim: int, kl_weight: float) -> float:
+def learned_variance(eigenvalues: PerDirection, latent_dim: int, kl_weight: float) -> float:
     """Return the sigma^2 at which a linear VAE with a learned variance ends.
 
     With r living units it is sum_{i>r} l_i / (D - w r), and r follows: unit i lives while l_i > w sigma^2. At w = 1
@@ -81,13 +81,12 @@ def learned_variance(eigenvalues: Float[Tensor, " dimension"], latent_dim: int, 
     without end.
     """
     dimension = len(eigenvalues)
-    most = min(latent_dim, dimension)
-    n_living = int((learned_critical_weights(eigenvalues)[:most] > kl_weight).sum())
+    n_living = int((learned_critical_weights(eigenvalues)[:latent_dim] > kl_weight).sum())
     price = dimension - kl_weight * n_living
     return float(eigenvalues[n_living:].sum()) / price if price > 0 else 0.0
 
 
-def learned_critical_weights(eigenvalues: Float[Tensor, " dimension"]) -> Float[Tensor, " dimension"]:
+def learned_critical_weights(eigenvalues: PerDirection) -> PerDirection:
     """Return the KL weight below which each direction lives where sigma^2 is learned.
 
     At its threshold direction i has l_i = w sigma^2 with the i - 1 before it alive; put into the sigma^2 of
@@ -99,7 +98,7 @@ def learned_critical_weights(eigenvalues: Float[Tensor, " dimension"]) -> Float[
 
 
 def collapsed_share(
-    epsilon: Float[Tensor, " thresholds"], posterior_variance: Float[Tensor, " latent"]
+    epsilon: Float[Tensor, " thresholds"], posterior_variance: PerUnit
 ) -> Float[Tensor, "latent thresholds"]:
     """Return P_x[KL_i < epsilon] of each unit of the optimum on Gaussian data, for (epsilon, delta)-collapse.
 
