@@ -50,14 +50,7 @@ class EpochProgress(Callback):
                 description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
             )
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: Any,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.progress is None or self.clock() - self.drawn < REFRESH_S:
             return
         self.drawn = self.clock()

@@ -22,11 +22,7 @@ Binarize = Literal["none", "dynamic", "static"]
 
 
 def prepared_splits(
-    seed: int,
-    *,
-    source: Callable[[], Splits],
-    validation_size: Annotated[int, Field(ge=0)],
-    binarize: Binarize,
+    seed: int, *, source: Callable[[], Splits], validation_size: Annotated[int, Field(ge=0)], binarize: Binarize
 ) -> dict[str, Images]:
     """Return the splits "train", "test" and, where there is one, "val"; :class:`ImageDataModule` says what they are.
 

@@ -13,14 +13,7 @@ from jaxtyping import Float, Int, UInt8
 from pydantic import Field
 from torch import Tensor
 
-from vae_lightning.data.catalogue import (
-    FASHION_MNIST,
-    MNIST,
-    TEST_IMAGES,
-    TEST_LABELS,
-    TRAIN_IMAGES,
-    TRAIN_LABELS,
-)
+from vae_lightning.data.catalogue import FASHION_MNIST, MNIST, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from vae_lightning.data.fetch import read_files
 from vae_lightning.data.idx import decode_idx
 from vae_lightning.errors import Code, UserError
