@@ -1,6 +1,7 @@
 """The work of the bisect sweeper: a command line into searches, rounds of jobs through the launcher, the answer."""
 
 from collections.abc import Callable, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
 
 KEY = "kl_weight"
-Compose = Callable[[Sequence[str]], dict[str, Any]]
+Config = dict[str, Any]
+Bracket = tuple[float, float]
+Compose = Callable[[Sequence[str]], Config]
 """A function from overrides to a resolved config."""
 
 
@@ -53,8 +56,6 @@ def planned_searches(arguments: Sequence[Override], settings: BisectSettings, co
     Raises:
         UserError: ``kl_weight`` has values of its own, or there is neither a forecast nor an interval to begin with.
     """
-    from itertools import product
-
     bracket = None
     values: list[list[str]] = []
     for override in arguments:
@@ -74,22 +75,17 @@ def planned_searches(arguments: Sequence[Override], settings: BisectSettings, co
     return found
 
 
-def _bracket(override: Override) -> tuple[float, float]:
+def _bracket(override: Override) -> Bracket:
     value = override.value()
     if isinstance(value, IntervalSweep) and isinstance(value.start, int | float) and isinstance(value.end, int | float):
         low, high = float(value.start), float(value.end)
         if LOWEST <= low < high <= HIGHEST:
             return low, high
-    raise UserError(
-        f"{override.input_line}: bisect itself looks for {KEY}; {KEY}=interval(5,20) says where, "
-        f"between {LOWEST:g} and {HIGHEST:g}",
-        about=[KEY],
-    )
+    where = f"{KEY}=interval(5,20) says where, between {LOWEST:g} and {HIGHEST:g}"
+    raise UserError(f"{override.input_line}: bisect itself looks for {KEY}; {where}", about=[KEY])
 
 
-def _search(
-    overrides: tuple[str, ...], config: dict[str, Any], bracket: tuple[float, float] | None, settings: BisectSettings
-) -> Search:
+def _search(overrides: tuple[str, ...], config: Config, bracket: Bracket | None, settings: BisectSettings) -> Search:
     run = checked(config)
     if settings.units > run.latent_dim:
         message = f"hydra.sweeper.units={settings.units}: the model has latent_dim={run.latent_dim} units"
@@ -103,11 +99,7 @@ def _search(
     forecast = weights[settings.units - 1] if weights and len(weights) >= settings.units else None
     if bracket is None:
         if not forecast:
-            raise UserError(
-                f"likelihood={run.likelihood.name}: no forecast to begin the search with; "
-                f"{KEY}=interval(LOW,HIGH) gives a bracket",
-                Code.INCOMPATIBLE,
-                ("likelihood", KEY),
-            )
+            message = f"likelihood={run.likelihood.name}: no forecast to begin with; give {KEY}=interval(LOW,HIGH)"
+            raise UserError(message, Code.INCOMPATIBLE, ["likelihood", KEY])
         bracket = (forecast / settings.around, forecast * settings.around)
     return Search(overrides, forecast, bracket)

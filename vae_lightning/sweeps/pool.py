@@ -5,15 +5,17 @@ import multiprocessing.connection
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.context import ForkServerContext
 from types import FrameType
 from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from rich.console import Console
 
 from vae_lightning.errors import Code, Interrupted, UserError
+from vae_lightning.runs.run_config import Section
 from vae_lightning.runs.status import RunStatus
 from vae_lightning.signals import REPEAT_S, restore_handlers, set_handlers
 from vae_lightning.sweeps.jobs import Job, Returned, failures
@@ -27,24 +29,22 @@ TO_SAVE_S = 15.0
 """How long a job that is past its time may take to save and stop."""
 TO_STOP_S = 60.0
 """How long a job may take to save and stop when the whole sweep stops; a second signal kills it at once."""
-CONTINUES = "the same command (without rerun=true) goes on from their last checkpoints"
 
 Start = Callable[[Task], JobProcess]
 Wait = Callable[[list[int], float], object]
 """Wait until one of some processes (by their sentinels) has ended, or some seconds have passed."""
 
 
-class PoolSettings(BaseModel):
+class PoolSettings(Section):
     """The section ``hydra.launcher`` of ``hydra/launcher=pool``."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-    n_slots: Annotated[int, Field(ge=1)] | None
-    threads: Annotated[int, Field(ge=1)] | None
+    n_slots: PositiveInt | None
+    threads: PositiveInt | None
     gpus: Annotated[list[int | str], Field(min_length=1)] | None
-    jobs_per_gpu: Annotated[int, Field(ge=1)]
-    retries: Annotated[int, Field(ge=0)]
-    timeout: Annotated[float, Field(gt=0)] | None
-    memory_gb: Annotated[float, Field(gt=0)] | None
+    jobs_per_gpu: PositiveInt
+    retries: NonNegativeInt
+    timeout: PositiveFloat | None
+    memory_gb: PositiveFloat | None
     fail_fast: bool
     returns: Returned
 
@@ -55,51 +55,31 @@ class _Running(NamedTuple):
     slots: tuple[Slot, ...]
 
 
+@dataclass
 class Pool:
-    """Works through jobs; a failure of one of them leaves the others and the pool alone.
+    """Works through the jobs that wait; a failure of one of them leaves the others and the pool alone."""
 
-    Args:
-        jobs: all jobs of the sweep; those that wait are done.
-        settings: the limits, and what follows from a failure.
-        slots: of the machine.
-        start: starts the process of a job.
-        progress: is told of each change.
-        clock: seconds.
-        wait: waits for the end of a process.
-    """
+    jobs: Sequence[Job]
+    settings: PoolSettings
+    slots: Slots
+    start: Start
+    progress: SweepProgress
+    clock: Callable[[], float] = time.monotonic
+    wait: Wait = multiprocessing.connection.wait
+    running: list[_Running] = field(default_factory=list)
+    deadlines: dict[int, float] = field(default_factory=dict)
+    """When running jobs that were asked to stop are killed, by their numbers."""
+    n_cut_short: int = 0
+    """How many jobs were killed before they had saved."""
+    signals: list[tuple[int, float]] = field(default_factory=list)
+    """The signals that came, and when."""
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        settings: PoolSettings,
-        slots: Slots,
-        start: Start,
-        progress: SweepProgress,
-        clock: Callable[[], float] = time.monotonic,
-        wait: Wait = multiprocessing.connection.wait,
-    ) -> None:
-        self.waiting = deque(job for job in jobs if job.waits)
-        self.settings = settings
-        self.slots = slots
-        self.start = start
-        self.progress = progress
-        self.clock = clock
-        self.wait = wait
-        self.running: list[_Running] = []
-        self.deadlines: dict[int, float] = {}
-        """When running jobs that were asked to stop are killed, by their numbers."""
-        self.stopping = settings.fail_fast and bool(failures(jobs))
-        self.n_cut_short = 0
-        """How many jobs were killed before they had saved."""
-        self.signals: list[tuple[int, float]] = []
-        """The signals that came, and when."""
+    def __post_init__(self) -> None:
+        self.waiting = deque(job for job in self.jobs if job.waits)
+        self.stopping = self.settings.fail_fast and bool(failures(self.jobs))
 
     def run(self) -> None:
-        """Return when no job is running and none can be begun.
-
-        Raises:
-            Interrupted: a signal came; the jobs have saved and stopped.
-        """
+        """Return when no job is running and none can be begun. Raises Interrupted after a signal, when all stopped."""
         with self._signals_noted():
             try:
                 while self.running or (self.waiting and not self.stopping):
@@ -112,7 +92,8 @@ class Pool:
             finally:
                 self._stop_all()  # none is left, unless there was an error of ours
         if self.n_cut_short:
-            left = f"{self.n_cut_short} jobs were ended before they had saved; {CONTINUES}"
+            again = "the same command (without rerun=true) goes on from their last checkpoints"
+            left = f"{self.n_cut_short} jobs were ended before they had saved; {again}"
             raise Interrupted(self.signals[0][0], left)
         if self.signals:
             raise Interrupted(self.signals[0][0])
@@ -124,21 +105,16 @@ class Pool:
             try:
                 slots = self._slots_for(job)
             except UserError as error:
-                self.waiting.popleft()
-                self._end(job, RunStatus.FAILED, str(error))
+                self._end(self.waiting.popleft(), RunStatus.FAILED, str(error))
                 continue
             if slots is None:
                 return
-            self.waiting.popleft()
-            self._begin(job, slots)
+            self._begin(self.waiting.popleft(), slots)
 
     def _slots_for(self, job: Job) -> tuple[Slot, ...] | None:
-        if job.n_nodes != 1:
-            raise UserError(
-                f"trainer.num_nodes={job.n_nodes}: a pool has one machine; hydra/launcher=slurm has more",
-                Code.INCOMPATIBLE,
-                ("trainer.num_nodes", "hydra/launcher"),
-            )
+        if (n_nodes := job.run.trainer["num_nodes"]) != 1:
+            message = f"trainer.num_nodes={n_nodes}: a pool has one machine; hydra/launcher=slurm has more"
+            raise UserError(message, Code.INCOMPATIBLE, ["trainer.num_nodes", "hydra/launcher"])
         return self.slots.take(job.n_devices)
 
     def _begin(self, job: Job, slots: tuple[Slot, ...]) -> None:
