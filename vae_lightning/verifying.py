@@ -53,9 +53,7 @@ def verify_resume(
     """Train a config twice in processes of its own, once undisturbed and once with ``kills`` signals at random moments.
 
     Each time the same command starts it again. Return what differs between the two: nothing, if all is well.
-
-    Raises:
-        UserError: the training itself fails, or ends before all the kills.
+    Raises UserError where the training itself fails, or ends before all the kills.
     """
     run = checked(config)
     chance = random.Random(seed)  # noqa: S311 (moments to kill at, no secrets)
@@ -76,11 +74,8 @@ def verify_resume(
             attempt = _continued(command, killed, kill)
             if attempt.exit_code not in (-number, 128 + number):
                 _check(attempt)
-                raise UserError(
-                    f"the run ended before kill {index} of {kills}; ask for fewer kills, or for a longer run",
-                    Code.INVALID,
-                    ["--kills"],
-                )
+                message = f"the run ended before kill {index} of {kills}; ask for fewer kills, or for a longer run"
+                raise UserError(message, Code.INVALID, ["--kills"])
             newest = directory.newest_checkpoint(killed)
             saved = load_checkpoint(newest)["global_step"] if newest else 0
             console.print(f"{number.name} {index} of {kills} after {attempt.seconds:.1f} s; saved up to step {saved}")
@@ -94,8 +89,8 @@ def _command(overrides: Sequence[str], runs_dir: Path) -> list[str]:
 
 def _attempt(command: list[str], folder: Path, kill: Kill | None) -> Attempt:
     """Start a command and wait for its end; with ``kill`` a signal ends it at that moment."""
-    started, began, reached = time.monotonic(), _steps(folder), None
-    to_first_step = None
+    started, began = time.monotonic(), _steps(folder)
+    reached = to_first_step = None
     with tempfile.TemporaryFile("w+") as output:
         # A group of its own, so that the processes of other ranks are killed with the first, as a machine would.
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
@@ -126,11 +121,8 @@ def _continued(command: list[str], folder: Path, kill: Kill | None) -> Attempt:
     newest = directory.newest_checkpoint(folder)
     attempt = _attempt(command, folder, kill)
     if newest and "epoch " in attempt.output and "continuing after step" not in attempt.output:
-        raise UserError(
-            f"the run started afresh instead of continuing from {newest.name}:\n{attempt.output}",
-            Code.NOT_SAME,
-            [newest],
-        )
+        message = f"the run started afresh instead of continuing from {newest.name}:\n{attempt.output}"
+        raise UserError(message, Code.NOT_SAME, [newest])
     return attempt
 
 
