@@ -22,19 +22,14 @@ from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.results import Results
 
 POLL_S = 0.02
-BEFORE_IT_TRAINS = 5
-"""One kill in this many comes while the process is still starting."""
-LONGEST_WAIT_S = 0.5
 
 
 class Kill(NamedTuple):
-    """How and when to kill a process."""
+    """How to kill a process, and when: seconds after a step is reached; of step 0, after the process is started."""
 
     number: signal.Signals
     step: int
-    """The step that the run must have reached; 0 counts from the start of the process."""
     delay: float
-    """Seconds to wait after that."""
 
 
 class Attempt(NamedTuple):
@@ -66,11 +61,11 @@ def verify_resume(
         console.print(f"undisturbed: {steps} steps, {undisturbed.seconds:.1f} s")
         command = _command(overrides, Path(name) / "killed")
         for index in range(1, kills + 1):
-            if index % BEFORE_IT_TRAINS == 0:
+            if index % 5 == 0:  # while the process is still starting
                 kill = Kill(number, 0, chance.uniform(0, undisturbed.seconds_to_first_step))
             else:  # each in its share of the run, so that all of them fall into it, however fast the machine is now
                 step = int(steps * (index - chance.random()) / (kills + 1))
-                kill = Kill(number, step, chance.uniform(0, LONGEST_WAIT_S))
+                kill = Kill(number, step, chance.uniform(0, 0.5))
             attempt = _continued(command, killed, kill)
             if attempt.exit_code not in (-number, 128 + number):
                 _check(attempt)

@@ -90,8 +90,9 @@ def _robust(stream: Any) -> Any:
         return stream
     stream.flush()
     pipe = io.BufferedWriter(_OpenEndedPipe(number, "w", closefd=False))
-    how = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
-    return io.TextIOWrapper(pipe, encoding=stream.encoding, errors="backslashreplace", **how)
+    robust = io.TextIOWrapper(pipe, encoding=stream.encoding, errors="backslashreplace")
+    robust.reconfigure(line_buffering=stream.line_buffering, write_through=stream.write_through)
+    return robust
 
 
 def _tell(message: str) -> None:

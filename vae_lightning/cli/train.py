@@ -34,9 +34,8 @@ def run(hydra_config: "DictConfig") -> "Results":
         return train(config)
     # The rest is for the launchers of Hydra, which do the jobs one after another in this process.
     if config.trainer["devices"] != 1 or config.trainer["num_nodes"] != 1:
-        message = (
-            f"trainer.devices={config.trainer['devices']}: a job of a serial sweep takes one; hydra/launcher=pool more"
-        )
+        devices = config.trainer["devices"]
+        message = f"trainer.devices={devices}: each job of a serial sweep has one; hydra/launcher=pool gives more"
         raise UserError(message, Code.INCOMPATIBLE, ["trainer.devices", "trainer.num_nodes", "hydra/launcher"])
     try:
         results = train(with_group(config, HydraConfig.get().sweep.dir))

@@ -4,19 +4,26 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+import torch
 from hydra.core.override_parser.types import IntervalSweep, Override
 from rich.console import Console
 
+from vae_lightning.assemble import build_data, build_model
 from vae_lightning.config import checked, settings_of
+from vae_lightning.diagnostics import PosteriorMeanMoments, active_units
 from vae_lightning.errors import Code, UserError
 from vae_lightning.forecasting import critical_weights
-from vae_lightning.sweeps.measurement import active_units_of_run
+from vae_lightning.runs import directory
+from vae_lightning.runs.checkpoints import load_checkpoint
+from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.sweeps.threshold_search import HIGHEST, LOWEST, BisectSettings, Search, searched, show
 
 if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
 
 KEY = "kl_weight"
+N_IMAGES = 10_000
+"""The largest number of images by which units are counted; MNIST has as many for the test."""
 Config = dict[str, Any]
 Bracket = tuple[float, float]
 Compose = Callable[[Sequence[str]], Config]
@@ -103,3 +110,23 @@ def _search(overrides: tuple[str, ...], config: Config, bracket: Bracket | None,
             raise UserError(message, Code.INCOMPATIBLE, ["likelihood", KEY])
         bracket = (forecast / settings.around, forecast * settings.around)
     return Search(overrides, forecast, bracket)
+
+
+@torch.no_grad()
+def active_units_of_run(config: RunConfig) -> int:
+    """Count the active units of a finished run on images held out, or on training images where none are held out.
+
+    Raises UserError where its checkpoint is not there or is damaged.
+    """
+    folder = config.directory
+    checkpoint = directory.newest_checkpoint(folder)
+    if checkpoint is None:
+        message = f"{folder}: bisect counts active units by the last checkpoint, which is not there; rerun=true"
+        raise UserError(message, Code.NOT_FOUND, [folder])
+    data = build_data(config)
+    model = build_model(config, data.image_shape).eval()
+    model.load_state_dict(load_checkpoint(checkpoint)["state_dict"])
+    means = PosteriorMeanMoments(model.latent_dim)
+    for pixels in data.images_to_judge_by(N_IMAGES).split(data.evaluation_batch_size):
+        means.update(model.encode(pixels).mean)
+    return active_units(means.compute().variance)

@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.context import ForkServerContext
 from typing import Any
 
@@ -14,8 +15,9 @@ from vae_lightning.report.run_table import run_table
 from vae_lightning.runs.results import Results
 from vae_lightning.runs.status import RunStatus
 from vae_lightning.sweeps.jobs import Job, Returned, failure_report, failures
-from vae_lightning.sweeps.pool import PoolSettings, run_in_pool
-from vae_lightning.sweeps.process import MEMORY
+from vae_lightning.sweeps.pool import Pool, PoolSettings
+from vae_lightning.sweeps.process import MEMORY, start_process
+from vae_lightning.sweeps.progress import SweepProgress
 from vae_lightning.sweeps.slots import slots_of_this_machine
 from vae_lightning.sweeps.slurm import SlurmSettings, run_in_slurm
 from vae_lightning.terminal import print_line
@@ -40,8 +42,9 @@ def launch_in_pool(plan: Plan, settings: dict[str, Any], context: ForkServerCont
     on_gpu = any(job.config and job.config.trainer["accelerator"] == "cuda" for job in jobs)
     limits = chosen.gpus, chosen.jobs_per_gpu, chosen.n_slots, chosen.threads
     slots = slots_of_this_machine("cuda" if on_gpu else "cpu", *limits)
-    with _results_shown(jobs) as console:
-        run_in_pool(jobs, chosen, slots, context, console)
+    start = partial(start_process, context)
+    with _results_shown(jobs) as console, SweepProgress(jobs, console, slots.in_words) as progress:
+        Pool(jobs, chosen, slots, start, progress).run()
     return jobs
 
 

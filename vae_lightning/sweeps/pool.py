@@ -1,18 +1,13 @@
 """A pool on one machine: each job in its own process, as many at once as there are slots."""
 
-import contextlib
 import multiprocessing.connection
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from multiprocessing.context import ForkServerContext
-from types import FrameType
 from typing import Annotated, NamedTuple
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
-from rich.console import Console
 
 from vae_lightning.errors import Code, Interrupted, UserError
 from vae_lightning.runs.run_config import Section
@@ -20,7 +15,7 @@ from vae_lightning.runs.status import RunStatus
 from vae_lightning.signals import REPEAT_S, restore_handlers, set_handlers
 from vae_lightning.sweeps.jobs import Job, Returned, failures
 from vae_lightning.sweeps.outcome import Outcome, outcome_of
-from vae_lightning.sweeps.process import JobProcess, Task, kill, start_process
+from vae_lightning.sweeps.process import JobProcess, Task, kill
 from vae_lightning.sweeps.progress import SweepProgress, in_words
 from vae_lightning.sweeps.slots import Slot, Slots, environment
 
@@ -80,17 +75,18 @@ class Pool:
 
     def run(self) -> None:
         """Return when no job is running and none can be begun. Raises Interrupted after a signal, when all stopped."""
-        with self._signals_noted():
-            try:
-                while self.running or (self.waiting and not self.stopping):
-                    self._begin_what_fits()
-                    self.wait([running.process.sentinel for running in self.running], POLL_S)
-                    self._handle_signals()
-                    self._collect()
-                    self._enforce_deadlines()
-                    self.progress.update()
-            finally:
-                self._stop_all()  # none is left, unless there was an error of ours
+        previous = set_handlers(lambda number, _: self.signals.append((number, self.clock())))
+        try:
+            while self.running or (self.waiting and not self.stopping):
+                self._begin_what_fits()
+                self.wait([running.process.sentinel for running in self.running], POLL_S)
+                self._handle_signals()
+                self._collect()
+                self._enforce_deadlines()
+                self.progress.update()
+        finally:
+            self._stop_all()  # none is left, unless there was an error of ours
+            restore_handlers(previous)
         if self.n_cut_short:
             again = "the same command (without rerun=true) goes on from their last checkpoints"
             left = f"{self.n_cut_short} jobs were ended before they had saved; {again}"
@@ -183,10 +179,8 @@ class Pool:
                 self.deadlines[job.number] = now + (TO_STOP_S if self.stopping else TO_SAVE_S)
 
     def _handle_signals(self) -> None:
-        if not self.signals:
-            return
-        self.stopping = True
-        if self.signals[-1][1] - self.signals[0][1] > REPEAT_S:
+        self.stopping |= bool(self.signals)
+        if self.signals and self.signals[-1][1] - self.signals[0][1] > REPEAT_S:
             for running in self.running:
                 kill(running.process)
 
@@ -198,25 +192,3 @@ class Pool:
         for running in self.running:
             running.process.join(max(0.0, deadline - self.clock()))
             kill(running.process)
-
-    @contextlib.contextmanager
-    def _signals_noted(self) -> Iterator[None]:
-        def note(number: int, frame: FrameType | None) -> None:
-            self.signals.append((number, self.clock()))
-
-        previous = set_handlers(note)
-        try:
-            yield
-        finally:
-            restore_handlers(previous)
-
-
-def run_in_pool(
-    jobs: Sequence[Job], settings: PoolSettings, slots: Slots, context: ForkServerContext, console: Console
-) -> None:
-    """Do the jobs that wait. Raises Interrupted at a signal, when they have saved and stopped."""
-    n_slots = f"{len(slots.all)} slots" if len(slots.all) > 1 else "1 slot"
-    gpus = {slot.gpu for slot in slots.all} - {None}
-    where = f"{n_slots} on GPU {', '.join(sorted(map(str, gpus)))}" if gpus else f"{n_slots} of {slots.threads} threads"
-    with SweepProgress(jobs, console, where) as progress:
-        Pool(jobs, settings, slots, partial(start_process, context), progress).run()

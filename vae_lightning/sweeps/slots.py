@@ -25,6 +25,13 @@ class Slots:
         self.free = list(slots)
         self.threads = threads
 
+    @property
+    def in_words(self) -> str:
+        """What a person is told of them."""
+        n_slots = f"{len(self.all)} slots" if len(self.all) > 1 else "1 slot"
+        gpus = sorted({slot.gpu for slot in self.all if slot.gpu is not None})
+        return f"{n_slots} on GPU {', '.join(gpus)}" if gpus else f"{n_slots} of {self.threads} threads"
+
     def take(self, n_devices: int | None) -> tuple[Slot, ...] | None:
         """Take slots on as many different devices, None for all; return None while they are not free.
 
@@ -58,7 +65,7 @@ class Slots:
 def slots_of_this_machine(
     accelerator: str, gpus: Sequence[str | int] | None, jobs_per_gpu: int, n_slots: int | None, threads: int | None
 ) -> Slots:
-    """Return the slots for jobs of an accelerator.
+    """Return the slots for jobs on a cpu or on cuda. Raises UserError where more is asked for than there is room for.
 
     Args:
         accelerator: cpu or cuda.
@@ -67,9 +74,6 @@ def slots_of_this_machine(
         n_slots: jobs at once; None: what fits.
         threads: per job; None: OMP_NUM_THREADS, else the cores divided by the slots. It follows from the machine and
             not from how many jobs are left, since sums over another number of threads end in other bits.
-
-    Raises:
-        UserError: more jobs or threads are asked for than there is room for.
     """
     names = [str(gpu) for gpu in gpus] if gpus is not None else _visible_gpus() if accelerator == "cuda" else []
     cores, limit = n_cores(), _threads_by_environment()
