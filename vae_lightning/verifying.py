@@ -33,11 +33,10 @@ class Kill(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """What a process did until it ended."""
+    """What a process did until it ended, and after how many seconds its first new step was seen, or it ended."""
 
     seconds: float
     seconds_to_first_step: float
-    """Seconds until the first new step was seen; all of them if none was."""
     exit_code: int
     output: str
 

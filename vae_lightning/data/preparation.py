@@ -26,10 +26,8 @@ def prepared_splits(
 ) -> dict[str, Images]:
     """Return the splits "train", "test" and, where there is one, "val"; :class:`ImageDataModule` says what they are.
 
-    Under dynamic binarisation the training images stay grey, to be drawn each time they are seen.
-
-    Raises:
-        UserError: a validation part that does not fit, data that cannot be had, pixels that cannot be binarised.
+    Under dynamic binarisation the training images stay grey, to be drawn each time they are seen. Raises UserError
+    where the validation part does not fit, the data cannot be had, or the pixels cannot be binarised.
     """
     training, test = source()
     n_images = len(training.pixels)

@@ -20,7 +20,6 @@ from vae_lightning.errors import Code, UserError
 from vae_lightning.randomness import Stream, generator_for
 
 N_DIGITS_TRAINING = 1_500
-
 Pixels = UInt8[Tensor, "n channels height width"] | Float[Tensor, "n channels height width"]
 
 
@@ -82,9 +81,7 @@ def linear_gaussian(
     The oracle for tests: a linear VAE on these data has a known optimum. The training part is whitened first, so
     that its own mean is exactly 0 and its own covariance (dividing by n) has exactly the eigenvalues ``spectrum``,
     in a random orthonormal basis; the closed forms then hold without sampling error. The test part is drawn freely.
-
-    Raises:
-        UserError: fewer training vectors than the whitening needs (more than len(spectrum)).
+    Raises UserError where there are too few training vectors to whiten: more than len(spectrum) are needed.
     """
     dimension = len(spectrum)
     if n_training <= dimension:

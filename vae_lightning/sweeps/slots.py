@@ -33,12 +33,9 @@ class Slots:
         return f"{n_slots} on GPU {', '.join(gpus)}" if gpus else f"{n_slots} of {self.threads} threads"
 
     def take(self, n_devices: int | None) -> tuple[Slot, ...] | None:
-        """Take slots on as many different devices, None for all; return None while they are not free.
+        """Take a slot on each of so many devices, None for all of them; return None while they are not free.
 
-        On GPUs that hold several jobs each, one slot of each GPU is taken.
-
-        Raises:
-            UserError: there never will be as many.
+        Raises UserError where there never will be as many.
         """
         there = len(self._different(self.all))
         wanted = there if n_devices is None else n_devices
