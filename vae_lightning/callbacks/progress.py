@@ -49,11 +49,9 @@ class EpochProgress(Callback):
         self.drawn = self.clock()
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         active = next((value for name, value in values.items() if name.endswith("/active_units")), None)
-        terms = [
-            f"ELBO {values['train/elbo']:.1f}  KL {values['train/kl']:.2f}" if "train/elbo" in values else "",
-            f"active {active:.0f}" if active is not None else "",
-        ]
-        self.progress.update(self.task, completed=batch_idx + 1, terms="  ".join(terms), refresh=True)
+        terms = f"ELBO {values['train/elbo']:.1f}  KL {values['train/kl']:.2f}  " if "train/elbo" in values else ""
+        terms += "" if active is None else f"active {active:.0f}"
+        self.progress.update(self.task, completed=batch_idx + 1, terms=terms, refresh=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: VAE) -> None:  # type: ignore[override]
         if not trainer.is_global_zero or pl_module.evaluation is None:

@@ -30,9 +30,7 @@ Plan = Callable[[Returned], list[Job]]
 def launch_in_pool(plan: Plan, settings: dict[str, Any], context: ForkServerContext) -> list[Job]:
     """Do the jobs of a sweep on this machine; return them with what came of each.
 
-    Raises:
-        UserError: the launcher's settings do not fit the machine or the jobs.
-        Interrupted: a signal came; all jobs have saved and stopped.
+    Raises UserError where the settings do not fit the machine or the jobs; Interrupted at a signal, all jobs saved.
     """
     chosen = settings_of(PoolSettings, settings, PREFIX)
     if chosen.memory_gb is not None and not MEMORY.exists():

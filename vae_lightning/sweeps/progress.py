@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -26,21 +27,22 @@ STYLES = {
 """A style for each status; in a table with little room the first ones are shown first."""
 
 
+@dataclass
 class SweepProgress:
     """Shows jobs while they are worked on, as a context: call ``update`` often, ``status_changed`` at each change."""
 
-    def __init__(
-        self, jobs: Sequence[Job], console: Console, where: str, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.jobs = jobs
-        self.distinct = [job for job in jobs if job.same_as is None]
-        self.console = console
-        self.where = where  # the jobs are done, for the heading
-        self.clock = clock
-        self.began = self.drawn = clock()
-        self.curve_tails: dict[int, CurveTail] = {}
-        self.live: Live | None = None
-        self.silent = False
+    jobs: Sequence[Job]
+    console: Console
+    where: str
+    """On what the jobs are done, for the heading."""
+    clock: Callable[[], float] = time.monotonic
+    curve_tails: dict[int, CurveTail] = field(default_factory=dict)
+    live: Live | None = None
+    silent: bool = False
+
+    def __post_init__(self) -> None:
+        self.distinct = [job for job in self.jobs if job.same_as is None]
+        self.began = self.drawn = self.clock()
 
     def __enter__(self) -> "SweepProgress":
         with self._silent_when_closed():
@@ -134,8 +136,7 @@ class SweepProgress:
         return sorted(self.distinct, key=rank)
 
     def _row(self, job: Job) -> tuple[str, ...]:
-        if job.results:
-            found = job.results
+        if found := job.results:
             values = (f"{found['test/elbo']:.2f}", f"{found['test/kl']:.2f}", str(found["test/active_units"]))
             return str(job.number), str(found["epochs"]), *values, ""
         if job.status is not RunStatus.RUNNING:

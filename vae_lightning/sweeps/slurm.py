@@ -52,9 +52,7 @@ class SlurmSettings(Section):
 def run_in_slurm(jobs: Sequence[Job], settings: SlurmSettings, console: Console) -> None:
     """Submit the jobs that wait and are not in the queue already; return when all have left it.
 
-    Raises:
-        UserError: there is no SLURM here, no submitit, or SLURM refuses the jobs.
-        Interrupted: a signal came; the jobs stay in the queue.
+    Raises UserError where there is no SLURM or submitit, or SLURM refuses; Interrupted at Ctrl-C: the jobs stay queued.
     """
     submitit = _submitit(settings)
     waiting, listed = [job for job in jobs if job.waits], queue_or_error()
@@ -66,9 +64,8 @@ def run_in_slurm(jobs: Sequence[Job], settings: SlurmSettings, console: Console)
         except UserError as error:
             there = f"\n{len(ids)} others are in the queue; scancel {_arrays(ids)} would stop them" if ids else ""
             raise UserError(f"{error}{there}", error.code, error.about) from error
-    where = f"SLURM, partition {settings.partition or 'by default'}"
     try:
-        with SweepProgress(jobs, console, where) as progress:
+        with SweepProgress(jobs, console, f"SLURM, partition {settings.partition or 'by default'}") as progress:
             follow_queue({ids[job.number]: job for job in waiting}, progress)
     except KeyboardInterrupt as stopped:
         stay = "the jobs stay in SLURM's queue, and the same command watches them again"
@@ -139,8 +136,7 @@ def _submitted(executor: "submitit.SlurmExecutor", jobs: Sequence[Job], settings
         ids = {}
         try:
             for job, found in zip(jobs, submitted, strict=True):
-                job.log = found.paths.stdout
-                ids[job.number] = found.job_id
+                job.log, ids[job.number] = found.paths.stdout, found.job_id
                 record = _record(job)
                 record.parent.mkdir(parents=True, exist_ok=True)
                 write_json(record, {"job": found.job_id, "log": str(job.log), "outcome": str(job.outcome)})

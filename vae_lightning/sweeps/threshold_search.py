@@ -21,8 +21,7 @@ from vae_lightning.terminal import plain_table, print_line
 LOWEST, HIGHEST = 1e-8, 1e8
 """The KL weights between which a search stays."""
 WIDEN = 1.2
-"""Outside a bracket that does not hold the threshold each step is the square of the one before; the two ends of the
-bracket have made it the fourth power of this, a factor of two."""
+"""Each step outside a bracket is the square of the one before; its two ends have made it the fourth power, about 2."""
 Measure = Callable[[Sequence[tuple[str, ...]]], Sequence[int]]
 """Overrides of runs to their numbers of active units."""
 
@@ -70,7 +69,6 @@ class Search:
             self.low = max(kl_weight, self.low or 0.0)
         else:
             self.high = min(kl_weight, self.high or math.inf)
-        # Outside a first bracket that was wrong the steps grow.
         self._step = min(self._step**2, HIGHEST / LOWEST)
         if self.low and self.high and self.low > self.high:
             self.contradiction = f"more units were active at {self.low:g} than at {self.high:g}"
