@@ -22,27 +22,21 @@ from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.results import Results
 
 POLL_S = 0.02
-BEFORE_IT_TRAINS = 5
-"""One kill in this many comes while the process is still starting."""
-LONGEST_WAIT_S = 0.5
 
 
 class Kill(NamedTuple):
-    """How and when to kill a process."""
+    """How to kill a process, and when: seconds after a step is reached; of step 0, after the process is started."""
 
     number: signal.Signals
     step: int
-    """The step that the run must have reached; 0 counts from the start of the process."""
     delay: float
-    """Seconds to wait after that."""
 
 
 class Attempt(NamedTuple):
-    """What a process did until it ended."""
+    """What a process did until it ended, and after how many seconds its first new step was seen, or it ended."""
 
     seconds: float
     seconds_to_first_step: float
-    """Seconds until the first new step was seen; all of them if none was."""
     exit_code: int
     output: str
 
@@ -53,9 +47,7 @@ def verify_resume(
     """Train a config twice in processes of its own, once undisturbed and once with ``kills`` signals at random moments.
 
     Each time the same command starts it again. Return what differs between the two: nothing, if all is well.
-
-    Raises:
-        UserError: the training itself fails, or ends before all the kills.
+    Raises UserError where the training itself fails, or ends before all the kills.
     """
     run = checked(config)
     chance = random.Random(seed)  # noqa: S311 (moments to kill at, no secrets)
@@ -68,19 +60,16 @@ def verify_resume(
         console.print(f"undisturbed: {steps} steps, {undisturbed.seconds:.1f} s")
         command = _command(overrides, Path(name) / "killed")
         for index in range(1, kills + 1):
-            if index % BEFORE_IT_TRAINS == 0:
+            if index % 5 == 0:  # while the process is still starting
                 kill = Kill(number, 0, chance.uniform(0, undisturbed.seconds_to_first_step))
             else:  # each in its share of the run, so that all of them fall into it, however fast the machine is now
                 step = int(steps * (index - chance.random()) / (kills + 1))
-                kill = Kill(number, step, chance.uniform(0, LONGEST_WAIT_S))
+                kill = Kill(number, step, chance.uniform(0, 0.5))
             attempt = _continued(command, killed, kill)
             if attempt.exit_code not in (-number, 128 + number):
                 _check(attempt)
-                raise UserError(
-                    f"the run ended before kill {index} of {kills}; ask for fewer kills, or for a longer run",
-                    Code.INVALID,
-                    ["--kills"],
-                )
+                message = f"the run ended before kill {index} of {kills}; ask for fewer kills, or for a longer run"
+                raise UserError(message, Code.INVALID, ["--kills"])
             newest = directory.newest_checkpoint(killed)
             saved = load_checkpoint(newest)["global_step"] if newest else 0
             console.print(f"{number.name} {index} of {kills} after {attempt.seconds:.1f} s; saved up to step {saved}")
@@ -94,8 +83,8 @@ def _command(overrides: Sequence[str], runs_dir: Path) -> list[str]:
 
 def _attempt(command: list[str], folder: Path, kill: Kill | None) -> Attempt:
     """Start a command and wait for its end; with ``kill`` a signal ends it at that moment."""
-    started, began, reached = time.monotonic(), _steps(folder), None
-    to_first_step = None
+    started, began = time.monotonic(), _steps(folder)
+    reached = to_first_step = None
     with tempfile.TemporaryFile("w+") as output:
         # A group of its own, so that the processes of other ranks are killed with the first, as a machine would.
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
@@ -126,11 +115,8 @@ def _continued(command: list[str], folder: Path, kill: Kill | None) -> Attempt:
     newest = directory.newest_checkpoint(folder)
     attempt = _attempt(command, folder, kill)
     if newest and "epoch " in attempt.output and "continuing after step" not in attempt.output:
-        raise UserError(
-            f"the run started afresh instead of continuing from {newest.name}:\n{attempt.output}",
-            Code.NOT_SAME,
-            [newest],
-        )
+        message = f"the run started afresh instead of continuing from {newest.name}:\n{attempt.output}"
+        raise UserError(message, Code.NOT_SAME, [newest])
     return attempt
 
 

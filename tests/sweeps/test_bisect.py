@@ -19,8 +19,7 @@ from vae_lightning.data.splits import Images
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.directory import checkpoints
 from vae_lightning.sweeps import bisect as module
-from vae_lightning.sweeps.bisect import bisect, planned_searches
-from vae_lightning.sweeps.measurement import active_units_of_run
+from vae_lightning.sweeps.bisect import active_units_of_run, bisect, planned_searches
 from vae_lightning.sweeps.threshold_search import BisectSettings, Measure, Search, searched
 from vae_lightning.training import train
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from vae_lightning.module import VAE
+from vae_lightning.terminal import print_line
 
 REFRESH_S = 0.5
 
@@ -29,13 +30,8 @@ class EpochProgress(Callback):
         self.started = self.drawn = self.clock()
         if not trainer.is_global_zero or not self.console.is_terminal:
             return
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[terms]}"),
-        )
+        name, terms = TextColumn("{task.description}"), TextColumn("{task.fields[terms]}")
+        columns = (name, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), terms)
         self.progress = Progress(*columns, console=self.console, transient=True, auto_refresh=False)
         self.progress.start()
         self.task = self.progress.add_task("", total=None, terms="")
@@ -44,30 +40,18 @@ class EpochProgress(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         self.started = self.drawn = self.clock()
         if self.progress:
-            self.progress.reset(
-                self.task,
-                total=trainer.num_training_batches,
-                description=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}",
-            )
+            name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            self.progress.reset(self.task, total=trainer.num_training_batches, description=name)
 
-    def on_train_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: Any,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.progress is None or self.clock() - self.drawn < REFRESH_S:
             return
         self.drawn = self.clock()
         values = {name: float(value) for name, value in trainer.callback_metrics.items()}
         active = next((value for name, value in values.items() if name.endswith("/active_units")), None)
-        terms = [
-            f"ELBO {values['train/elbo']:.1f}  KL {values['train/kl']:.2f}" if "train/elbo" in values else "",
-            f"active {active:.0f}" if active is not None else "",
-        ]
-        self.progress.update(self.task, completed=batch_idx + 1, terms="  ".join(terms), refresh=True)
+        terms = f"ELBO {values['train/elbo']:.1f}  KL {values['train/kl']:.2f}  " if "train/elbo" in values else ""
+        terms += "" if active is None else f"active {active:.0f}"
+        self.progress.update(self.task, completed=batch_idx + 1, terms=terms, refresh=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: VAE) -> None:  # type: ignore[override]
         if not trainer.is_global_zero or pl_module.evaluation is None:
@@ -75,21 +59,15 @@ class EpochProgress(Callback):
         found = pl_module.evaluation.scalars()
         split = pl_module.data.curve_split
         seconds = self.clock() - self.started
-        self.console.print(
-            f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}  {split} ELBO {found['elbo']:8.2f}  "
-            f"KL {found['kl']:6.2f}  active units {found['active_units']}/{pl_module.latent_dim}  {seconds:5.1f} s",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        active = f"active units {found['active_units']}/{pl_module.latent_dim}"
+        epoch = f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
+        terms = f"{split} ELBO {found['elbo']:8.2f}  KL {found['kl']:6.2f}  {active}"
+        print_line(self.console, f"{epoch}  {terms}  {seconds:5.1f} s")
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        self._stop()
-
-    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
         if self.progress:
             self.progress.stop()
             self.progress = None
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        self.on_train_end(trainer, pl_module)

@@ -46,11 +46,8 @@ class Saving(Checkpoint):
         try:
             trainer.save_checkpoint(path)
         except OSError as error:
-            raise UserError(
-                f"{path}: cannot be saved ({error.strerror or error}). Once it can, the same command continues from "
-                "the last good checkpoint.",
-                Code.CANNOT_WRITE,
-                [path],
-            ) from error
+            again = "the same command continues from the last good checkpoint"
+            message = f"{path}: cannot be saved ({error.strerror or error}); once it can, {again}"
+            raise UserError(message, Code.CANNOT_WRITE, [path]) from error
         if trainer.is_global_zero:
             remove_all_but_the_newest(self.run_directory)

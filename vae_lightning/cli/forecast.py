@@ -1,10 +1,9 @@
 """``vae-forecast [key=value ...]``: which latent directions the KL weight will kill, before any training."""
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vae_lightning.cli.run_command import run_command
+from vae_lightning.cli.run_command import parser_for, run_command
 from vae_lightning.composing import composed
 from vae_lightning.errors import Code, UserError
 
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
 
 N_POINTS = 25
 """Points of an interval of KL weights, evenly on a log scale."""
-
 EXAMPLES = """
   vae-forecast kl_weight=5 latent_dim=10
   vae-forecast kl_weight=0.1,1,10,100                   the curve, as a table and in forecast.png
@@ -28,18 +26,10 @@ def main() -> None:
 
 def forecast() -> None:
     """Compose the configs that the overrides ask for and print their forecasts."""
-    parser = argparse.ArgumentParser(
-        prog="vae-forecast",
-        description=__doc__.split(": ", 1)[1],
-        epilog=f"examples:{EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="as for vae-train; several values give curves"
-    )
-    parser.add_argument(
-        "-m", "--multirun", action="store_true", help="accepted as in vae-train; several values do not need it"
-    )
+    parser, told = parser_for(__doc__, EXAMPLES), "as for vae-train; several values give curves"
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help=told)
+    told = "accepted as in vae-train; several values do not need it"
+    parser.add_argument("-m", "--multirun", action="store_true", help=told)
     parser.add_argument("--figure", type=Path, help="where the curve is drawn (default forecast.png)")
     options = parser.parse_intermixed_args()
     configs = configs_of(options.overrides)

@@ -18,12 +18,13 @@ def job() -> None:
     """Train the run that the file describes."""
     from vae_lightning.config import checked
     from vae_lightning.sweeps.outcome import outcome_recorded
+    from vae_lightning.sweeps.process import PATIENCE_S
     from vae_lightning.training import train
 
     order = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     config = checked(order["config"])
     with outcome_recorded(Path(order["outcome"]), config):
-        train(config, patience_s=order["patience_s"])
+        train(config, patience_s=PATIENCE_S)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """``vae-report DIR...``: what the runs below some directories found, as a table, results.csv and one HTML page."""
 
-import argparse
 from pathlib import Path
 
-from vae_lightning.cli.run_command import run_command
+from vae_lightning.cli.run_command import parser_for, run_command
 from vae_lightning.errors import Code, UserError
 
 
@@ -13,10 +12,7 @@ def main() -> None:
 
 def report() -> None:
     """Print the table and write the page; write ``NOTEBOOK/<study>/README.md`` where ``--notebook`` asks for it."""
-    parser = argparse.ArgumentParser(
-        prog="vae-report",
-        description=f"{__doc__.split(': ', 1)[1]} Also while a sweep is still running; from local files only.",
-    )
+    parser = parser_for(f"{__doc__} Also while a sweep is still running; from local files only.")
     parser.add_argument("directories", type=Path, nargs="+", metavar="DIR", help="a run, a study or a whole runs_dir")
     parser.add_argument("--output", type=Path, help="where report.html and results.csv go (default: the first DIR)")
     parser.add_argument("--notebook", type=Path, help="also write NOTEBOOK/<study>/: page, results.csv, figures")
@@ -30,10 +26,10 @@ def report() -> None:
     from vae_lightning.terminal import print_line
 
     found = find_runs(options.directories)
+    foreign = [f"{path}: {NOT_OURS}" for path in found.foreign]
     if not found.runs:
         places = ", ".join(map(str, options.directories))
-        others = "".join(f"\n{path}: {NOT_OURS}" for path in found.foreign)
-        message = f"{places}: no run of vae-train in it or below it{others}"
+        message = "\n".join([f"{places}: no run of vae-train in it or below it", *foreign])
         raise UserError(message, Code.NOT_FOUND, options.directories)
     console = Console()
     finished = [run for run in found.runs if run.status is RunStatus.FINISHED]
@@ -42,8 +38,8 @@ def report() -> None:
     for run in found.runs:
         if run.status is not RunStatus.FINISHED:
             print_line(console, f"{run.status} {run.name}{f': {run.reason}' if run.reason else ''}")
-    for path in found.foreign:
-        print_line(console, f"foreign {path}: {NOT_OURS}")
+    for line in foreign:
+        print_line(console, f"foreign {line}")
     if options.notebook and not finished:
         print_line(console, "no page of the notebook: no run is finished")
     elif options.notebook:

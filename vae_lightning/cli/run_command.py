@@ -1,5 +1,6 @@
 """What every command shares: its version, its output, and how a failure is told to a person."""
 
+import argparse
 import io
 import logging
 import os
@@ -23,10 +24,9 @@ TRACE_ASKED = "VAE_LIGHTNING_TRACE"
 
 
 def run_command(command: Callable[[], object]) -> None:
-    """Run a command; tell errors in one line or a short paragraph and exit with 1, unless a trace is asked for.
+    """Run a command; tell errors that the user can mend in a few lines and exit with 1, unless a trace is asked for.
 
-    What is the user's to mend is a UserError, a Hydra error, or a full disk and the like; anything else is our
-    bug and keeps its trace.
+    These are a UserError, a Hydra error, or a full disk and the like; anything else is our bug and keeps its trace.
     """
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -67,6 +67,15 @@ class _OpenEndedPipe(io.FileIO):
             return len(data)
 
 
+def parser_for(doc: str | None, examples: str = "") -> argparse.ArgumentParser:
+    """Return the parser of a command, from its module's docstring: its name and arguments, a colon, what it does."""
+    usage, what = (doc or "").split(": ", 1)
+    parser = argparse.ArgumentParser(prog=usage.strip("`").split()[0], description=what)
+    if examples:
+        parser.epilog, parser.formatter_class = f"examples:{examples}", argparse.RawDescriptionHelpFormatter
+    return parser
+
+
 def _robust(stream: Any) -> Any:
     """Return a stream that takes every character and, if it is a pipe, survives ``| head``."""
     if not isinstance(stream, io.TextIOWrapper):
@@ -80,13 +89,9 @@ def _robust(stream: Any) -> Any:
         return stream
     stream.flush()
     pipe = io.BufferedWriter(_OpenEndedPipe(number, "w", closefd=False))
-    return io.TextIOWrapper(
-        pipe,
-        encoding=stream.encoding,
-        errors="backslashreplace",
-        line_buffering=stream.line_buffering,
-        write_through=stream.write_through,
-    )
+    robust = io.TextIOWrapper(pipe, encoding=stream.encoding, errors="backslashreplace")
+    robust.reconfigure(line_buffering=stream.line_buffering, write_through=stream.write_through)
+    return robust
 
 
 def _tell(message: str) -> None:
@@ -103,9 +108,8 @@ def explain(error: BaseException) -> str:
     """Return what a person needs to know of an error; for a key unknown to Hydra, also which could be meant."""
     message = str(error).strip()
     if unknown := re.search(r"Could not override '([^']+)'", message):
-        # A whole node was given: the key that is not known is one inside it.
-        inner = getattr(error.__cause__, "full_key", None)
-        return _explain_unknown_key(inner or unknown[1])
+        # Where a whole node was given, the key that is not known is one inside it.
+        return _explain_unknown_key(getattr(error.__cause__, "full_key", None) or unknown[1])
     if override := getattr(error, "override", None):
         return f"{override}: cannot be read; {message}"
     return re.sub(r"\n\s+(full_key|object_type)\S*.*", "", message) or type(error).__name__
@@ -115,7 +119,7 @@ def _explain_unknown_key(key: str) -> str:
     from vae_lightning.spelling import did_you_mean
 
     *parents, last = key.split(".")
-    node = compose_defaults()
+    node = _defaults()
     for parent in parents:
         if not hasattr(node, "keys") or parent not in node:
             last = parent
@@ -125,16 +129,13 @@ def _explain_unknown_key(key: str) -> str:
     return f"{key}: not a known key; {did_you_mean(last, valid)}"
 
 
-def compose_defaults() -> "DictConfig":
+def _defaults() -> "DictConfig":
     """Compose the config of this command line's group choices, without its values, to see which keys exist."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 
-    choices = [word for word in sys.argv[1:] if re.fullmatch(r"[\w/]+=\w+", word) and _is_group(word.split("=")[0])]
+    choices = [word for word in sys.argv[1:] if re.fullmatch(r"[\w/]+=\w+", word)]
+    choices = [word for word in choices if (config_folder() / word.split("=")[0]).is_dir()]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         return compose("config", overrides=choices, return_hydra_config=True)
-
-
-def _is_group(name: str) -> bool:
-    return (config_folder() / name).is_dir()

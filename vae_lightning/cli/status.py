@@ -1,10 +1,9 @@
 """``vae-status DIR...``: which runs are finished, running, failed or interrupted."""
 
-import argparse
 from collections import Counter
 from pathlib import Path
 
-from vae_lightning.cli.run_command import run_command
+from vae_lightning.cli.run_command import parser_for, run_command
 from vae_lightning.errors import Code, UserError
 
 
@@ -14,7 +13,7 @@ def main() -> None:
 
 def status() -> None:
     """Print how many runs have which status, and a line for each that is not finished."""
-    parser = argparse.ArgumentParser(prog="vae-status", description=__doc__.split(": ", 1)[1])
+    parser = parser_for(__doc__)
     parser.add_argument("directories", type=Path, nargs="+", metavar="DIR", help="a run, a study or a whole runs_dir")
     options = parser.parse_args()
 

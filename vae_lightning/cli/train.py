@@ -34,12 +34,9 @@ def run(hydra_config: "DictConfig") -> "Results":
         return train(config)
     # The rest is for the launchers of Hydra, which do the jobs one after another in this process.
     if config.trainer["devices"] != 1 or config.trainer["num_nodes"] != 1:
-        raise UserError(
-            f"trainer.devices={config.trainer['devices']}: the jobs of a serial sweep take one device each; "
-            "hydra/launcher=pool gives them more",
-            Code.INCOMPATIBLE,
-            ("trainer.devices", "trainer.num_nodes", "hydra/launcher"),
-        )
+        devices = config.trainer["devices"]
+        message = f"trainer.devices={devices}: each job of a serial sweep has one; hydra/launcher=pool gives more"
+        raise UserError(message, Code.INCOMPATIBLE, ["trainer.devices", "trainer.num_nodes", "hydra/launcher"])
     try:
         results = train(with_group(config, HydraConfig.get().sweep.dir))
     except UserError as error:  # Hydra goes on with the next job and raises the first failure at the end

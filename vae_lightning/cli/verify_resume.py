@@ -1,9 +1,8 @@
 """``vae-verify-resume [key=value ...]``: prove on this machine that a config's runs can be killed at any moment."""
 
-import argparse
 import signal
 
-from vae_lightning.cli.run_command import run_command
+from vae_lightning.cli.run_command import parser_for, run_command
 from vae_lightning.composing import composed
 from vae_lightning.errors import Code, UserError
 
@@ -20,13 +19,8 @@ def main() -> None:
 
 def verify() -> None:
     """Train once undisturbed and once killed; print whether the two are the same, bit for bit."""
-    parser = argparse.ArgumentParser(
-        prog="vae-verify-resume",
-        description=f"{__doc__.split(': ', 1)[1]} Weights, optimiser, curves and results of a killed and restarted run "
-        "are compared with those of one left alone.",
-        epilog=f"examples:{EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    compared = "Weights, optimiser, curves and results are compared with those of a run left alone."
+    parser = parser_for(f"{__doc__}\n{compared}", EXAMPLES)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="as for vae-train")
     parser.add_argument("--kills", type=int, default=3, metavar="N", help="how often it is killed (default 3)")
     parser.add_argument("--signal", choices=("KILL", "TERM", "INT"), default="KILL", help="which signal (default KILL)")
@@ -37,18 +31,14 @@ def verify() -> None:
     overrides = ["wandb.mode=disabled", *options.overrides]
     config = composed(overrides)
     if config["rerun"] or config["resume_from"]:
-        raise UserError(
-            "rerun, resume_from: would start from another place than the checkpoint under test",
-            Code.INCOMPATIBLE,
-            ["rerun", "resume_from"],
-        )
+        message = "rerun, resume_from: would start from another place than the checkpoint under test"
+        raise UserError(message, Code.INCOMPATIBLE, ["rerun", "resume_from"])
 
     from rich.console import Console
 
     from vae_lightning.verifying import verify_resume
 
-    console = Console(markup=False, highlight=False)
-    number = signal.Signals[f"SIG{options.signal}"]
+    console, number = Console(markup=False, highlight=False), signal.Signals[f"SIG{options.signal}"]
     if found := verify_resume(config, overrides, options.kills, number, options.seed, console):
         raise UserError("NOT the same as the run that was left alone:\n" + "\n".join(found), Code.NOT_SAME)
     console.print("the same, bit for bit: weights, optimiser, schedules, curves, results")

@@ -19,15 +19,5 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = [
-    "Batch",
-    "EvaluationLoader",
-    "ImageDataModule",
-    "Images",
-    "Splits",
-    "TrainingLoader",
-    "digits",
-    "idx_images",
-    "linear_gaussian",
-    "prepared_splits",
-]
+__all__ = ["Batch", "EvaluationLoader", "ImageDataModule", "Images", "Splits", "TrainingLoader"]
+__all__ += ["digits", "idx_images", "linear_gaussian", "prepared_splits"]

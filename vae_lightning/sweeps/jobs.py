@@ -14,11 +14,8 @@ from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.status import RunStatus
 from vae_lightning.sweeps.outcome import outcome_path
 
-Config = dict[str, Any]
 Returned = Literal["val/elbo", "val/distortion", "val/kl", "val/active_units"] | None
 """A curve of the validation part whose last value a job returns to the sweeper; None: all its results."""
-LAST_LINES = 6
-"""How many lines of a failed job's log are shown at the end."""
 
 
 @dataclass
@@ -67,22 +64,6 @@ class Job:
         return None if devices == "auto" else int(devices)
 
     @property
-    def n_nodes(self) -> int:
-        return int(self.run.trainer["num_nodes"])
-
-    @property
-    def accelerator(self) -> str:
-        return str(self.run.trainer["accelerator"])
-
-    @property
-    def max_epochs(self) -> int:
-        return int(self.run.trainer["max_epochs"])
-
-    @property
-    def validation_size(self) -> int:
-        return int(self.run.data.get("validation_size") or 0)
-
-    @property
     def name(self) -> str:
         """The name of its run for a person; of a refused config, what was typed."""
         return self.directory.name if self.directory else " ".join(self.overrides)
@@ -114,30 +95,21 @@ class Job:
         """Whether its run directory still holds the earlier run that it is to replace."""
         return self.directory is not None and awaits_replacement(self.directory, self.replaces)
 
-    def value(self, curve: Returned) -> Any:
-        """Return its results, or the last value of a curve."""
-        if curve is None or self.directory is None:
-            return self.results
-        return next(line[curve] for line in reversed(read_curves(self.directory)) if curve in line)
-
     def prepare_retry(self) -> None:
         """Let the next attempt go on where this one stopped, also if this one was to start afresh."""
         if not self.awaits_replacement:
             self.config = self.run.changed(rerun=False)
 
     def last_lines(self) -> list[str]:
-        """Return the end of its output, without empty lines."""
+        """Return the last six lines of its output that are not empty."""
         with contextlib.suppress(OSError):
             lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-            return [line.rstrip() for line in lines if line.strip()][-LAST_LINES:]
+            return [line.rstrip() for line in lines if line.strip()][-6:]
         return []
 
 
 def inode_of_begun(folder: Path) -> int | None:
-    """Return the inode of a run directory in which a run was begun; None where none was.
-
-    rerun=true renames the directory and makes a new one: another inode tells that this has happened.
-    """
+    """Return the inode of a run's directory, None where none was begun. rerun=true renames it and makes another one."""
     return folder.stat().st_ino if directory.begun(folder) else None
 
 
@@ -148,8 +120,11 @@ def awaits_replacement(folder: Path, replaces: int | None) -> bool:
 
 def values_of_all(jobs: Sequence[Job], curve: Returned) -> list[Any]:
     """Return the value of each job, also where another one is the same run; None for one that failed."""
-    found = {str(job.directory): job.value(curve) for job in jobs if job.results}
-    return [found.get(str(job.directory)) for job in jobs]
+    found: dict[Path | None, Any] = {}
+    for job in (job for job in jobs if job.results):
+        lines = reversed(read_curves(job.run.directory)) if curve else []
+        found[job.directory] = next(line[curve] for line in lines if curve in line) if curve else job.results
+    return [found.get(job.directory) for job in jobs]
 
 
 def failures(jobs: Iterable[Job]) -> list[Job]:
@@ -158,8 +133,7 @@ def failures(jobs: Iterable[Job]) -> list[Job]:
 
 def failure_report(jobs: Sequence[Job]) -> str:
     """Return which jobs failed, why, and the last lines of their logs."""
-    failed = failures(jobs)
-    again = "the same command (without rerun=true) runs only what is not finished"
+    failed, again = failures(jobs), "the same command (without rerun=true) runs only what is not finished"
     parts = [f"{len(failed)} of {len(jobs)} jobs failed; {again}:"]
     for job in failed:
         parts.append(f"FAILED {job.number} {job.name}: {job.note}")

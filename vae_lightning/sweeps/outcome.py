@@ -6,24 +6,21 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from vae_lightning.errors import Code, Interrupted, UserError
 from vae_lightning.files import write_json
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.status import RunStatus
 
-Config = dict[str, Any]
 LOST = 255
 """The exit code that a fork server which has died leaves to its processes."""
 
 
-class Outcome(BaseModel):
+class Outcome(BaseModel, extra="forbid", frozen=True):
     """How an attempt at a run ended."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     status: RunStatus
     reason: str = ""
     """Why it failed, or which signal stopped it."""
@@ -52,12 +49,9 @@ def read_outcome(path: Path) -> Outcome | None:
 
 
 def outcome_of(path: Path, exit_code: int, last_line: str) -> Outcome:
-    """Return the recorded outcome of a process that has ended, or what its exit code and its log suggest.
+    """Return the recorded outcome of a process that has ended, or what its exit code and its log's last line suggest.
 
-    Args:
-        path: where the record is.
-        exit_code: of the process; where a signal ended it, negative (as in Python) or above 128 (as in a shell).
-        last_line: of its log.
+    The exit code of one that a signal ended is negative (as in Python) or above 128 (as in a shell).
     """
     if recorded := read_outcome(path):
         return recorded
@@ -73,11 +67,9 @@ def outcome_of(path: Path, exit_code: int, last_line: str) -> Outcome:
 
 @contextlib.contextmanager
 def outcome_recorded(path: Path, config: RunConfig) -> Iterator[None]:
-    """Record how the block, which trains a run, ends; one record, written atomically by the run's first process.
+    """Record how the block, which trains a run, ends: written atomically by the run's first process.
 
-    Args:
-        path: of the record; one of an earlier attempt is removed first.
-        config: of the run.
+    A record of an earlier attempt is removed first.
     """
     from lightning.pytorch.utilities import rank_zero_only
 
@@ -99,13 +91,10 @@ def outcome_recorded(path: Path, config: RunConfig) -> Iterator[None]:
 
 
 def _outcome_by(error: BaseException) -> Outcome:
+    failed = Outcome(status=RunStatus.FAILED, reason=f"{type(error).__name__}: {error}", exit_code=1)
     if isinstance(error, UserError):
-        status = RunStatus.FAILED
-        return Outcome(status=status, reason=f"{error}", exit_code=1, code=error.code, about=error.about)
-    if isinstance(error, Interrupted):
-        reason = signal.Signals(error.exit_code - 128).name
-        return Outcome(status=RunStatus.INTERRUPTED, reason=reason, exit_code=error.exit_code)
-    if isinstance(error, KeyboardInterrupt):
-        number = signal.SIGINT
-        return Outcome(status=RunStatus.INTERRUPTED, reason=number.name, exit_code=128 + number)
-    return Outcome(status=RunStatus.FAILED, reason=f"{type(error).__name__}: {error}", exit_code=1)
+        return failed.model_copy(update={"reason": f"{error}", "code": error.code, "about": error.about})
+    if isinstance(error, Interrupted | KeyboardInterrupt):
+        code = error.exit_code if isinstance(error, Interrupted) else 128 + signal.SIGINT
+        return Outcome(status=RunStatus.INTERRUPTED, reason=signal.Signals(code - 128).name, exit_code=code)
+    return failed

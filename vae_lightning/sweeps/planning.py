@@ -17,34 +17,36 @@ if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
+Overrides = Sequence[Sequence[str]]
+"""What is chosen for each of several jobs."""
+
 
 def planned(
-    loader: "ConfigLoader", sweep: "DictConfig", job_overrides: Sequence[Sequence[str]], first_number: int, logs: Path
+    loader: "ConfigLoader", sweep: "DictConfig", job_overrides: Overrides, first_number: int, returns: Returned
 ) -> list[Job]:
-    """Return the jobs that a sweeper asks for; some may be finished or refused already.
+    """Return the jobs that a sweeper asks for, numbered from ``first_number``; some may be finished or refused already.
 
-    Args:
-        loader: Hydra's, which composes the config of each.
-        sweep: the sweep's own config.
-        job_overrides: of each job.
-        first_number: of the first of them.
-        logs: the folder for their outputs.
+    Raises UserError where they do not have the curve that they shall return.
     """
     jobs: list[Job] = []
     seen: dict[str, int] = {}
+    logs = Path(sweep.hydra.sweep.dir).absolute()
     for number, overrides in enumerate(job_overrides, first_number):
         config = resolved(loader.load_sweep_config(sweep, list(overrides)), derive=False)
-        job = _planned(number, tuple(overrides), config, sweep.hydra.sweep.dir, logs)
+        job = _planned(number, tuple(overrides), config, logs)
         same = seen.setdefault(str(job.directory or job.name), number)
         if same != number:
             job.same_as, job.note = same, f"the same run as job {same}"
         jobs.append(job)
+    check_can_return(jobs, returns)
+    # As Hydra's own launchers do: sweepers write what they found there, also if no job had to be done.
+    logs.mkdir(parents=True, exist_ok=True)
     return jobs
 
 
-def _planned(number: int, overrides: tuple[str, ...], composed: dict[str, Any], sweep_folder: str, logs: Path) -> Job:
+def _planned(number: int, overrides: tuple[str, ...], composed: dict[str, Any], logs: Path) -> Job:
     try:
-        config = with_group(checked(composed), sweep_folder)
+        config = with_group(checked(composed), logs)
     except UserError as error:
         return Job(number, overrides, None, logs / f"{number}.log", RunStatus.FAILED, str(error))
     folder = config.directory
@@ -60,7 +62,7 @@ def _planned(number: int, overrides: tuple[str, ...], composed: dict[str, Any], 
     return job
 
 
-def with_group(config: RunConfig, sweep_folder: str) -> RunConfig:
+def with_group(config: RunConfig, sweep_folder: Path | str) -> RunConfig:
     """Return the config of a job; without a study or a group of its own it is grouped by its sweep in W&B."""
     if config.study.name != "default" or config.wandb.group is not None:
         return config
@@ -68,14 +70,7 @@ def with_group(config: RunConfig, sweep_folder: str) -> RunConfig:
 
 
 def check_can_return(jobs: Iterable[Job], curve: Returned) -> None:
-    """Check that the jobs have the curve that they shall return.
-
-    Raises:
-        UserError: there is no validation part; nothing is to be chosen by the test images.
-    """
-    if curve and any(job.config and not job.validation_size for job in jobs):
-        raise UserError(
-            f"hydra.launcher.returns={curve}: needs images held out, such as data.validation_size=5000",
-            Code.INCOMPATIBLE,
-            ("hydra.launcher.returns", "data.validation_size"),
-        )
+    """Raise UserError where a job returns a curve and has no validation part: nothing is chosen by the test images."""
+    if curve and any(job.config and not job.config.data.get("validation_size") for job in jobs):
+        message = f"hydra.launcher.returns={curve}: needs images held out, such as data.validation_size=5000"
+        raise UserError(message, Code.INCOMPATIBLE, ["hydra.launcher.returns", "data.validation_size"])

@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Sequence
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from vae_lightning.composing import resolved
 
 if TYPE_CHECKING:
     from vae_lightning.sweeps.jobs import Job
+    from vae_lightning.sweeps.launch import Plan
 
 NAMESPACE = "hydra_plugins.vae_lightning"
 """The package from which alone Hydra builds plugins."""
@@ -35,15 +37,19 @@ class OurLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Do the jobs; each is one run of vae-train, in a process of its own."""
+        from vae_lightning.sweeps.planning import planned
+
+        overrides = [filter_overrides(job) for job in job_overrides]
+        return self.returns(self.done(partial(planned, self.loader, self.config, overrides, initial_job_idx)))
+
+    def done(self, plan: "Plan") -> "list[Job]":
+        """Return the jobs that are planned, with what came of each."""
         raise NotImplementedError
 
     def returns(self, jobs: "Sequence[Job]") -> list[JobReturn]:
-        """Return what came of the jobs in the terms of Hydra, for any sweeper.
+        """Return what came of the jobs in the terms of Hydra. Raises UserError where some failed.
 
         A sweeper that optimises (``returns``) counts failures itself; reading the value of a failed job raises there.
-
-        Raises:
-            UserError: some failed; with the last lines of their logs.
         """
         from vae_lightning.sweeps.jobs import failed_jobs, failures, values_of_all
 
@@ -53,14 +59,8 @@ class OurLauncher(Launcher):
         for job, found in zip(jobs, values_of_all(jobs, self.settings["returns"]), strict=True):
             status = JobStatus.FAILED if found is None else JobStatus.COMPLETED
             value = failed_jobs([job]) if found is None else found
-            returned.append(
-                JobReturn(
-                    job.overrides,
-                    OmegaConf.create(job.config.plain() if job.config else {}),
-                    status=status,
-                    _return_value=value,
-                )
-            )
+            config = OmegaConf.create(job.config.plain() if job.config else {})
+            returned.append(JobReturn(job.overrides, config, status=status, _return_value=value))
         return returned
 
 
@@ -76,12 +76,10 @@ class PoolLauncher(OurLauncher):
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.context = fork_server()
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_lightning.sweeps.launch import LaunchRequest, launch_in_pool
+    def done(self, plan: "Plan") -> "list[Job]":
+        from vae_lightning.sweeps.launch import launch_in_pool
 
-        overrides = [filter_overrides(job) for job in job_overrides]
-        request = LaunchRequest(self.loader, self.config, overrides, initial_job_idx)
-        return self.returns(launch_in_pool(request, self.settings, self.context))
+        return launch_in_pool(plan, self.settings, self.context)
 
 
 class SlurmLauncher(OurLauncher):
@@ -89,12 +87,10 @@ class SlurmLauncher(OurLauncher):
 
     __module__ = NAMESPACE
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from vae_lightning.sweeps.launch import LaunchRequest, launch_in_slurm
+    def done(self, plan: "Plan") -> "list[Job]":
+        from vae_lightning.sweeps.launch import launch_in_slurm
 
-        overrides = [filter_overrides(job) for job in job_overrides]
-        request = LaunchRequest(self.loader, self.config, overrides, initial_job_idx)
-        return self.returns(launch_in_slurm(request, self.settings))
+        return launch_in_slurm(plan, self.settings)
 
 
 class BisectSweeper(Sweeper):
@@ -118,11 +114,8 @@ class BisectSweeper(Sweeper):
         from vae_lightning.sweeps.bisect import bisect
 
         if curve := self.chosen.hydra.launcher.get("returns"):
-            raise UserError(
-                f"hydra.launcher.returns={curve}: is for other sweepers; bisect counts active units",
-                Code.INCOMPATIBLE,
-                ("hydra.launcher.returns", "hydra/sweeper"),
-            )
+            message = f"hydra.launcher.returns={curve}: is for other sweepers; bisect counts active units"
+            raise UserError(message, Code.INCOMPATIBLE, ["hydra.launcher.returns", "hydra/sweeper"])
 
         def compose(overrides: Sequence[str]) -> dict[str, Any]:
             return resolved(self.loader.load_sweep_config(self.chosen, list(overrides)), derive=False)

@@ -1,24 +1,21 @@
 """A pool on one machine: each job in its own process, as many at once as there are slots."""
 
-import contextlib
 import multiprocessing.connection
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from multiprocessing.context import ForkServerContext
-from types import FrameType
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
-from rich.console import Console
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from vae_lightning.errors import Code, Interrupted, UserError
+from vae_lightning.runs.run_config import Section
 from vae_lightning.runs.status import RunStatus
 from vae_lightning.signals import REPEAT_S, restore_handlers, set_handlers
 from vae_lightning.sweeps.jobs import Job, Returned, failures
 from vae_lightning.sweeps.outcome import Outcome, outcome_of
-from vae_lightning.sweeps.process import JobProcess, Task, kill, start_process
+from vae_lightning.sweeps.process import JobProcess, Task, kill
 from vae_lightning.sweeps.progress import SweepProgress, in_words
 from vae_lightning.sweeps.slots import Slot, Slots, environment
 
@@ -27,24 +24,22 @@ TO_SAVE_S = 15.0
 """How long a job that is past its time may take to save and stop."""
 TO_STOP_S = 60.0
 """How long a job may take to save and stop when the whole sweep stops; a second signal kills it at once."""
-CONTINUES = "the same command (without rerun=true) goes on from their last checkpoints"
 
 Start = Callable[[Task], JobProcess]
 Wait = Callable[[list[int], float], object]
 """Wait until one of some processes (by their sentinels) has ended, or some seconds have passed."""
 
 
-class PoolSettings(BaseModel):
+class PoolSettings(Section):
     """The section ``hydra.launcher`` of ``hydra/launcher=pool``."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-    n_slots: Annotated[int, Field(ge=1)] | None
-    threads: Annotated[int, Field(ge=1)] | None
+    n_slots: PositiveInt | None
+    threads: PositiveInt | None
     gpus: Annotated[list[int | str], Field(min_length=1)] | None
-    jobs_per_gpu: Annotated[int, Field(ge=1)]
-    retries: Annotated[int, Field(ge=0)]
-    timeout: Annotated[float, Field(gt=0)] | None
-    memory_gb: Annotated[float, Field(gt=0)] | None
+    jobs_per_gpu: PositiveInt
+    retries: NonNegativeInt
+    timeout: PositiveFloat | None
+    memory_gb: PositiveFloat | None
     fail_fast: bool
     returns: Returned
 
@@ -55,64 +50,46 @@ class _Running(NamedTuple):
     slots: tuple[Slot, ...]
 
 
+@dataclass
 class Pool:
-    """Works through jobs; a failure of one of them leaves the others and the pool alone.
+    """Works through the jobs that wait; a failure of one of them leaves the others and the pool alone."""
 
-    Args:
-        jobs: all jobs of the sweep; those that wait are done.
-        settings: the limits, and what follows from a failure.
-        slots: of the machine.
-        start: starts the process of a job.
-        progress: is told of each change.
-        clock: seconds.
-        wait: waits for the end of a process.
-    """
+    jobs: Sequence[Job]
+    settings: PoolSettings
+    slots: Slots
+    start: Start
+    progress: SweepProgress
+    clock: Callable[[], float] = time.monotonic
+    wait: Wait = multiprocessing.connection.wait
+    running: list[_Running] = field(default_factory=list)
+    deadlines: dict[int, float] = field(default_factory=dict)
+    """When running jobs that were asked to stop are killed, by their numbers."""
+    n_cut_short: int = 0
+    """How many jobs were killed before they had saved."""
+    signals: list[tuple[int, float]] = field(default_factory=list)
+    """The signals that came, and when."""
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        settings: PoolSettings,
-        slots: Slots,
-        start: Start,
-        progress: SweepProgress,
-        clock: Callable[[], float] = time.monotonic,
-        wait: Wait = multiprocessing.connection.wait,
-    ) -> None:
-        self.waiting = deque(job for job in jobs if job.waits)
-        self.settings = settings
-        self.slots = slots
-        self.start = start
-        self.progress = progress
-        self.clock = clock
-        self.wait = wait
-        self.running: list[_Running] = []
-        self.deadlines: dict[int, float] = {}
-        """When running jobs that were asked to stop are killed, by their numbers."""
-        self.stopping = settings.fail_fast and bool(failures(jobs))
-        self.n_cut_short = 0
-        """How many jobs were killed before they had saved."""
-        self.signals: list[tuple[int, float]] = []
-        """The signals that came, and when."""
+    def __post_init__(self) -> None:
+        self.waiting = deque(job for job in self.jobs if job.waits)
+        self.stopping = self.settings.fail_fast and bool(failures(self.jobs))
 
     def run(self) -> None:
-        """Return when no job is running and none can be begun.
-
-        Raises:
-            Interrupted: a signal came; the jobs have saved and stopped.
-        """
-        with self._signals_noted():
-            try:
-                while self.running or (self.waiting and not self.stopping):
-                    self._begin_what_fits()
-                    self.wait([running.process.sentinel for running in self.running], POLL_S)
-                    self._handle_signals()
-                    self._collect()
-                    self._enforce_deadlines()
-                    self.progress.update()
-            finally:
-                self._stop_all()  # none is left, unless there was an error of ours
+        """Return when no job is running and none can be begun. Raises Interrupted after a signal, when all stopped."""
+        previous = set_handlers(lambda number, _: self.signals.append((number, self.clock())))
+        try:
+            while self.running or (self.waiting and not self.stopping):
+                self._begin_what_fits()
+                self.wait([running.process.sentinel for running in self.running], POLL_S)
+                self._handle_signals()
+                self._collect()
+                self._enforce_deadlines()
+                self.progress.update()
+        finally:
+            self._stop_all()  # none is left, unless there was an error of ours
+            restore_handlers(previous)
         if self.n_cut_short:
-            left = f"{self.n_cut_short} jobs were ended before they had saved; {CONTINUES}"
+            again = "the same command (without rerun=true) goes on from their last checkpoints"
+            left = f"{self.n_cut_short} jobs were ended before they had saved; {again}"
             raise Interrupted(self.signals[0][0], left)
         if self.signals:
             raise Interrupted(self.signals[0][0])
@@ -124,21 +101,16 @@ class Pool:
             try:
                 slots = self._slots_for(job)
             except UserError as error:
-                self.waiting.popleft()
-                self._end(job, RunStatus.FAILED, str(error))
+                self._end(self.waiting.popleft(), RunStatus.FAILED, str(error))
                 continue
             if slots is None:
                 return
-            self.waiting.popleft()
-            self._begin(job, slots)
+            self._begin(self.waiting.popleft(), slots)
 
     def _slots_for(self, job: Job) -> tuple[Slot, ...] | None:
-        if job.n_nodes != 1:
-            raise UserError(
-                f"trainer.num_nodes={job.n_nodes}: a pool has one machine; hydra/launcher=slurm has more",
-                Code.INCOMPATIBLE,
-                ("trainer.num_nodes", "hydra/launcher"),
-            )
+        if (n_nodes := job.run.trainer["num_nodes"]) != 1:
+            message = f"trainer.num_nodes={n_nodes}: a pool has one machine; hydra/launcher=slurm has more"
+            raise UserError(message, Code.INCOMPATIBLE, ["trainer.num_nodes", "hydra/launcher"])
         return self.slots.take(job.n_devices)
 
     def _begin(self, job: Job, slots: tuple[Slot, ...]) -> None:
@@ -207,10 +179,8 @@ class Pool:
                 self.deadlines[job.number] = now + (TO_STOP_S if self.stopping else TO_SAVE_S)
 
     def _handle_signals(self) -> None:
-        if not self.signals:
-            return
-        self.stopping = True
-        if self.signals[-1][1] - self.signals[0][1] > REPEAT_S:
+        self.stopping |= bool(self.signals)
+        if self.signals and self.signals[-1][1] - self.signals[0][1] > REPEAT_S:
             for running in self.running:
                 kill(running.process)
 
@@ -222,25 +192,3 @@ class Pool:
         for running in self.running:
             running.process.join(max(0.0, deadline - self.clock()))
             kill(running.process)
-
-    @contextlib.contextmanager
-    def _signals_noted(self) -> Iterator[None]:
-        def note(number: int, frame: FrameType | None) -> None:
-            self.signals.append((number, self.clock()))
-
-        previous = set_handlers(note)
-        try:
-            yield
-        finally:
-            restore_handlers(previous)
-
-
-def run_in_pool(
-    jobs: Sequence[Job], settings: PoolSettings, slots: Slots, context: ForkServerContext, console: Console
-) -> None:
-    """Do the jobs that wait. Raises Interrupted at a signal, when they have saved and stopped."""
-    n_slots = f"{len(slots.all)} slots" if len(slots.all) > 1 else "1 slot"
-    gpus = {slot.gpu for slot in slots.all} - {None}
-    where = f"{n_slots} on GPU {', '.join(sorted(map(str, gpus)))}" if gpus else f"{n_slots} of {slots.threads} threads"
-    with SweepProgress(jobs, console, where) as progress:
-        Pool(jobs, settings, slots, partial(start_process, context), progress).run()

@@ -28,8 +28,6 @@ PATIENCE_S = 90.0
 ORPHAN_S = 60.0
 """How long a job whose sweep has died may take to save and stop before it is killed."""
 MEMORY = Path("/proc/self/status")
-MORE_LIKELY = "500"
-"""Out of 1,000: where memory runs out, the kernel shall end a job and not the sweep."""
 
 
 @runtime_checkable
@@ -87,11 +85,7 @@ def start_process(context: ForkServerContext, task: Task) -> JobProcess:
 
 
 def do_task(task: Task) -> None:
-    """Do a task in this process, with its output in the log.
-
-    Raises:
-        SystemExit: with the exit code of the run.
-    """
+    """Do a task in this process, with its output in the log. Raises SystemExit with the exit code of the run."""
     # Ctrl-C goes to the sweep alone, which tells each job once; and a job that hangs is ended with its children.
     os.setsid()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -99,25 +93,31 @@ def do_task(task: Task) -> None:
     os.environ.update(task.environment)
     if task.memory_gb is not None:
         _limit_memory(task.memory_gb)
-    with contextlib.suppress(OSError):  # Linux has it
-        Path("/proc/self/oom_score_adj").write_text(MORE_LIKELY)
+    with contextlib.suppress(OSError):  # Linux has it: where memory runs out, the kernel shall end a job, not the sweep
+        Path("/proc/self/oom_score_adj").write_text("500")
     if task.alone:
         sys.exit(_supervised(task))
     _stop_without_the_sweep()
     try:
-        with outcome_recorded(task.outcome, task.config):
-            import torch
-
-            from vae_lightning.training import train
-
-            torch.set_num_threads(task.threads)
-            train(task.config, patience_s=PATIENCE_S)
-    except UserError as error:
-        sys.exit(f"{error}")
+        train_and_record(task.config, task.threads, task.outcome)
     except Interrupted as stopped:
         sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
+
+
+def train_and_record(config: RunConfig, threads: int, outcome: Path) -> None:
+    """Train a run in this process and record how it ends. Raises SystemExit with the message of a UserError."""
+    try:
+        with outcome_recorded(outcome, config):
+            import torch
+
+            from vae_lightning.training import train
+
+            torch.set_num_threads(threads)
+            train(config, patience_s=PATIENCE_S)
+    except UserError as error:
+        sys.exit(f"{error}")
 
 
 def _write_to(log: Path) -> None:
@@ -153,7 +153,7 @@ def _stop_without_the_sweep() -> None:
 def _supervised(task: Task) -> int:
     """Do a task by a command, passing SIGTERM on to it; return its exit code as a shell would."""
     order = task.log.with_suffix(".json")
-    write_json(order, {"config": task.config.plain(), "patience_s": PATIENCE_S, "outcome": str(task.outcome)})
+    write_json(order, {"config": task.config.plain(), "outcome": str(task.outcome)})
     environment = {**os.environ, "OMP_NUM_THREADS": str(task.threads), COMMAND: this_command()}
     with signals_blocked():  # until there is somebody to pass them on to
         process = subprocess.Popen(  # noqa: S603

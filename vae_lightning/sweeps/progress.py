@@ -4,22 +4,19 @@ import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from vae_lightning.runs.status import RunStatus
 from vae_lightning.sweeps.curve_tail import CurveTail
 from vae_lightning.sweeps.jobs import Job
+from vae_lightning.terminal import plain_table, print_line
 
-REDRAWN_S = 0.5
-SUMMARY_S = 60.0
-"""Without a terminal, the time between two lines with the counts."""
-ROWS_BESIDE = 12
-"""Lines of a terminal that the table leaves free."""
+REDRAWN_S, SUMMARY_S = 0.5, 60.0
+"""How often the table is drawn on a terminal; how often the counts are printed elsewhere."""
 STYLES = {
     RunStatus.RUNNING: "cyan",
     RunStatus.FAILED: "red",
@@ -30,46 +27,40 @@ STYLES = {
 """A style for each status; in a table with little room the first ones are shown first."""
 
 
+@dataclass
 class SweepProgress:
     """Shows jobs while they are worked on, as a context: call ``update`` often, ``status_changed`` at each change."""
 
-    def __init__(
-        self, jobs: Sequence[Job], console: Console, where: str, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.jobs = jobs
-        self.console = console
-        self.where = where
-        """On what the jobs are done, for the heading."""
-        self.clock = clock
-        self.began = self.drawn = clock()
-        self.curve_tails: dict[int, CurveTail] = {}
-        self.live: Live | None = None
-        self.silent = False
+    jobs: Sequence[Job]
+    console: Console
+    where: str
+    """On what the jobs are done, for the heading."""
+    clock: Callable[[], float] = time.monotonic
+    curve_tails: dict[int, CurveTail] = field(default_factory=dict)
+    live: Live | None = None
+    silent: bool = False
+
+    def __post_init__(self) -> None:
+        self.distinct = [job for job in self.jobs if job.same_as is None]
+        self.began = self.drawn = self.clock()
 
     def __enter__(self) -> "SweepProgress":
         with self._silent_when_closed():
-            self._open()
+            if self.console.is_terminal:
+                self.live = Live(self._page(), console=self.console, auto_refresh=False)
+                self.live.start()
+            else:
+                print_line(self.console, f"sweep: {self._counts()}; {self.where}")
+            for job in self.jobs:
+                if not job.waits:
+                    self._show_change(job)
         return self
 
-    def _open(self) -> None:
-        if self.console.is_terminal:
-            self.live = Live(self._page(), console=self.console, auto_refresh=False)
-            self.live.start()
-        else:
-            self._print(f"sweep: {self._counts()}; {self.where}")
-        for job in self.jobs:
-            if not job.waits:
-                self._show_change(job)
-
     def __exit__(self, *_: object) -> None:
+        self._draw()
         with self._silent_when_closed():
-            if self.silent:
-                pass
-            elif self.live:
-                self._draw()
+            if self.live and not self.silent:
                 self.live.stop()
-            else:
-                self._print(f"sweep: {self._counts()}")
 
     @contextlib.contextmanager
     def _silent_when_closed(self) -> Iterator[None]:
@@ -92,7 +83,7 @@ class SweepProgress:
             self._draw()
             tried_again = job.status is RunStatus.WAITING and job.attempts
             if job.status is RunStatus.FAILED or tried_again or job.same_as is not None:
-                self._print(f"{job.status.upper()} {job.number} {job.name}: {job.note}")
+                print_line(self.console, f"{job.status.upper()} {job.number} {job.name}: {job.note}")
         else:
             found = f": {job.note}" if job.note else ""
             if (results := job.results) and job.same_as is None:
@@ -100,47 +91,38 @@ class SweepProgress:
                 active = f"active units {results['test/active_units']}/{units}"
                 found += f"  ELBO {results['test/elbo']:.2f}  KL {results['test/kl']:.2f}  {active}"
             spent = f"  {job.seconds:.0f} s" if job.seconds else ""
-            self._print(f"{job.status} {job.number} {job.name}{found}{spent}")
+            print_line(self.console, f"{job.status} {job.number} {job.name}{found}{spent}")
 
     def update(self) -> None:
         """Draw the table again, at most twice a second."""
-        now = self.clock()
-        if self.silent or now - self.drawn < (REDRAWN_S if self.live else SUMMARY_S):
-            return
-        self.drawn = now
-        with self._silent_when_closed():
-            if self.live:
-                self._draw()
-            else:
-                self._print(f"sweep: {self._counts()}")
-
-    def _print(self, line: str) -> None:
-        self.console.print(line, soft_wrap=True, highlight=False, markup=False)
+        if self.clock() - self.drawn >= (REDRAWN_S if self.live else SUMMARY_S):
+            self._draw()
 
     def _draw(self) -> None:
-        assert self.live is not None  # noqa: S101 (only called where it is)
+        """Draw the table again, or print the counts, unless nobody is there to read them."""
         self.drawn = self.clock()
-        self.live.update(self._page(), refresh=True)
+        if self.silent:
+            return
+        with self._silent_when_closed():
+            if self.live:
+                self.live.update(self._page(), refresh=True)
+            else:
+                print_line(self.console, f"sweep: {self._counts()}")
 
     def _counts(self) -> str:
-        counts = Counter(job.status for job in self._distinct())
+        counts = Counter(job.status for job in self.distinct)
         return ", ".join(f"{counts[status]} {status}" for status in RunStatus if counts[status])
 
-    def _distinct(self) -> list[Job]:
-        """Return the jobs without those that are the same run as another one."""
-        return [job for job in self.jobs if job.same_as is None]
-
     def _page(self) -> RenderableType:
-        table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), expand=True)
+        table = plain_table()
+        table.expand = True
         for column in ("job", "epoch", "ELBO", "KL", "active", "left"):
             table.add_column(column, justify="right", no_wrap=True)
         table.add_column("", no_wrap=True)
         table.add_column("run", no_wrap=True, overflow="ellipsis", ratio=1)
-        room = max(4, self.console.height - ROWS_BESIDE)
-        for job in self._by_urgency()[:room]:
+        for job in self._by_urgency()[: max(4, self.console.height - 12)]:  # with some lines of the terminal left free
             table.add_row(*self._row(job), Text(job.status, STYLES[job.status]), Text(job.name))
-        heading = Text(f"sweep on {self.where}: {self._counts()}{self._time_left()}", "bold")
-        return Group(heading, table)
+        return Group(Text(f"sweep on {self.where}: {self._counts()}{self._time_left()}", "bold"), table)
 
     def _by_urgency(self) -> list[Job]:
         """Return the running jobs, the failed, those that ended last, those that wait, those finished before."""
@@ -151,16 +133,16 @@ class SweepProgress:
                 return order.index(job.status), float(job.number)
             return order.index(job.status) if job.attempts else len(order), -(job.began + job.seconds)
 
-        return sorted(self._distinct(), key=rank)
+        return sorted(self.distinct, key=rank)
 
     def _row(self, job: Job) -> tuple[str, ...]:
-        if job.results:
-            found = job.results
+        if found := job.results:
             values = (f"{found['test/elbo']:.2f}", f"{found['test/kl']:.2f}", str(found["test/active_units"]))
             return str(job.number), str(found["epochs"]), *values, ""
-        if job.status is not RunStatus.RUNNING or job.directory is None:
+        if job.status is not RunStatus.RUNNING:
             return str(job.number), "", "", "", "", ""
-        tail = self.curve_tails.setdefault(job.number, CurveTail(job.directory, job.max_epochs, self.clock))
+        n_epochs = int(job.run.trainer["max_epochs"])
+        tail = self.curve_tails.setdefault(job.number, CurveTail(job.run.directory, n_epochs, self.clock))
         tail.update()
         left = tail.seconds_left()
         values = (tail.number("elbo", 2), tail.number("kl", 2), tail.number("active_units", 0))

@@ -6,10 +6,7 @@ from typing import NamedTuple
 
 from vae_lightning.errors import Code, UserError
 
-THREADS = "OMP_NUM_THREADS"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-HIDDEN = {"-1", "NoDevFiles"}
-"""Values by which a shell or a batch system says that there is no GPU."""
 
 
 class Slot(NamedTuple):
@@ -21,23 +18,28 @@ class Slot(NamedTuple):
 
 
 class Slots:
-    """The free slots of a machine, and the number of threads of a job."""
+    """The slots of a machine, those that are free, and the number of threads of a job."""
 
     def __init__(self, slots: Sequence[Slot], threads: int) -> None:
         self.all = tuple(slots)
         self.free = list(slots)
         self.threads = threads
 
+    @property
+    def in_words(self) -> str:
+        """What a person is told of them."""
+        n_slots = f"{len(self.all)} slots" if len(self.all) > 1 else "1 slot"
+        gpus = sorted({slot.gpu for slot in self.all if slot.gpu is not None})
+        return f"{n_slots} on GPU {', '.join(gpus)}" if gpus else f"{n_slots} of {self.threads} threads"
+
     def take(self, n_devices: int | None) -> tuple[Slot, ...] | None:
-        """Take slots on as many different devices, None for all; return None while they are not free.
+        """Take a slot on each of so many devices, None for all of them; return None while they are not free.
 
-        On GPUs that hold several jobs each, one slot of each GPU is taken.
-
-        Raises:
-            UserError: there never will be as many.
+        Raises UserError where there never will be as many.
         """
-        wanted = len(self._different(self.all)) if n_devices is None else n_devices
-        if wanted > (there := len(self._different(self.all))):
+        there = len(self._different(self.all))
+        wanted = there if n_devices is None else n_devices
+        if wanted > there:
             kind = "GPUs" if self.all[0].gpu else "slots of the CPU"
             message = f"trainer.devices={wanted}: there are {there} {kind}; see hydra.launcher"
             raise UserError(message, Code.UNAVAILABLE, ("trainer.devices",))
@@ -60,7 +62,7 @@ class Slots:
 def slots_of_this_machine(
     accelerator: str, gpus: Sequence[str | int] | None, jobs_per_gpu: int, n_slots: int | None, threads: int | None
 ) -> Slots:
-    """Return the slots for jobs of an accelerator.
+    """Return the slots for jobs on a cpu or on cuda. Raises UserError where more is asked for than there is room for.
 
     Args:
         accelerator: cpu or cuda.
@@ -69,9 +71,6 @@ def slots_of_this_machine(
         n_slots: jobs at once; None: what fits.
         threads: per job; None: OMP_NUM_THREADS, else the cores divided by the slots. It follows from the machine and
             not from how many jobs are left, since sums over another number of threads end in other bits.
-
-    Raises:
-        UserError: more jobs or threads are asked for than there is room for.
     """
     names = [str(gpu) for gpu in gpus] if gpus is not None else _visible_gpus() if accelerator == "cuda" else []
     cores, limit = n_cores(), _threads_by_environment()
@@ -81,11 +80,9 @@ def slots_of_this_machine(
             raise UserError(message, about=("hydra.launcher.gpus",))
         room = [name for _ in range(jobs_per_gpu) for name in names]
         if n_slots is not None and n_slots > len(room):
-            raise UserError(
-                f"hydra.launcher.n_slots={n_slots}: {len(names)} GPUs x jobs_per_gpu={jobs_per_gpu} are {len(room)}",
-                Code.UNAVAILABLE,
-                ("hydra.launcher.n_slots", "hydra.launcher.jobs_per_gpu"),
-            )
+            there = f"{len(names)} GPUs x jobs_per_gpu={jobs_per_gpu} are {len(room)}"
+            about = ["hydra.launcher.n_slots", "hydra.launcher.jobs_per_gpu"]
+            raise UserError(f"hydra.launcher.n_slots={n_slots}: {there}", Code.UNAVAILABLE, about)
         slots = [Slot(number, name) for number, name in enumerate(room[:n_slots])]
     else:
         slots = [Slot(number, None) for number in range(n_slots or max(1, cores // (threads or limit or 1)))]
@@ -93,18 +90,14 @@ def slots_of_this_machine(
     n_threads = threads or min(limit or share, share)
     # More GPUs than cores are what a machine may have; more threads than cores somebody has asked for.
     if len(slots) * n_threads > cores and (threads or not names):
-        raise UserError(
-            f"hydra.launcher.n_slots={len(slots)}, hydra.launcher.threads={n_threads}: {len(slots) * n_threads} "
-            f"threads are more than the {cores} cores, and would slow each other down",
-            Code.UNAVAILABLE,
-            ("hydra.launcher.n_slots", "hydra.launcher.threads"),
-        )
+        message = f"hydra.launcher.n_slots={len(slots)}, hydra.launcher.threads={n_threads}: more than {cores} cores"
+        raise UserError(message, Code.UNAVAILABLE, ["hydra.launcher.n_slots", "hydra.launcher.threads"])
     return Slots(slots, n_threads)
 
 
 def _threads_by_environment() -> int | None:
     """Return the number of threads that the user's environment allows a process; None where it says nothing."""
-    first = os.environ.get(THREADS, "").split(",")[0].strip()  # further numbers are for nested loops
+    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # further numbers are for nested loops
     return int(first) if first.isdecimal() and int(first) else None
 
 
@@ -117,7 +110,7 @@ def _visible_gpus() -> list[str]:
     """Return the names of the GPUs that this process sees, without using them."""
     if (named := os.environ.get(VISIBLE)) is not None:
         names = [name.strip() for name in named.split(",")]
-        return [name for name in names if name and name not in HIDDEN]
+        return [name for name in names if name not in {"", "-1", "NoDevFiles"}]  # which say that there is none
     import torch
 
     return [str(index) for index in range(torch.cuda.device_count())]

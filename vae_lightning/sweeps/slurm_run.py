@@ -1,16 +1,15 @@
 """A run inside a SLURM job, and its answers to the signals of SLURM."""
 
 import signal
-import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vae_lightning.errors import Interrupted, UserError
+from vae_lightning.errors import Interrupted
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.sweeps.jobs import awaits_replacement
-from vae_lightning.sweeps.outcome import outcome_recorded
-from vae_lightning.sweeps.process import PATIENCE_S
+from vae_lightning.sweeps.process import train_and_record
 
 if TYPE_CHECKING:
     import submitit
@@ -21,34 +20,22 @@ TO_BE_ENDED_S = 120.0
 """How long a run that has saved at SIGTERM waits for SLURM to end it."""
 
 
+@dataclass
 class RunInSlurm:
-    """A run for submitit to call on a node; it is pickled when it is submitted, and when it is queued again.
+    """A run for submitit to call on a node; it is pickled when it is submitted, and when it is queued again."""
 
-    Args:
-        config: of the run.
-        threads: of each process.
-        outcome: where it records how it ended.
-        replaces: the inode of the directory of an earlier run that it replaces.
-    """
-
-    def __init__(self, config: RunConfig, threads: int, outcome: Path, replaces: int | None) -> None:
-        self.config = config
-        self.threads = threads
-        self.outcome = outcome
-        self.replaces = replaces
+    config: RunConfig
+    threads: int
+    """Of each process."""
+    outcome: Path
+    """Where it records how it ended."""
+    replaces: int | None
+    """The inode of the directory of an earlier run that it replaces."""
 
     def __call__(self) -> None:
         """Train. Raises SystemExit with why it failed, after which submitit has no result to keep."""
-        import torch
-
-        from vae_lightning.training import train
-
-        torch.set_num_threads(self.threads)
         try:
-            with outcome_recorded(self.outcome, self.config):
-                train(self.config, patience_s=PATIENCE_S)
-        except UserError as error:
-            sys.exit(f"{error}")
+            train_and_record(self.config, self.threads, self.outcome)
         except Interrupted as stopped:
             if stopped.exit_code == 128 + SAVE_SIGNAL:
                 signal.raise_signal(SAVE_SIGNAL)  # submitit's handler is back, and queues the job again

@@ -1,41 +1,39 @@
 """The KL weight at which the number of active units changes: bisection on a log scale.
 
-Several searches go on at once, one for each seed, so that all slots have work. The library's root finders (as
-``scipy.optimize.bisect``) ask for one value after another, and of a function that is continuous; here a round of jobs
-answers all searches together, and the answer is a count.
+Several searches go on at once, so that all slots have work: a round of jobs answers them together. Root finders such
+as ``scipy.optimize.bisect`` ask for one value after another, of a function that is continuous; here it is a count.
 """
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
-from rich.box import SIMPLE_HEAD
+from pydantic import Field, PositiveInt
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from vae_lightning.errors import Code, UserError
+from vae_lightning.runs.run_config import Section
+from vae_lightning.terminal import plain_table, print_line
 
 LOWEST, HIGHEST = 1e-8, 1e8
 """The KL weights between which a search stays."""
 WIDEN = 1.2
-"""Outside a bracket that does not hold the threshold each step is the square of the one before; the two ends of the
-bracket have made it the fourth power of this, a factor of two."""
+"""Each step outside a bracket is the square of the one before; its two ends have made it the fourth power, about 2."""
 Measure = Callable[[Sequence[tuple[str, ...]]], Sequence[int]]
 """Overrides of runs to their numbers of active units."""
 
 
-class BisectSettings(BaseModel):
+class BisectSettings(Section):
     """The section ``hydra.sweeper`` of ``hydra/sweeper=bisect``."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
-    units: Annotated[int, Field(ge=1)]
+    units: PositiveInt
     precision: Annotated[float, Field(ge=2e-3, lt=1)]
     """The weights that are tried have four digits."""
     around: Annotated[float, Field(gt=1)]
-    max_rounds: Annotated[int, Field(ge=1)]
+    max_rounds: PositiveInt
 
 
 @dataclass
@@ -48,7 +46,6 @@ class Search:
     """Where the search begins."""
     low: float | None = None
     high: float | None = None
-
     contradiction: str = ""
     """Why it was given up: more units at a larger weight."""
     _step: float = WIDEN
@@ -72,7 +69,6 @@ class Search:
             self.low = max(kl_weight, self.low or 0.0)
         else:
             self.high = min(kl_weight, self.high or math.inf)
-        # Outside a first bracket that was wrong the steps grow.
         self._step = min(self._step**2, HIGHEST / LOWEST)
         if self.low and self.high and self.low > self.high:
             self.contradiction = f"more units were active at {self.low:g} than at {self.high:g}"
@@ -96,11 +92,7 @@ def rounded(kl_weight: float) -> float:
 
 
 def searched(searches: Sequence[Search], settings: BisectSettings, measure: Measure) -> None:
-    """Finish all searches, a round of jobs at a time.
-
-    Raises:
-        UserError: a search has not ended after ``max_rounds``.
-    """
+    """Finish all searches, a round of jobs at a time. Raises UserError where one has not ended after ``max_rounds``."""
     for _ in range(settings.max_rounds):
         requests = [(search, weight) for search in searches for weight in search.wanted(settings.precision)]
         if not requests:
@@ -109,45 +101,40 @@ def searched(searches: Sequence[Search], settings: BisectSettings, measure: Meas
         for (search, weight), n_active in zip(requests, counts, strict=True):
             search.learn(weight, n_active >= settings.units)
     if any(search.wanted(settings.precision) for search in searches):
-        raise UserError(
-            f"hydra.sweeper.max_rounds={settings.max_rounds}: not found within so many rounds; the runs stay",
-            Code.NOT_FOUND,
-            ("hydra.sweeper.max_rounds",),
-        )
+        message = f"hydra.sweeper.max_rounds={settings.max_rounds}: not found within so many rounds; the runs stay"
+        raise UserError(message, Code.NOT_FOUND, ["hydra.sweeper.max_rounds"])
 
 
 def show(searches: Sequence[Search], settings: BisectSettings, console: Console) -> None:
     """Print the threshold that each search found, beside the forecast."""
     what = "one unit is" if settings.units == 1 else f"{settings.units} units are"
     heading = f"the largest KL weight at which at least {what} active, on images held out from training and test"
-    console.print(f"{heading} (on training images where there are none)", soft_wrap=True, highlight=False)
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    print_line(console, f"{heading} (on training images where there are none)")
+    table = plain_table()
     for column in ("KL weight", "alive at", "dead at", "forecast"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("search", overflow="fold")
-    common = set.intersection(*(set(search.overrides) for search in searches))
-    for search in searches:
+    for search, own in _without_what_all_share(searches):
         values = (search.threshold, search.low, search.high, search.forecast)
         texts = ("–" if value is None else f"{value:.4g}" for value in values)
-        own = [override for override in search.overrides if override not in common]
         table.add_row(*texts, Text(" ".join([*own, search.outcome])))
     console.print(table)
     for setting, found in _over_seeds(searches).items():
-        mean = math.exp(sum(map(math.log, found)) / len(found))
-        console.print(
-            f"{setting}geometric mean over {len(found)} seeds: {mean:.4g} ({min(found):.4g} to {max(found):.4g})",
-            soft_wrap=True,
-            highlight=False,
-            markup=False,
-        )
+        mean, spread = statistics.geometric_mean(found), f"{min(found):.4g} to {max(found):.4g}"
+        print_line(console, f"{setting}geometric mean over {len(found)} seeds: {mean:.4g} ({spread})")
+
+
+def _without_what_all_share(searches: Sequence[Search]) -> list[tuple[Search, list[str]]]:
+    """Return each search with those of its overrides that not all searches have."""
+    common = set.intersection(*(set(search.overrides) for search in searches))
+    return [(search, [word for word in search.overrides if word not in common]) for search in searches]
 
 
 def _over_seeds(searches: Sequence[Search]) -> dict[str, list[float]]:
-    """Return the thresholds of searches that differ in the seed alone, by what they share of what not all share."""
-    common = set.intersection(*(set(search.overrides) for search in searches))
+    """Return the thresholds of searches that differ in the seed alone, by what else not all searches share."""
     found: dict[str, list[float]] = {}
-    for search in searches:
-        own = [word for word in search.overrides if word not in common and not word.startswith("seed=")]
+    for search, own in _without_what_all_share(searches):
+        setting = "".join(f"{word} " for word in own if not word.startswith("seed="))
         if search.threshold:
-            found.setdefault(" ".join([*own, ""]), []).append(search.threshold)
+            found.setdefault(setting, []).append(search.threshold)
     return {setting: thresholds for setting, thresholds in found.items() if len(thresholds) > 1}
