@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vae_lightning.diagnostics.over_images import Sums
-from vae_lightning.distributions.precision import without_autocast
+from vae_lightning.distributions.arithmetic import without_autocast
 from vae_lightning.theory.collapse import floored, one_thread
 
 N_FOLDS = 8

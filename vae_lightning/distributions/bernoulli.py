@@ -4,9 +4,9 @@ import torch
 from torch import Generator
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from vae_lightning.distributions.gaussian import IMAGE_DIMS, AnyShape
+from vae_lightning.distributions.arithmetic import AnyShape, at_least_float32
+from vae_lightning.distributions.gaussian import IMAGE_DIMS
 from vae_lightning.distributions.likelihood import LikelihoodFacts
-from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.shapes import Means, PerImage, PerPixel, Pixels, SampledValues
 
 

@@ -6,9 +6,9 @@ import torch
 from torch import Generator, nn
 from torch.nn.functional import logsigmoid
 
+from vae_lightning.distributions.arithmetic import at_least_float32
 from vae_lightning.distributions.gaussian import IMAGE_DIMS
 from vae_lightning.distributions.likelihood import LikelihoodFacts
-from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.shapes import Means, PerImage, Pixels, SampledValues
 from vae_lightning.ranges import Positive
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vae_lightning.distributions.precision import at_least_float32, without_autocast
+from vae_lightning.distributions.arithmetic import at_least_float32, without_autocast
 from vae_lightning.distributions.prior import LOG_2PI, standard_normal
 from vae_lightning.distributions.shapes import AnyCodes, AnyTerms, Codes, Outputs, PerUnit
 

@@ -11,16 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
+from vae_lightning.distributions.arithmetic import AnyShape, at_least_float32, update_running_mean
 from vae_lightning.distributions.likelihood import LikelihoodFacts
-from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.prior import LOG_2PI
-from vae_lightning.distributions.running import update_running_mean
 from vae_lightning.distributions.shapes import Means, PerImage, PerPixel, Pixels, SampledValues
 from vae_lightning.ranges import Finite, Positive
 from vae_lightning.ranks import mean_over_ranks
 
 IMAGE_DIMS = (-3, -2, -1)
-AnyShape = Float[Tensor, "*shape"]
 Mean = Literal["sigmoid", "identity"]
 SigmaSquared = float | Float[Tensor, ""]
 

@@ -3,9 +3,9 @@
 import torch
 from torch import Generator
 
+from vae_lightning.distributions.arithmetic import at_least_float32
 from vae_lightning.distributions.gaussian import IMAGE_DIMS, Mean, normal_sample, pixel_mean, soft_lower_bound
 from vae_lightning.distributions.likelihood import LikelihoodFacts
-from vae_lightning.distributions.precision import at_least_float32
 from vae_lightning.distributions.prior import LOG_2PI
 from vae_lightning.distributions.shapes import Means, PerImage, Pixels, SampledValues, Values
 from vae_lightning.ranges import Finite

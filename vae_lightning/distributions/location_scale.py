@@ -6,9 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
-from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.arithmetic import at_least_float32, update_running_mean
 from vae_lightning.distributions.prior import standard_normal
-from vae_lightning.distributions.running import update_running_mean
 from vae_lightning.distributions.shapes import AnyCodes, AnyTerms, Codes, Outputs, PerUnit
 from vae_lightning.distributions.standard_noise import StandardNoise, gaussian_noise
 from vae_lightning.ranges import Positive

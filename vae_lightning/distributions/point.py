@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
-from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.arithmetic import at_least_float32
 from vae_lightning.distributions.shapes import AnyCodes, Codes, Outputs, PerUnit
 from vae_lightning.errors import Code, UserError
 

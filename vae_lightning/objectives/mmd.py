@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from vae_lightning.distributions import Prior
-from vae_lightning.distributions.precision import without_autocast
+from vae_lightning.distributions.arithmetic import without_autocast
 from vae_lightning.distributions.shapes import KlWeight
 from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives.bound import Draw
