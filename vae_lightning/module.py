@@ -18,15 +18,10 @@ from vae_lightning.diagnostics import (
     RateDistortionMetric,
     active_units,
     mutual_information,
-)
-from vae_lightning.diagnostics.step_buffer import (
-    StepBuffer,
-    check_finite,
-    check_finite_evaluation,
-    check_finite_weights,
-    mean_terms,
+    step_buffer,
 )
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily, Prior
+from vae_lightning.distributions.shapes import Codes, KlWeight, Pixels
 from vae_lightning.objectives import Bound, Objective, elbo_terms
 from vae_lightning.optimizers import Hooks, OptimizerFactory, ParameterGroups, hooks_of, optimizer_of
 from vae_lightning.randomness import Stream, generator_for
@@ -47,12 +42,8 @@ class Evaluation(NamedTuple):
     means: MeanMoments
 
     def scalars(self) -> dict[str, float]:
-        return {
-            "elbo": float(self.terms.elbo),
-            "kl": float(self.terms.kl),
-            "distortion": float(self.terms.distortion),
-            "active_units": active_units(self.means.variance),
-        }
+        terms = {name: float(getattr(self.terms, name)) for name in ("elbo", "kl", "distortion")}
+        return terms | {"active_units": active_units(self.means.variance)}
 
 
 class VAE(LightningModule):
@@ -94,31 +85,22 @@ class VAE(LightningModule):
         self.terms = RateDistortionMetric(latent_dim)
         self.means = PosteriorMeanMoments(latent_dim)
         self.evaluation: Evaluation | None = None
-        self._evaluation_noise: Float[Tensor, "samples n latent"] = torch.empty(0)
-        self._window = StepBuffer()
+        self._window = step_buffer.StepBuffer()
 
     # What the model is ------------------------------------------------------------------------------------------
 
-    def encode(self, pixels: Float[Tensor, "batch channels height width"]) -> Posterior:
+    def encode(self, pixels: Pixels) -> Posterior:
         return self.posterior(self.encoder(pixels))
 
-    def decode(self, codes: Float[Tensor, "batch latent"]) -> Float[Tensor, "batch channels height width"]:
+    def decode(self, codes: Float[Tensor, "batch latent"]) -> Pixels:
         """Return the mean image of each code."""
         return self.likelihood.mean(self.decoder(codes))
 
-    def forward(
-        self, pixels: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch channels height width"]:
+    def forward(self, pixels: Pixels) -> Pixels:
         """Reconstruct: decode the posterior mean."""
         return self.decode(self.encode(pixels).mean)
 
-    def bound(
-        self,
-        pixels: Float[Tensor, "batch channels height width"],
-        noise: Float[Tensor, "samples batch latent"],
-        kl_weight_in_force: float | Float[Tensor, ""],
-        at: TrainingStep,
-    ) -> Bound:
+    def bound(self, pixels: Pixels, noise: Codes, kl_weight_in_force: KlWeight, at: TrainingStep) -> Bound:
         """Return the objective of a batch: its loss, and the unweighted terms."""
         parts = (self.encode(pixels), self.prior, self.decoder, self.likelihood)
         return self.objective(pixels, *parts, noise, kl_weight_in_force, at)
@@ -126,9 +108,8 @@ class VAE(LightningModule):
     def parameter_groups(self) -> ParameterGroups:
         """Return the encoder's parameters and the decoder's, each with those of its distribution."""
         sides = ((self.encoder, self.posterior), (self.decoder, self.likelihood))
-        return [
-            {"params": [p for part in side if isinstance(part, nn.Module) for p in part.parameters()]} for side in sides
-        ]
+        modules = ([part for part in side if isinstance(part, nn.Module)] for side in sides)
+        return [{"params": [weight for part in side for weight in part.parameters()]} for side in modules]
 
     # Training ---------------------------------------------------------------------------------------------------
 
@@ -145,20 +126,15 @@ class VAE(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @property
-    def running_optimizer(self) -> Optimizer:
-        """The one optimiser that Lightning runs with."""
-        optimizer = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(optimizer, Optimizer)  # noqa: S101 (configure_optimizers returns one)
-        return optimizer
+    def running_optimizer(self) -> Any:
+        """Return the one optimiser that Lightning runs with; an empty list where it validates without fitting."""
+        return self.optimizers(use_pl_optimizer=False)
 
     @property
     def data(self) -> ImageDataModule:
-        """The data module that the Trainer runs with."""
+        """Return the data module that the Trainer runs with."""
         data: ImageDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         return data
-
-    def on_fit_start(self) -> None:
-        self.log_interval: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
 
     def step_of_run(self, step: int) -> TrainingStep:
         """Return where ``step`` stands in the run that the Trainer is set to."""
@@ -168,9 +144,7 @@ class VAE(LightningModule):
         """Return the KL weight in force at a step of the run; with a controller, the one it has arrived at."""
         return self.kl_weight * float(self.beta_schedule(at))
 
-    def training_noise(
-        self, n_images: int, *position: int, stream: Stream = Stream.TRAINING_NOISE
-    ) -> Float[Tensor, "samples batch latent"]:
+    def training_noise(self, n_images: int, *position: int, stream: Stream = Stream.TRAINING_NOISE) -> Codes:
         world_size, rank = self.trainer.world_size, self.trainer.global_rank
         generator = generator_for(self.seed, stream, *position, device=self.device)
         noise = self.posterior.noise((self.objective.n_samples, n_images * world_size, self.latent_dim), generator)
@@ -189,13 +163,12 @@ class VAE(LightningModule):
             means = bound.distortion.detach().mean(), bound.kl_per_unit.detach().sum(-1).mean()
             self.beta_schedule.observe(*(mean_over_ranks(mean) for mean in means))
         # At the end of an epoch too: what is written before a checkpoint need not be in it.
-        if (step + 1) % self.log_interval == 0 or batch_idx + 1 == self.trainer.num_training_batches:
+        interval = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if (step + 1) % interval == 0 or batch_idx + 1 == self.trainer.num_training_batches:
             self._log_window(step)
         return bound.loss
 
-    def _refine(
-        self, hooks: Hooks, batch: Batch, kl_weight_in_force: float | Float[Tensor, ""], at: TrainingStep
-    ) -> None:
+    def _refine(self, hooks: Hooks, batch: Batch, kl_weight_in_force: KlWeight, at: TrainingStep) -> None:
         """Give the optimiser the loss of this batch, then of batches drawn for it, before the step."""
         loader = self.data.train_dataloader()
 
@@ -208,10 +181,9 @@ class VAE(LightningModule):
 
     def _log_window(self, step: int) -> None:
         """Log the means over the steps since the last time and over the ranks, after a check that all are finite."""
-        window = self._window.mean_over_ranks(self._mean_over_ranks)
-        check_finite(window, step + 1 - len(window))
+        window = self._finite_window(step + 1)
         self._window.clear()
-        values = {f"train/{name}": value for name, value in mean_terms(window).items()}
+        values = {f"train/{name}": value for name, value in step_buffer.mean_terms(window).items()}
         optimizer = self.running_optimizer
         values["train/learning_rate"] = optimizer.param_groups[0]["lr"]
         values |= {f"train/{name}": value for name, value in hooks_of(optimizer).training_values().items()}
@@ -219,9 +191,12 @@ class VAE(LightningModule):
             values["train/decoder_variance"] = variance
         self._write(values, step)
 
-    def _mean_over_ranks(self, rows: Float[Tensor, "steps columns"]) -> Float[Tensor, "steps columns"]:
-        mean: Tensor = self.trainer.strategy.reduce(rows, reduce_op="mean")
-        return mean
+    def _finite_window(self, end: int) -> step_buffer.Rows:
+        """Return the means over the ranks of the steps before ``end`` that are not written yet, all finite."""
+        reduce = self.trainer.strategy.reduce
+        window = self._window.mean_over_ranks(lambda rows: reduce(rows, reduce_op="mean"))
+        step_buffer.check_finite(window, end - len(window))
+        return window
 
     def _write(self, values: dict[str, float], step: int) -> None:
         """Write values, equal on all ranks, into the curves at once.
@@ -235,17 +210,16 @@ class VAE(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put in what was measured and not written yet, so that the curves of a continued run have no gap."""
-        window = self._window.mean_over_ranks(self._mean_over_ranks).cpu()
-        check_finite(window, self.global_step - len(window))
+        window = self._finite_window(self.global_step).cpu()
         # The last step may have made weights that no loss has seen; two such checkpoints would push the good ones out.
-        check_finite_weights(self.parameters(), self.global_step)
+        step_buffer.check_finite_weights(self.parameters(), self.global_step)
         checkpoint[UNWRITTEN] = {"window": window}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        unwritten = checkpoint[UNWRITTEN]
+        window = checkpoint[UNWRITTEN]["window"]
         self._window.clear()
-        if len(unwritten["window"]):
-            self._window.over_ranks.append(unwritten["window"])
+        if len(window):
+            self._window.over_ranks.append(window)
 
     # Evaluation -------------------------------------------------------------------------------------------------
 
@@ -268,28 +242,22 @@ class VAE(LightningModule):
         self.evaluation = self._finish_evaluation()
         split = self.data.curve_split
         values = {f"{split}/{name}": float(value) for name, value in self.evaluation.scalars().items()}
-        optimizer = self.optimizers(use_pl_optimizer=False)  # none where a Trainer validates without fitting
-        hooks = hooks_of(optimizer) if isinstance(optimizer, Optimizer) else None
-        if hooks and hooks.wants_information:
-            values["train/information"] = self._information()
-            hooks.judge(values["train/information"])
+        hooks = hooks_of(self.running_optimizer)
+        if hooks.wants_information:
+            pixels = self.data.images_to_judge_by(N_INFORMATION_IMAGES).to(self.device)
+            with torch.no_grad():
+                information = mutual_information(self.encode(pixels), self._noise_of_images(1, len(pixels))).lower
+            values["train/information"] = information
+            hooks.judge(information)
         self._write(values, self.global_step - 1)
-
-    @torch.no_grad()
-    def _information(self) -> float:
-        """Return a bound on the mutual information of images and codes."""
-        pixels = self.data.images_to_judge_by(N_INFORMATION_IMAGES).to(self.device)
-        return mutual_information(self.encode(pixels), self._noise_of_images(1, len(pixels))).lower
 
     def _finish_evaluation(self) -> Evaluation:
         terms, means = self.terms.compute(), self.means.compute()
         # Torchmetrics squeezes what one latent unit has measured into a scalar.
-        evaluation = Evaluation(
-            terms._replace(kl_per_unit=terms.kl_per_unit.reshape(-1)),
-            MeanMoments(*(values.reshape(-1) for values in means)),
-        )
+        terms = terms._replace(kl_per_unit=terms.kl_per_unit.reshape(-1))
+        evaluation = Evaluation(terms, MeanMoments(*(values.reshape(-1) for values in means)))
         self.terms.reset()
         self.means.reset()
         # Before the checkpoint of the epoch is written: the last step may have made weights that no loss has seen.
-        check_finite_evaluation(evaluation.scalars(), self.global_step)
+        step_buffer.check_finite_evaluation(evaluation.scalars(), self.global_step)
         return evaluation

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from vae_lightning.diagnostics import frechet_distance_to_prior
-from vae_lightning.diagnostics.frechet import moments
+from vae_lightning.diagnostics.latent_space import moments
 
 DOUBLE = torch.float64
 

@@ -13,8 +13,7 @@ from torch import Tensor
 from vae_lightning.data import ImageDataModule
 from vae_lightning.data.loader import as_floats
 from vae_lightning.diagnostics import share_collapsed
-from vae_lightning.diagnostics.active_units import THRESHOLD
-from vae_lightning.diagnostics.collapse_curve import DELTA
+from vae_lightning.diagnostics.active_units import DELTA, THRESHOLD
 from vae_lightning.evaluation import Evaluated, Evaluator
 from vae_lightning.plots import (
     aggregate_posterior,

@@ -1,42 +1,30 @@
 """What a trained model knows: pure functions, and thin torchmetrics shells that sum over batches and ranks."""
 
-from vae_lightning.diagnostics.active_units import MeanMoments, PosteriorMeanMoments, active_directions, active_units
-from vae_lightning.diagnostics.collapse_curve import collapse_epsilon, share_collapsed
-from vae_lightning.diagnostics.frechet import frechet_distance_to_prior
-from vae_lightning.diagnostics.importance import log_px
-from vae_lightning.diagnostics.information import MutualInformation, mutual_information
-from vae_lightning.diagnostics.latent_space import completeness, continuity
-from vae_lightning.diagnostics.nearest_neighbours import NearestNeighbourClassifier
-from vae_lightning.diagnostics.per_image import PerImageMetric
-from vae_lightning.diagnostics.probe import linear_probe
-from vae_lightning.diagnostics.rate_distortion import RateDistortion, RateDistortionMetric
+from vae_lightning.diagnostics.active_units import (
+    MeanMoments,
+    PosteriorMeanMoments,
+    active_directions,
+    active_units,
+    collapse_epsilon,
+    share_collapsed,
+)
+from vae_lightning.diagnostics.classes import NearestNeighbourClassifier, linear_probe
+from vae_lightning.diagnostics.information import MutualInformation, log_px, mutual_information
+from vae_lightning.diagnostics.latent_space import (
+    Sensitivity,
+    completeness,
+    continuity,
+    decoder_sensitivity,
+    frechet_distance_to_prior,
+)
+from vae_lightning.diagnostics.over_images import PerImageMetric, RateDistortion, RateDistortionMetric
 from vae_lightning.diagnostics.residual import ResidualMoments, ResidualSpectrum, residual_spectrum
-from vae_lightning.diagnostics.sensitivity import Sensitivity, decoder_sensitivity
 from vae_lightning.diagnostics.verdicts import Verdict, verdict
 
 __all__ = [
-    "MeanMoments",
-    "MutualInformation",
-    "NearestNeighbourClassifier",
-    "PerImageMetric",
-    "PosteriorMeanMoments",
-    "RateDistortion",
-    "RateDistortionMetric",
-    "ResidualMoments",
-    "ResidualSpectrum",
-    "Sensitivity",
-    "Verdict",
-    "active_directions",
-    "active_units",
-    "collapse_epsilon",
-    "completeness",
-    "continuity",
-    "decoder_sensitivity",
-    "frechet_distance_to_prior",
-    "linear_probe",
-    "log_px",
-    "mutual_information",
-    "residual_spectrum",
-    "share_collapsed",
-    "verdict",
-]
+    "MeanMoments", "MutualInformation", "NearestNeighbourClassifier", "PerImageMetric", "PosteriorMeanMoments",
+    "RateDistortion", "RateDistortionMetric", "ResidualMoments", "ResidualSpectrum", "Sensitivity", "Verdict",
+    "active_directions", "active_units", "collapse_epsilon", "completeness", "continuity", "decoder_sensitivity",
+    "frechet_distance_to_prior", "linear_probe", "log_px", "mutual_information", "residual_spectrum",
+    "share_collapsed", "verdict",
+]  # fmt: skip

@@ -1,17 +1,25 @@
-"""Active units (Burda et al. 2015, section 5.2): latent units whose posterior mean moves with the image."""
+"""Which units tell of the image: active ones (Burda et al. 2015, section 5.2), and those that have not collapsed.
 
+(epsilon, delta)-collapse (Lucas et al. 2019, definition 1): unit i has collapsed iff P_x[KL_i < epsilon] >= 1 - delta.
+"""
+
+import math
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torchmetrics import Metric
+
+from vae_lightning.diagnostics.over_images import Sums
 
 THRESHOLD = 0.01
 """A unit is active when the variance over images of its posterior mean exceeds this (Burda's value)."""
+DELTA = 0.01
+"""The share of images that may be an exception to a collapse."""
+Variances = Float[Tensor, " latent"]
 
 
-def active_units(variances: Float[Tensor, " latent"], threshold: float = THRESHOLD) -> int:
+def active_units(variances: Variances, threshold: float = THRESHOLD) -> int:
     """Count the units whose variance of posterior means exceeds ``threshold``."""
     return int((variances > threshold).sum())
 
@@ -22,9 +30,8 @@ def active_directions(means: Float[Tensor, "images latent"], threshold: float = 
     They are the eigenvalues of the covariance of the means, dividing by the number of images. Units that share a
     direction, as they may for long near a threshold, are one direction and several active units.
     """
-    return active_units(
-        torch.linalg.eigvalsh(means.double().T.cov(correction=0).reshape(means.shape[1], -1)), threshold
-    )
+    covariance = means.double().T.cov(correction=0).reshape(means.shape[1], -1)
+    return active_units(torch.linalg.eigvalsh(covariance), threshold)
 
 
 class MeanMoments(NamedTuple):
@@ -35,23 +42,15 @@ class MeanMoments(NamedTuple):
     """Population variance, dividing by the number of images."""
 
 
-class PosteriorMeanMoments(Metric):
-    """Mean and variance over all images seen of each unit's posterior mean; exact over batches and ranks.
+class PosteriorMeanMoments(Sums):
+    """Mean and variance over all images seen of each unit's posterior mean."""
 
-    Sums are kept in double precision, so that a large mean does not drown a small variance.
-    """
-
-    full_state_update = False
     total: Tensor
     total_squares: Tensor
     n: Tensor
 
     def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        zeros = torch.zeros(latent_dim, dtype=torch.float64)
-        self.add_state("total", zeros, dist_reduce_fx="sum")
-        self.add_state("total_squares", zeros.clone(), dist_reduce_fx="sum")
-        self.add_state("n", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        super().__init__(total=(latent_dim,), total_squares=(latent_dim,), n=())
 
     def update(self, means: Float[Tensor, "batch latent"]) -> None:
         means = means.double()
@@ -62,3 +61,21 @@ class PosteriorMeanMoments(Metric):
     def compute(self) -> MeanMoments:
         mean = self.total / self.n
         return MeanMoments(mean, (self.total_squares / self.n - mean.square()).clamp_min(0))
+
+
+def collapse_epsilon(kl_per_unit: Float[Tensor, "images latent"], delta: float = DELTA) -> Float[Tensor, " latent"]:
+    """Return the KL in nats above which each unit counts as collapsed: it has collapsed at every larger epsilon.
+
+    It is the ceil((1 - delta) n)-th smallest of the unit's n KLs, so that the curve over epsilon is known exactly.
+    """
+    n_images = len(kl_per_unit)
+    rank = max(1, math.ceil((1 - delta) * n_images - 1e-9))  # 1e-9: (1 - 0.01) * 100 is 99, not a hair above
+    return kl_per_unit.sort(dim=0).values[rank - 1]
+
+
+def share_collapsed(
+    kl_per_unit: Float[Tensor, "images latent"], epsilons: Float[Tensor, " thresholds"], delta: float = DELTA
+) -> Float[Tensor, " thresholds"]:
+    """Return the share of units that have collapsed at each epsilon: the curve to look at."""
+    least = collapse_epsilon(kl_per_unit, delta)
+    return (least.unsqueeze(1) < epsilons).to(torch.float64).mean(0)

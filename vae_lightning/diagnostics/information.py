@@ -1,13 +1,16 @@
-"""How much the codes tell about which image they came from (Hoffman & Johnson 2016)."""
+"""What is estimated from many codes: log p(x), and how much codes tell of their image (Hoffman & Johnson 2016)."""
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.distributions import Posterior
+from vae_lightning.distributions import Likelihood, Posterior, Prior
+from vae_lightning.distributions.shapes import Pixels
+from vae_lightning.objectives.bound import Decoder, log_likelihood
 
 PAIRS_AT_ONCE = 20_000_000
 """Pairs of codes and images, times latent units squared (a full covariance has as many numbers): bounds the memory."""
@@ -45,3 +48,41 @@ def mutual_information(posterior: Posterior, noise: Float[Tensor, "1 images late
     lower = own_mean - (torch.cat(all_parts).double() - math.log(n)).mean()
     upper = own_mean - (torch.cat(other_parts).double() - math.log(max(1, n - 1))).mean()
     return MutualInformation(float(lower), float(upper), math.log(n))
+
+
+@torch.no_grad()
+def log_px(
+    pixels: Pixels,
+    posterior: Posterior,
+    prior: Prior,
+    decoder: Decoder,
+    likelihood: Likelihood,
+    noise_blocks: Iterable[Float[Tensor, "_ batch latent"]],
+    reported: Sequence[int],
+) -> Float[Tensor, "reported batch"]:
+    """Return log (1/K) sum_k p(x, z_k) / q(z_k|x) of each image in nats, for each K in ``reported`` (ascending).
+
+    By importance sampling from the posterior: the bound L_K of Burda et al. 2015, eq. 8. The K samples are the first
+    K of the blocks, so that memory depends on the size of a block and not on K.
+
+    Raises:
+        ValueError: the blocks hold fewer samples than the largest K.
+    """
+    found = []
+    wanted = list(reported)
+    total = torch.full((len(pixels),), -torch.inf, device=pixels.device, dtype=torch.float64)
+    n_seen = 0
+    for noise in noise_blocks:
+        codes, log_q = posterior.sample_with_log_prob(noise)
+        log_weights = log_likelihood(pixels, codes, decoder, likelihood).double()
+        log_weights += (prior.log_prob_per_unit(codes) - log_q).double().sum(-1)
+        while wanted and wanted[0] <= n_seen + len(noise):
+            k = wanted.pop(0)
+            found.append(torch.logaddexp(total, log_weights[: k - n_seen].logsumexp(0)) - math.log(k))
+        if not wanted:
+            break
+        total = torch.logaddexp(total, log_weights.logsumexp(0))
+        n_seen += len(noise)
+    if wanted:
+        raise ValueError(f"{wanted[-1]} importance samples are asked for, and {n_seen} were given")
+    return torch.stack(found)

@@ -1,20 +1,56 @@
-"""The two properties by which latent spaces are explained to beginners, as numbers: continuity and completeness."""
+"""What decoded codes show: sensitivity, continuity and completeness; and how far codes are from the prior."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.diagnostics.sensitivity import Decode
-
+Codes = Float[Tensor, "codes latent"]
+SomeImages = Float[Tensor, "_ channels height width"]
+Decode = Callable[[Codes], Float[Tensor, "codes channels height width"]]
+"""Codes to mean images."""
 N_STEPS = 20
 AS_FAR_AS = 0.95
 """A decoded code is as close to the data as held-out images are if it is closer than this share of them."""
 
 
+class Sensitivity(NamedTuple):
+    """Of a decoder over codes from the prior."""
+
+    per_unit: Float[Tensor, " latent"]
+    """E |xh(z) - xh(z with z_i redrawn)|^2, in squared units of a pixel; 2 gain^2 for a linear decoder."""
+    paid_per_unit: Float[Tensor, " latent"]
+    """Half of it, each pixel divided by its F: in nats; gain^2 / sigma^2 for a linear decoder. Zeros where F is
+    unknown."""
+    output_variance_ratio: float
+    """Variance of xh(z) over that of the data, summed over pixels: 0 where there is one image whatever the code."""
+
+
 @torch.no_grad()
-def continuity(
-    decode: Decode, starts: Float[Tensor, "walks latent"], ends: Float[Tensor, "walks latent"], n_steps: int = N_STEPS
-) -> float | None:
+def decoder_sensitivity(
+    decode: Decode, codes: Codes, redrawn: Codes, pixel_variance: Float[Tensor, " pixels"] | None, data_variance: float
+) -> Sensitivity:
+    """Measure a decoder by two independent draws of codes from the prior.
+
+    ``pixel_variance`` is F, the decoder's own variance per pixel, where it is known; ``data_variance`` is that of the
+    images, summed over pixels.
+    """
+    images = decode(codes).flatten(1).double()
+    changes = []
+    for unit in range(codes.shape[1]):
+        other = codes.clone()
+        other[:, unit] = redrawn[:, unit]
+        changes.append((decode(other).flatten(1).double() - images).square().mean(0))
+    change = torch.stack(changes)
+    paid = (change / pixel_variance).sum(1) / 2 if pixel_variance is not None else 0 * change.sum(1)
+    output_variance = float((images - images.mean(0)).square().mean(0).sum())
+    return Sensitivity(change.sum(1), paid, output_variance / data_variance if data_variance else 0.0)
+
+
+@torch.no_grad()
+def continuity(decode: Decode, starts: Codes, ends: Codes, n_steps: int = N_STEPS) -> float | None:
     """Return how even the change of the image is along straight walks between codes: 1 if even, 1/n_steps if one jump.
 
     Per walk it is (mean change per step)^2 / mean (change per step)^2, averaged over walks by their length in image
@@ -31,11 +67,7 @@ def continuity(
     return float((evenness * change.sum(0)).sum() / change.sum())
 
 
-def completeness(
-    decoded: Float[Tensor, "codes channels height width"],
-    held_out: Float[Tensor, "images channels height width"],
-    references: Float[Tensor, "references channels height width"],
-) -> float:
+def completeness(decoded: SomeImages, held_out: SomeImages, references: SomeImages) -> float:
     """Return the share of decoded prior samples that are as close to the training images as held-out images are.
 
     Close is the Euclidean distance to the nearest of ``references``. A mean image is smoother than a real one, and so
@@ -51,3 +83,22 @@ def completeness(
 
     limit = torch.quantile(distances(held_out).double(), AS_FAR_AS)
     return float((distances(decoded).double() <= limit).double().mean())
+
+
+def frechet_distance_to_prior(mean: Float[Tensor, " latent"], covariance: Float[Tensor, "latent latent"]) -> float:
+    """Return the squared Wasserstein-2 distance of N(mean, covariance) to N(0, I): |m|^2 + tr(C + I - 2 C^{1/2}).
+
+    It is the Frechet distance of two Gaussians (Dowson & Landau 1982), as in the FID of images: how far the aggregate
+    posterior is from what samples are drawn from. The trace is the sum over eigenvalues l of C of (sqrt(l) - 1)^2,
+    which stays exact where C is almost I.
+    """
+    eigenvalues = torch.linalg.eigvalsh(covariance.double()).clamp_min(0)
+    return float(mean.double().square().sum() + (eigenvalues.sqrt() - 1).square().sum())
+
+
+def moments(codes: Float[Tensor, "images latent"]) -> tuple[Float[Tensor, " latent"], Float[Tensor, "latent latent"]]:
+    """Return mean and covariance of some codes in double precision, dividing by their number."""
+    codes = codes.double()
+    mean = codes.mean(0)
+    centred = codes - mean
+    return mean, centred.T @ centred / len(codes)

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torchmetrics import Metric
 
-from vae_lightning.distributions.precision import without_autocast
+from vae_lightning.diagnostics.over_images import Sums
+from vae_lightning.distributions.arithmetic import without_autocast
 from vae_lightning.theory.collapse import floored, one_thread
 
 N_FOLDS = 8
@@ -25,6 +25,9 @@ N_DIRECTIONS = 10
 """Leading directions among which the choosing folds choose."""
 MOST_PIXELS = 4096
 """The sums take 64 bytes for each pair of pixels, and their eigenvectors the cube of the pixels in time."""
+
+
+PerSample = Float[Tensor, "samples batch channels height width"]
 
 
 class ResidualSpectrum(NamedTuple):
@@ -44,29 +47,19 @@ class ResidualSpectrum(NamedTuple):
     """F, not below what the images can tell."""
 
 
-class ResidualMoments(Metric):
-    """Sums residuals and their products over batches and ranks, in double precision, fold by fold."""
+class ResidualMoments(Sums):
+    """Sums residuals and their products, fold by fold."""
 
-    full_state_update = False
     products: Tensor
     sums: Tensor
     variances: Tensor
     n: Tensor
 
     def __init__(self, n_pixels: int) -> None:
-        super().__init__()
-        double = torch.float64
-        self.add_state("products", torch.zeros(N_FOLDS, n_pixels, n_pixels, dtype=double), dist_reduce_fx="sum")
-        self.add_state("sums", torch.zeros(N_FOLDS, n_pixels, dtype=double), dist_reduce_fx="sum")
-        self.add_state("variances", torch.zeros(n_pixels, dtype=double), dist_reduce_fx="sum")
-        self.add_state("n", torch.zeros(N_FOLDS, dtype=double), dist_reduce_fx="sum")
+        folds, pixels = (N_FOLDS,), (n_pixels,)
+        super().__init__(products=folds + pixels + pixels, sums=folds + pixels, variances=pixels, n=folds)
 
-    def update(
-        self,
-        rows: Int[Tensor, " batch"],
-        scores: Float[Tensor, "samples batch channels height width"],
-        curvatures: Float[Tensor, "samples batch channels height width"],
-    ) -> None:
+    def update(self, rows: Int[Tensor, " batch"], scores: PerSample, curvatures: PerSample) -> None:
         """Add images by the likelihood's scores and curvatures for some samples of their codes.
 
         The mean over L samples is not yet the mean over q: what it scatters is estimated from the samples themselves

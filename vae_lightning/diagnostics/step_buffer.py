@@ -7,10 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vae_lightning.distributions.shapes import KlWeight
 from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives import Bound
 
 N_LARGEST_TERMS = 3
+Rows = Float[Tensor, "steps columns"]
 
 
 class StepBuffer:
@@ -22,16 +24,16 @@ class StepBuffer:
     def __init__(self) -> None:
         self.rows: list[Float[Tensor, " columns"]] = []
         """This rank's, since the ranks last took their mean."""
-        self.over_ranks: list[Float[Tensor, "steps columns"]] = []
+        self.over_ranks: list[Rows] = []
         """Earlier ones: means over the ranks. A run that is continued starts with those of its checkpoint."""
 
     @torch.no_grad()
-    def add(self, bound: Bound, kl_weight_in_force: float | Float[Tensor, ""]) -> None:
+    def add(self, bound: Bound, kl_weight_in_force: KlWeight) -> None:
         weight = torch.as_tensor(kl_weight_in_force, dtype=bound.loss.dtype, device=bound.loss.device)
         terms = torch.stack([bound.loss, weight, bound.distortion.mean()])
         self.rows.append(torch.cat([terms, bound.kl_per_unit.mean(0)]))
 
-    def mean_over_ranks(self, mean: Callable[[Tensor], Tensor]) -> Float[Tensor, "steps columns"]:
+    def mean_over_ranks(self, mean: Callable[[Tensor], Tensor]) -> Rows:
         """Return all rows, once ``mean`` has taken the mean over the ranks of those that are new."""
         if self.rows:
             self.over_ranks.append(mean(torch.stack(self.rows)))
@@ -44,34 +46,25 @@ class StepBuffer:
         self.over_ranks.clear()
 
 
-def mean_terms(window: Float[Tensor, "steps columns"]) -> dict[str, float]:
+def mean_terms(window: Rows) -> dict[str, float]:
     """Return the means over the steps, in nats per image, and the KL weight in force at the last of them."""
     loss, _, distortion, *kl_per_unit = window.mean(0).tolist()
-    kl = sum(kl_per_unit)
-    return {
-        "loss": loss,
-        "elbo": -(distortion + kl),
-        "kl": kl,
-        "distortion": distortion,
-        "kl_weight": float(window[-1, 1]),
-    }
+    kl, kl_weight = sum(kl_per_unit), float(window[-1, 1])
+    return {"loss": loss, "elbo": -(distortion + kl), "kl": kl, "distortion": distortion, "kl_weight": kl_weight}
 
 
 def _not_finite(what: str, n_steps: int) -> UserError:
-    """Return the error, with the remedies that can help after so many steps."""
+    """Return the error, with the remedies that can help after so many steps: before the first no learning rate can."""
     if n_steps == 0:
-        remedy = "No step has been taken, so no learning rate can help: scale the data down, or try a larger decoder "
-        return UserError(f"{what} {remedy}variance.", Code.NOT_FINITE, ["data", "likelihood"])
-    remedy = "Try a smaller learning rate, a larger decoder variance or a smaller kl_weight."
-    return UserError(f"{what} {remedy}", Code.NOT_FINITE, ["optimizer", "likelihood", "kl_weight"])
+        remedy, about = "Scale the data down or try a larger decoder variance", ["data", "likelihood"]
+    else:
+        remedy = "Try a smaller learning rate, a larger decoder variance or a smaller kl_weight"
+        about = ["optimizer", "likelihood", "kl_weight"]
+    return UserError(f"{what}. {remedy}.", Code.NOT_FINITE, about)
 
 
-def check_finite(window: Float[Tensor, "steps columns"], first_step: int) -> None:
-    """Raise when a step's terms were not finite.
-
-    Raises:
-        UserError: naming the first such step, its loss, and its largest terms.
-    """
+def check_finite(window: Rows, first_step: int) -> None:
+    """Raise UserError when a step's terms were not finite; it names the first such step and its largest terms."""
     bad = ~window.isfinite().all(dim=1)
     if not bad.any():
         return
@@ -82,25 +75,18 @@ def check_finite(window: Float[Tensor, "steps columns"], first_step: int) -> Non
     ranked = sorted(zip(names, terms, strict=True), key=lambda pair: (not math.isnan(pair[1]), -abs(pair[1])))
     largest = ", ".join(f"{name} = {value:.4g}" for name, value in ranked[:N_LARGEST_TERMS])
     step = first_step + row
-    raise _not_finite(
-        f"the loss is not finite: it is {loss:.4g} at step {step}, where kl_weight is {kl_weight:g}. "
-        f"Largest terms (nats per image): {largest}.",
-        step,
-    )
+    found = f"the loss is {loss:.4g} at step {step}, where kl_weight is {kl_weight:g}"
+    raise _not_finite(f"{found}; largest terms, in nats per image: {largest}", step)
 
 
 def check_finite_evaluation(terms: dict[str, float], step: int) -> None:
-    """Raise when the terms of held-out images are not finite.
-
-    Raises:
-        UserError: naming the step after which it was seen, and the terms.
-    """
+    """Raise UserError when the terms of held-out images are not finite after ``step`` steps."""
     if not all(math.isfinite(value) for value in terms.values()):
         found = ", ".join(f"{name} = {value:.4g}" for name, value in terms.items())
-        raise _not_finite(f"the model's terms on held-out images are not finite after {step} steps: {found}.", step)
+        raise _not_finite(f"the model's terms on held-out images are not finite after {step} steps: {found}", step)
 
 
 def check_finite_weights(weights: Iterable[Tensor], step: int) -> None:
     """Raise UserError when weights are not finite."""
     if not all(bool(tensor.isfinite().all()) for tensor in weights):
-        raise _not_finite(f"the model's weights are not finite after {step} steps.", step)
+        raise _not_finite(f"the model's weights are not finite after {step} steps", step)

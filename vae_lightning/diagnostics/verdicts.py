@@ -23,13 +23,9 @@ class Verdict(NamedTuple):
 
 
 def verdict(living: int, latent_dim: int, residual: ResidualSpectrum, kl_weight: float) -> Verdict:
-    """Judge a model by its dead units and by the residual's largest eigenvalue over the KL weight in force.
+    """Judge a model by its dead units and by the residual's largest eigenvalue over the KL weight in force, above 0.
 
-    Args:
-        living: units that the encoder writes and the decoder reads.
-        latent_dim: units there are.
-        residual: what the model leaves, whose largest eigenvalue lies between the two that it tells.
-        kl_weight: in force at the end; above 0.
+    ``living`` units are those that the encoder writes and the decoder reads.
     """
     margin, spread = residual.largest / kl_weight, residual.error / kl_weight
     at_most = max(float(residual.eigenvalues[0]) / kl_weight, margin)
@@ -40,19 +36,17 @@ def verdict(living: int, latent_dim: int, residual: ResidualSpectrum, kl_weight:
     pays = f"one more unit would earn {margin:.2f} ± {spread:.2f} times what the KL weight charges for it"
     surely_pays = margin - N_ERRORS * spread > 1
     surely_does_not = margin + N_ERRORS * spread < 1 and at_most <= 1
+    word: Word
     if not surely_pays and not surely_does_not:
         between = f"(at most {at_most:.2f}): these images cannot tell whether that is above 1"
-        return Verdict("undecided", margin, spread, f"undecided: {units}, and {pays} {between}")
-    if surely_does_not and not dead:
-        return Verdict("healthy", margin, spread, f"healthy: {units}, and there is no need of more: {pays}")
-    if surely_does_not:
+        word, why = "undecided", f"and {pays} {between}"
+    elif surely_does_not and not dead:
+        word, why = "healthy", f"and there is no need of more: {pays}"
+    elif surely_does_not:
         first = f"; below a kl_weight of {residual.largest:.3g} a first one could live" if living == 0 else ""
-        return Verdict("pruned", margin, spread, f"pruned: {units}, and rightly: {pays}{first}")
-    if dead:
-        return Verdict(
-            "collapsed",
-            margin,
-            spread,
-            f"collapsed: {units}, though {pays}: the model ignores, or has not learned yet, what it should tell",
-        )
-    return Verdict("starved", margin, spread, f"starved: {units}, and {pays}: {STARVED}")
+        word, why = "pruned", f"and rightly: {pays}{first}"
+    elif dead:
+        word, why = "collapsed", f"though {pays}: the model ignores, or has not learned yet, what it should tell"
+    else:
+        word, why = "starved", f"and {pays}: {STARVED}"
+    return Verdict(word, margin, spread, f"{word}: {units}, {why}")

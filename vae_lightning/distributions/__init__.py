@@ -1,6 +1,5 @@
 """Priors, posteriors and likelihoods: what they sample, their log-densities, their KL, and facts about them."""
 
-from vae_lightning.distributions.batch_norm import BatchNormPosterior
 from vae_lightning.distributions.bernoulli import BernoulliLikelihood, ContinuousBernoulliLikelihood
 from vae_lightning.distributions.discretized_logistic import DiscretizedLogisticLikelihood
 from vae_lightning.distributions.full_covariance import FullCovariancePosterior, FullGaussian
@@ -10,11 +9,11 @@ from vae_lightning.distributions.gaussian import (
     GaussianOptimalLikelihood,
 )
 from vae_lightning.distributions.gaussian_per_pixel import GaussianPerPixelLikelihood
-from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
-from vae_lightning.distributions.location_scale import LocationScale, LocationScalePosterior
+from vae_lightning.distributions.likelihood import Likelihood, LikelihoodFacts
+from vae_lightning.distributions.location_scale import BatchNormPosterior, LocationScale, LocationScalePosterior
 from vae_lightning.distributions.point import Point, PointPosterior
-from vae_lightning.distributions.prior import StandardNormalPrior
-from vae_lightning.distributions.protocols import Likelihood, Posterior, PosteriorFamily, Prior
+from vae_lightning.distributions.posterior import Posterior, PosteriorFamily
+from vae_lightning.distributions.prior import Prior, StandardNormalPrior
 from vae_lightning.distributions.standard_noise import (
     StandardNoise,
     gaussian_noise,
@@ -24,29 +23,9 @@ from vae_lightning.distributions.standard_noise import (
 )
 
 __all__ = [
-    "BatchNormPosterior",
-    "BernoulliLikelihood",
-    "ContinuousBernoulliLikelihood",
-    "DiscretizedLogisticLikelihood",
-    "FullCovariancePosterior",
-    "FullGaussian",
-    "GaussianLearnedLikelihood",
-    "GaussianLikelihood",
-    "GaussianOptimalLikelihood",
-    "GaussianPerPixelLikelihood",
-    "Likelihood",
-    "LikelihoodFacts",
-    "LocationScale",
-    "LocationScalePosterior",
-    "Point",
-    "PointPosterior",
-    "Posterior",
-    "PosteriorFamily",
-    "Prior",
-    "StandardNoise",
-    "StandardNormalPrior",
-    "gaussian_noise",
-    "laplace_noise",
-    "logistic_noise",
-    "student_t_noise",
-]
+    "BatchNormPosterior", "BernoulliLikelihood", "ContinuousBernoulliLikelihood", "DiscretizedLogisticLikelihood",
+    "FullCovariancePosterior", "FullGaussian", "GaussianLearnedLikelihood", "GaussianLikelihood",
+    "GaussianOptimalLikelihood", "GaussianPerPixelLikelihood", "Likelihood", "LikelihoodFacts", "LocationScale",
+    "LocationScalePosterior", "Point", "PointPosterior", "Posterior", "PosteriorFamily", "Prior", "StandardNoise",
+    "StandardNormalPrior", "gaussian_noise", "laplace_noise", "logistic_noise", "student_t_noise",
+]  # fmt: skip

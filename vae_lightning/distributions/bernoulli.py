@@ -1,13 +1,12 @@
 """Pixels in [0, 1] with one natural parameter each, the decoder's value: Bernoulli and continuous Bernoulli."""
 
 import torch
-from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Generator
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from vae_lightning.distributions.arithmetic import AnyShape, at_least_float32
 from vae_lightning.distributions.gaussian import IMAGE_DIMS
-from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
-from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.likelihood import LikelihoodFacts
 from vae_lightning.distributions.shapes import Means, PerImage, PerPixel, Pixels, SampledValues
 
 
@@ -70,7 +69,7 @@ NEAR_ZERO = 0.1
 """Below this the closed forms lose digits, and the first terms of their series are exact to rounding."""
 
 
-def log_normaliser(eta: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def log_normaliser(eta: AnyShape) -> AnyShape:
     """Return A(eta) = ln((e^eta - 1) / eta)."""
     near = eta.abs() < NEAR_ZERO
     size = torch.where(near, 1.0, eta).abs()
@@ -80,7 +79,7 @@ def log_normaliser(eta: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.where(near, small / 2 + square / 24 - square**2 / 2880 + square**3 / 181440, far)
 
 
-def continuous_bernoulli_mean(eta: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def continuous_bernoulli_mean(eta: AnyShape) -> AnyShape:
     """Return A'(eta) = 1 / (1 - e^-eta) - 1 / eta."""
     near = eta.abs() < NEAR_ZERO
     far = torch.where(near, 1.0, eta)
@@ -91,7 +90,7 @@ def continuous_bernoulli_mean(eta: Float[Tensor, "*shape"]) -> Float[Tensor, "*s
     return torch.where(near, series, torch.where(far > 0, upper, 1 - upper))
 
 
-def continuous_bernoulli_variance(eta: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+def continuous_bernoulli_variance(eta: AnyShape) -> AnyShape:
     """Return A''(eta) = 1 / eta^2 - e^-|eta| / (1 - e^-|eta|)^2."""
     near = eta.abs() < NEAR_ZERO
     size = torch.where(near, 1.0, eta).abs()
@@ -100,9 +99,7 @@ def continuous_bernoulli_variance(eta: Float[Tensor, "*shape"]) -> Float[Tensor,
     return torch.where(near, series, size**-2 - torch.exp(-size) / torch.expm1(-size).square())
 
 
-def continuous_bernoulli_quantile(
-    share: Float[Tensor, "*shape"], eta: Float[Tensor, "*shape"]
-) -> Float[Tensor, "*shape"]:
+def continuous_bernoulli_quantile(share: AnyShape, eta: AnyShape) -> AnyShape:
     """Return where the cdf (e^(eta x) - 1) / (e^eta - 1) is ``share``. Torch's own clamps extreme parameters."""
     near = eta.abs() < 1e-6
     size = torch.where(near, 1.0, eta).abs()

@@ -1,17 +1,16 @@
 """Pixels as the 256 grey values they are: a logistic distribution summed over each bin (Salimans et al. 2017)."""
 
 import math
-from typing import Annotated
 
 import torch
-from pydantic import Field
 from torch import Generator, nn
 from torch.nn.functional import logsigmoid
 
+from vae_lightning.distributions.arithmetic import at_least_float32
 from vae_lightning.distributions.gaussian import IMAGE_DIMS
-from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
-from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.likelihood import LikelihoodFacts
 from vae_lightning.distributions.shapes import Means, PerImage, Pixels, SampledValues
+from vae_lightning.ranges import Positive
 
 STEPS = 255
 """Grey values are k / 255, k = 0 .. 255; the bin of k ends half a step below and above it."""
@@ -23,15 +22,12 @@ class DiscretizedLogisticLikelihood(LikelihoodFacts, nn.Module):
     The first and the last bin reach to infinity (Salimans et al. 2017, section 2.1; the scale as in Kingma et al.
     2016). The decoder's values are locations, free to leave [0, 1]: a location far below 0 is a pixel surely black.
     These are probabilities, not densities: their nats compare with other likelihoods only after adding 784 ln 255.
-
-    Args:
-        initial_scale: of the logistic at the start, in units of a pixel.
     """
 
     variance = None
     needs_unit_interval = True
 
-    def __init__(self, *, initial_scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]) -> None:
+    def __init__(self, *, initial_scale: Positive) -> None:
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(math.log(initial_scale)))
 
@@ -60,9 +56,5 @@ class DiscretizedLogisticLikelihood(LikelihoodFacts, nn.Module):
         above_lower = logsigmoid((values - (bins - 0.5) / STEPS) * per_scale)
         # S(a) - S(b) = S(a) S(-b) (1 - e^-(a - b)), with a - b the width of a bin in scales.
         width = torch.log(-torch.expm1(-per_scale / STEPS))
-        log_p = (
-            torch.where(last, 0.0, below_upper)
-            + torch.where(first, 0.0, above_lower)
-            + torch.where(first | last, 0.0, width)
-        )
-        return log_p.sum(IMAGE_DIMS)
+        log_p = torch.where(last, 0.0, below_upper) + torch.where(first, 0.0, above_lower)
+        return (log_p + torch.where(first | last, 0.0, width)).sum(IMAGE_DIMS)

@@ -5,33 +5,31 @@ Values may have leading sample dimensions that the images lack.
 
 import math
 from abc import ABC, abstractmethod
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
-from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.arithmetic import AnyShape, at_least_float32, update_running_mean
+from vae_lightning.distributions.likelihood import LikelihoodFacts
 from vae_lightning.distributions.prior import LOG_2PI
-from vae_lightning.distributions.running import update_running_mean
 from vae_lightning.distributions.shapes import Means, PerImage, PerPixel, Pixels, SampledValues
+from vae_lightning.ranges import Finite, Positive
 from vae_lightning.ranks import mean_over_ranks
 
 IMAGE_DIMS = (-3, -2, -1)
 Mean = Literal["sigmoid", "identity"]
-Variance = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-LogSigma = Annotated[float, Field(allow_inf_nan=False)]
+SigmaSquared = float | Float[Tensor, ""]
 
 
-def pixel_mean(values: Float[Tensor, "*shape"], mean: Mean) -> Float[Tensor, "*shape"]:
+def pixel_mean(values: AnyShape, mean: Mean) -> AnyShape:
     """Return the decoder's values as means: ``sigmoid`` keeps them in [0, 1], ``identity`` leaves them free."""
     values = at_least_float32(values)
     return torch.sigmoid(values) if mean == "sigmoid" else values
 
 
-def soft_lower_bound(log_sigma: Float[Tensor, "*shape"], least: float) -> Float[Tensor, "*shape"]:
+def soft_lower_bound(log_sigma: AnyShape, least: float) -> AnyShape:
     """Bound from below without ever losing the gradient (Rybkin et al. 2021, section 4)."""
     return least + torch.nn.functional.softplus(log_sigma - least)
 
@@ -49,14 +47,14 @@ class OneVarianceGaussian(LikelihoodFacts, ABC):
 
     @property
     @abstractmethod
-    def sigma_squared(self) -> float | Float[Tensor, ""]:
-        """The variance as it is now, in squared units of a pixel."""
+    def sigma_squared(self) -> SigmaSquared:
+        """Return the variance as it is now, in squared units of a pixel."""
 
-    def sigma_squared_of(self, error: PerImage, n_pixels: int) -> float | Float[Tensor, ""]:
+    def sigma_squared_of(self, error: PerImage, n_pixels: int) -> SigmaSquared:
         """Return the variance by which a batch with these squared errors per image is judged."""
         return self.sigma_squared
 
-    def mean(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    def mean(self, values: AnyShape) -> AnyShape:
         return pixel_mean(values, self.squash)
 
     def sample(self, values: Means, generator: Generator) -> Means:
@@ -80,15 +78,11 @@ class GaussianLikelihood(OneVarianceGaussian):
 
     Up to a constant, -log p(x|z) = sum (x - mean)^2 / (2 variance): variance 1/2 is the plain sum of squares, and
     what other code calls a mean squared error over D pixels is variance D/2.
-
-    Args:
-        variance: sigma^2, in squared units of a pixel.
-        mean: ``sigmoid`` keeps the mean of an image in [0, 1]; ``identity`` leaves it free (the linear VAE).
     """
 
     loss_elsewhere = "squared_error"
 
-    def __init__(self, *, variance: Variance, mean: Mean) -> None:
+    def __init__(self, *, variance: Positive, mean: Mean) -> None:
         self.variance = variance
         self.squash = mean
 
@@ -100,13 +94,10 @@ class GaussianLikelihood(OneVarianceGaussian):
 class GaussianLearnedLikelihood(OneVarianceGaussian, nn.Module):
     """N(mean, sigma^2) per pixel, sigma one learned number (sigma-VAE: Rybkin et al. 2021, section 4).
 
-    Args:
-        initial_variance: sigma^2 at the start, in squared units of a pixel.
-        min_log_sigma: soft lower bound of ln sigma.
-        mean: ``sigmoid`` or ``identity``.
+    ``min_log_sigma`` bounds ln sigma softly from below.
     """
 
-    def __init__(self, *, initial_variance: Variance, min_log_sigma: LogSigma, mean: Mean) -> None:
+    def __init__(self, *, initial_variance: Positive, min_log_sigma: Finite, mean: Mean) -> None:
         super().__init__()
         self.squash = mean
         self.min_log_sigma = min_log_sigma
@@ -133,19 +124,15 @@ class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
     That sigma^2 is the best one for the batch's ELBO, so no gradient goes through it: at an optimum there is none. The
     batch is the global one, all samples of it. Held-out images are judged by the running mean over training batches,
     so that their numbers do not depend on how they are batched.
-
-    Args:
-        min_log_sigma: lower bound of ln sigma.
-        mean: ``sigmoid`` or ``identity``.
     """
 
+    least_variance: float
     running_variance: Tensor
     n_seen: Tensor
 
-    def __init__(self, *, min_log_sigma: LogSigma, mean: Mean) -> None:
+    def __init__(self, *, min_log_sigma: Finite, mean: Mean) -> None:
         super().__init__()
         self.squash = mean
-        self.min_log_sigma = min_log_sigma
         self.least_variance = math.exp(2 * min_log_sigma)
         self.register_buffer("running_variance", torch.tensor(1.0))
         self.register_buffer("n_seen", torch.tensor(0))
@@ -162,7 +149,7 @@ class GaussianOptimalLikelihood(OneVarianceGaussian, nn.Module):
     def sigma_squared_of(self, error: PerImage, n_pixels: int) -> Float[Tensor, ""]:
         if not self.training:
             return self.running_variance
-        variance = mean_over_ranks(error.mean() / n_pixels).clamp_min(math.exp(2 * self.min_log_sigma))
+        variance = mean_over_ranks(error.mean() / n_pixels).clamp_min(self.least_variance)
         self.n_seen.add_(1)
         update_running_mean(self.running_variance, variance, self.n_seen)
         return variance

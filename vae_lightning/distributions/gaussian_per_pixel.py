@@ -3,27 +3,25 @@
 import torch
 from torch import Generator
 
-from vae_lightning.distributions.gaussian import IMAGE_DIMS, LogSigma, Mean, normal_sample, pixel_mean, soft_lower_bound
-from vae_lightning.distributions.likelihood_facts import LikelihoodFacts
-from vae_lightning.distributions.precision import at_least_float32
+from vae_lightning.distributions.arithmetic import at_least_float32
+from vae_lightning.distributions.gaussian import IMAGE_DIMS, Mean, normal_sample, pixel_mean, soft_lower_bound
+from vae_lightning.distributions.likelihood import LikelihoodFacts
 from vae_lightning.distributions.prior import LOG_2PI
 from vae_lightning.distributions.shapes import Means, PerImage, Pixels, SampledValues, Values
+from vae_lightning.ranges import Finite
 
 
 class GaussianPerPixelLikelihood(LikelihoodFacts):
     """Independent N(mean, sigma^2) per pixel, both from the network (Kingma & Welling 2013, appendix C.2).
 
-    The decoder's first channels are the means, the others ln sigma.
-
-    Args:
-        min_log_sigma: soft lower bound of ln sigma; without one, a pixel that never varies has no largest density.
-        mean: ``sigmoid`` or ``identity``.
+    The decoder's first channels are the means, the others ln sigma. Without the soft lower bound ``min_log_sigma``, a
+    pixel that never varies has no largest density.
     """
 
     variance = None
     values_per_pixel = 2
 
-    def __init__(self, *, min_log_sigma: LogSigma, mean: Mean) -> None:
+    def __init__(self, *, min_log_sigma: Finite, mean: Mean) -> None:
         self.squash = mean
         self.min_log_sigma = min_log_sigma
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Generator, Tensor
 
-from vae_lightning.distributions.prior import LOG_2PI
+from vae_lightning.distributions.prior import LOG_2PI, standard_normal
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class StandardNoise:
 def gaussian_noise() -> StandardNoise:
     """Return N(0, 1)."""
     return StandardNoise(
-        draw=lambda shape, generator: torch.randn(shape, generator=generator, device=generator.device),
+        draw=standard_normal,
         log_prob=lambda x: -0.5 * (x.square() + LOG_2PI),
         variance=1.0,
         entropy=0.5 * (1 + LOG_2PI),

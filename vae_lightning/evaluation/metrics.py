@@ -16,8 +16,8 @@ from vae_lightning.diagnostics import (
     collapse_epsilon,
     frechet_distance_to_prior,
 )
-from vae_lightning.diagnostics.collapse_curve import DELTA
-from vae_lightning.diagnostics.frechet import moments
+from vae_lightning.diagnostics.active_units import DELTA
+from vae_lightning.diagnostics.latent_space import moments
 from vae_lightning.evaluation.evaluated import Evaluated
 from vae_lightning.evaluation.measure import Metric, gives, metric_of
 from vae_lightning.evaluation.probes import evenness_between_images, probes, share_near_the_data

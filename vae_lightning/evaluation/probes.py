@@ -12,8 +12,8 @@ from vae_lightning.data.loader import as_floats
 from vae_lightning.data.preparation import TRAINING_PART, binarized
 from vae_lightning.data.splits import Pixels
 from vae_lightning.diagnostics import Sensitivity, completeness, continuity, decoder_sensitivity, linear_probe
-from vae_lightning.diagnostics.probe import N_TRAINING
-from vae_lightning.diagnostics.sensitivity import Decode
+from vae_lightning.diagnostics.classes import N_TRAINING
+from vae_lightning.diagnostics.latent_space import Decode
 from vae_lightning.module import VAE
 from vae_lightning.randomness import Stream, generator_for, seed_for
 from vae_lightning.theory import Forecast, forecast, pixel_moments

@@ -1,6 +1,8 @@
-"""What every objective is made of and returns: log p(x|z) of codes, KL per unit, and the loss beside both."""
+"""What every objective is made of and returns: codes, log p(x|z) of them, KL per unit, and the loss beside both."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -8,24 +10,47 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_lightning.distributions import Likelihood, Posterior, Prior
-from vae_lightning.distributions.shapes import Codes, Pixels
+from vae_lightning.distributions.shapes import Codes, PerUnit, Pixels
 
 Decoder = Callable[[Float[Tensor, "batch latent"]], Float[Tensor, "batch values height width"]]
+OfSamples = Float[Tensor, "samples batch"]
+OfImages = Float[Tensor, " batch"]
 
 
 class Bound(NamedTuple):
     """Terms of one batch, in nats. ``loss`` alone knows the KL weight; the ELBO is -(distortion + KL)."""
 
     loss: Float[Tensor, ""]
-    distortion: Float[Tensor, " batch"]
+    distortion: OfImages
     """-E_q log p(x|z)."""
-    kl_per_unit: Float[Tensor, "batch latent"]
+    kl_per_unit: PerUnit
     """KL(q(z_i|x) || p(z_i)), in closed form where there is one, else by the same samples."""
 
 
-def log_likelihood(
-    pixels: Pixels, codes: Codes, decoder: Decoder, likelihood: Likelihood
-) -> Float[Tensor, "samples batch"]:
+@dataclass(frozen=True)
+class Draw:
+    """Codes and the posterior they came from, each cut from the graph where the estimator wants no gradient."""
+
+    codes: Codes
+    posterior: Posterior
+    prior: Prior
+    noise: Codes | None = None
+    """What the codes were made of, where log q may be computed from it: where codes and posterior are not cut apart."""
+
+    @cached_property
+    def log_q_per_unit(self) -> Codes:
+        """Return the terms of log q(z|x)."""
+        if self.noise is None:
+            return self.posterior.log_prob_per_unit(self.codes)
+        return self.posterior.sample_with_log_prob(self.noise)[1]
+
+    @cached_property
+    def kl_samples(self) -> Codes:
+        """Return log q(z|x) - log p(z), unit by unit: their mean estimates the KL."""
+        return self.log_q_per_unit - self.prior.log_prob_per_unit(self.codes)
+
+
+def log_likelihood(pixels: Pixels, codes: Codes, decoder: Decoder, likelihood: Likelihood) -> OfSamples:
     """Return log p(x|z) of every code, by one call of the decoder."""
     values = decoder(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
     return likelihood.log_prob(pixels, values)
@@ -34,8 +59,8 @@ def log_likelihood(
 class Terms(NamedTuple):
     """The unweighted terms of the ELBO per image, in nats."""
 
-    distortion: Float[Tensor, " batch"]
-    kl_per_unit: Float[Tensor, "batch latent"]
+    distortion: OfImages
+    kl_per_unit: PerUnit
 
 
 @torch.no_grad()
@@ -52,7 +77,7 @@ def elbo_terms(
 
 
 @torch.no_grad()
-def measured_kl_per_unit(posterior: Posterior, prior: Prior, noise: Codes) -> Float[Tensor, "batch latent"]:
+def measured_kl_per_unit(posterior: Posterior, prior: Prior, noise: Codes) -> PerUnit:
     """Return the KL as it is reported: in closed form where there is one, else from the codes of the noise."""
     closed_form = prior.kl_per_unit(posterior)
     if closed_form is not None:

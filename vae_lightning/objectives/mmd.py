@@ -8,63 +8,49 @@ from pydantic import Field
 from torch import Tensor
 
 from vae_lightning.distributions import Prior
-from vae_lightning.distributions.precision import without_autocast
+from vae_lightning.distributions.arithmetic import without_autocast
 from vae_lightning.distributions.shapes import KlWeight
 from vae_lightning.errors import Code, UserError
-from vae_lightning.objectives.draw import Draw
-from vae_lightning.objectives.elbo import Elbo, KlTerms, NonNegative, NSamples
-from vae_lightning.objectives.facts import Unpriced, price_at
-from vae_lightning.objectives.protocol import Estimator
+from vae_lightning.objectives.bound import Draw
+from vae_lightning.objectives.elbo import Elbo, KlTerms, Penalty, price_at
+from vae_lightning.objectives.protocol import Estimator, Price, Unpriced
+from vae_lightning.ranges import Count, Finite, NonNegative, Positive
 from vae_lightning.ranks import gathered_over_ranks
 from vae_lightning.training_step import TrainingStep
+
+AtMostOne = Annotated[Finite, Field(le=1)]
 
 
 class Mmd(Elbo):
     """loss = distortion + w (1 - alpha) KL + (alpha + lambda - 1) MMD^2(q(z), p(z)) (Zhao et al. 2017, eq. 6).
 
     q(z) is the aggregate posterior of the global batch. alpha = 1 leaves no KL; with posterior=point it is the
-    Wasserstein autoencoder with an MMD penalty (Tolstikhin et al. 2018).
-
-    Args:
-        estimator: of the encoder's gradient; the MMD needs gradients that run through the codes.
-        n_samples: codes drawn per image; the MMD is averaged over them.
-        alpha: how much of the KL is given up.
-        lambda_: weight of the MMD, in nats per unit of MMD^2.
-        bandwidth: the kernel is exp(-|z - z'|^2 / (2 bandwidth latent_dim)).
+    Wasserstein autoencoder with an MMD penalty (Tolstikhin et al. 2018). The MMD is averaged over the samples;
+    ``lambda_`` is in nats per unit of MMD^2; the kernel is exp(-|z - z'|^2 / (2 bandwidth latent_dim)).
     """
 
     needs_path_gradient = True
     least_batch_size = 2
 
     def __init__(
-        self,
-        estimator: Estimator,
-        *,
-        n_samples: NSamples,
-        alpha: Annotated[float, Field(le=1, allow_inf_nan=False)],
-        lambda_: NonNegative,
-        bandwidth: Annotated[float, Field(gt=0, allow_inf_nan=False)],
+        self, estimator: Estimator, *, n_samples: Count, alpha: AtMostOne, lambda_: NonNegative, bandwidth: Positive
     ) -> None:
         super().__init__(estimator, n_samples=n_samples)
         if alpha + lambda_ < 1:
-            raise UserError(
-                f"objective.lambda_={lambda_:g}: with objective.alpha={alpha:g} the MMD would be rewarded; "
-                f"it must be at least {1 - alpha:g}",
-                Code.INVALID,
-                ["objective.lambda_", "objective.alpha"],
-            )
+            told = f"objective.lambda_={lambda_:g}: must be at least 1 - objective.alpha, {1 - alpha:g}"
+            raise UserError(told, Code.INVALID, ["objective.lambda_", "objective.alpha"])
         self.alpha = alpha
         self.weighs_kl = alpha != 1
         self.lambda_ = lambda_
         self.bandwidth = bandwidth
 
-    def penalty(self, kl: KlTerms, kl_weight_in_force: KlWeight, draw: Draw, at: TrainingStep) -> Float[Tensor, ""]:
+    def penalty(self, kl: KlTerms, kl_weight_in_force: KlWeight, draw: Draw, at: TrainingStep) -> Penalty:
         gathered = [gathered_over_ranks(of_batch) for of_batch in draw.codes]
         distance = torch.stack([mmd_from_prior(codes, draw.prior, self.bandwidth) for codes in gathered])
         kept = (1 - self.alpha) * kl.in_loss.mean(0).sum()
         return kl_weight_in_force * kept + (self.alpha + self.lambda_ - 1) * distance.mean()
 
-    def kl_coefficient(self, kl_weight_in_force: float) -> float | Unpriced:
+    def kl_coefficient(self, kl_weight_in_force: float) -> Price:
         if self.weighs_kl:
             return price_at(kl_weight_in_force * (1 - self.alpha))
         return Unpriced("there is no KL in this loss")
@@ -82,11 +68,8 @@ def mmd_from_prior(codes: Float[Tensor, "n latent"], prior: Prior, bandwidth: fl
     h = bandwidth * latent_dim
     of_prior = prior.kernel_means(codes, h)
     if of_prior is None:
-        raise UserError(
-            "objective=mmd: needs a prior under which its kernel has a mean in closed form; take prior=standard_normal",
-            Code.INCOMPATIBLE,
-            ["objective", "prior"],
-        )
+        told = "objective=mmd: the prior must know its kernel's means (kernel_means); take prior=standard_normal"
+        raise UserError(told, Code.INCOMPATIBLE, ["objective", "prior"])
     squares = codes.square().sum(1)
     with without_autocast(codes):
         distances = squares.unsqueeze(1) + squares - 2 * codes @ codes.T

@@ -1,18 +1,30 @@
 """What the rest of the code asks of an objective and of an estimator. Add one by writing a class that has these."""
 
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 from vae_lightning.distributions import Likelihood, Posterior, Prior
 from vae_lightning.distributions.shapes import Codes, KlWeight, Pixels
-from vae_lightning.objectives.bound import Bound, Decoder
-from vae_lightning.objectives.draw import Draw
-from vae_lightning.objectives.facts import Unpriced
+from vae_lightning.inheritance import changed_since_stated
+from vae_lightning.objectives.bound import Bound, Decoder, Draw, OfImages, OfSamples
 from vae_lightning.training_step import Schedule, TrainingStep
 
 KlTerm = Literal["closed_form", "sampled"]
+SampledTerms = Float[Tensor, "samples batch *units"]
+MeanTerms = Float[Tensor, "batch *units"]
+
+
+class Unpriced(NamedTuple):
+    """A nat of KL has no price in a loss, so that no unit can be said to pay its way."""
+
+    reason: str
+    """A sentence."""
+
+
+Price = float | Unpriced
+"""What a loss charges for a nat of KL, or why a nat has no price."""
 
 
 @runtime_checkable
@@ -33,7 +45,7 @@ class Objective(Protocol):
 
     @property
     def is_weighted_elbo(self) -> bool:
-        """Whether the loss is distortion + KL weight x KL and nothing else: what closed forms and forecasts are of."""
+        """Return whether the loss is distortion + KL weight x KL alone: what closed forms and forecasts are of."""
 
     @property
     def importance_weighted(self) -> bool:
@@ -55,7 +67,7 @@ class Objective(Protocol):
     def latent_dim_multiple(self) -> int:
         """Return what must divide the number of latent units."""
 
-    def kl_coefficient(self, kl_weight_in_force: float) -> float | Unpriced:
+    def kl_coefficient(self, kl_weight_in_force: float) -> Price:
         """Return what the loss charges for a nat of KL, or why a nat has no price."""
 
     def schedules(self) -> dict[str, Schedule]:
@@ -72,6 +84,36 @@ class Objective(Protocol):
         kl_weight_in_force: KlWeight,
         at: TrainingStep,
     ) -> Bound: ...
+
+
+class ObjectiveFacts:
+    """The base of our objectives, and of a user's own: facts of one that says nothing else.
+
+    A class that changes the loss, by ``__call__`` or by a method of :class:`Elbo`, and does not say what a nat costs is
+    unpriced: it does not inherit the price of a loss that it no longer has.
+    """
+
+    weighs_kl: bool = True
+    is_weighted_elbo: bool = False
+    importance_weighted: bool = False
+    needs_density: bool = False
+    needs_path_gradient: bool = False
+    least_batch_size: int = 1
+    latent_dim_multiple: int = 1
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        of_the_loss = ("__call__", "bound_of", "penalty")
+        if changed_since_stated(cls, of_the_loss, "kl_coefficient"):
+            cls.kl_coefficient = ObjectiveFacts.kl_coefficient  # type: ignore[method-assign]
+        if changed_since_stated(cls, of_the_loss, "is_weighted_elbo"):
+            cls.is_weighted_elbo = False
+
+    def kl_coefficient(self, kl_weight_in_force: float) -> Price:
+        return Unpriced(f"{type(self).__name__} does not say what its loss charges for a nat (kl_coefficient)")
+
+    def schedules(self) -> dict[str, Schedule]:
+        return {}
 
 
 @runtime_checkable
@@ -98,10 +140,8 @@ class Estimator(Protocol):
 
     def draw(self, posterior: Posterior, prior: Prior, noise: Codes) -> Draw: ...
 
-    def expectation(self, values: Float[Tensor, "samples batch *units"], draw: Draw) -> Float[Tensor, "batch *units"]:
+    def expectation(self, values: SampledTerms, draw: Draw) -> MeanTerms:
         """Return the mean of ``values``, functions of the codes, over the samples."""
 
-    def log_mean_exp(
-        self, log_weights: Float[Tensor, "samples batch"], draw: Draw, kl_weight_in_force: KlWeight
-    ) -> Float[Tensor, " batch"]:
+    def log_mean_exp(self, log_weights: OfSamples, draw: Draw, kl_weight_in_force: KlWeight) -> OfImages:
         """Return log (1/k) sum_i w_i of w_i = p(x|z_i) (p(z_i) / q(z_i|x))^kl_weight_in_force: L_k at 1."""

@@ -1,15 +1,17 @@
 """Aggressive inference: the encoder catches up before each step of the decoder (He et al. 2019, algorithm 1)."""
 
 import math
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import nn
 
-from vae_lightning.optimizers.hooks import LossOf
-from vae_lightning.optimizers.separate import OptimizerFactory, ParameterGroups, Separate
+from vae_lightning.optimizers.separate import LossOf, OptimizerFactory, ParameterGroups, Separate
+from vae_lightning.ranges import Count
 from vae_lightning.ranks import mean_over_ranks
+
+STATE = ("aggressive", "best_information", "extra_steps")
+"""What a checkpoint holds beside the states of the two optimisers."""
 
 
 class Aggressive(Separate):
@@ -18,18 +20,13 @@ class Aggressive(Separate):
     Before each step of the decoder the encoder takes up to ``max_steps`` on batches of its own, until the loss of a
     ``window`` of steps is no better than that of the window before. This goes on until, from one epoch to the next,
     the mutual information of images and codes no longer rises; from then on both step together. Both facts are in
-    :meth:`state_dict`, so a resumed run is in the same phase.
-
-    Args:
-        groups: the encoder's and the decoder's parameters.
-        encoder: makes the encoder's optimiser.
-        decoder: makes the decoder's optimiser.
-        max_steps: most encoder steps for one of the decoder; 100 in the paper.
-        window: steps over which losses are averaged before they are compared; 10 in the paper's code.
+    :meth:`state_dict`, so a resumed run is in the same phase. ``max_steps`` is 100 in the paper, ``window`` 10 in its
+    code.
     """
 
     needs_density = True
     steps_unscaled = True
+    wants_information = True
 
     def __init__(
         self,
@@ -37,8 +34,8 @@ class Aggressive(Separate):
         *,
         encoder: OptimizerFactory,
         decoder: OptimizerFactory,
-        max_steps: Annotated[int, Field(ge=1)],
-        window: Annotated[int, Field(ge=1)],
+        max_steps: Count,
+        window: Count,
     ) -> None:
         super().__init__(groups, encoder=encoder, decoder=decoder)
         self.max_steps = max_steps
@@ -59,7 +56,7 @@ class Aggressive(Separate):
 
     def refine(self, loss_of: LossOf, clip_norm: float | None) -> None:
         """Step the encoder alone on ``loss_of(0)``, ``loss_of(1)``, …"""
-        parameters = self.encoder_parameters
+        parameters = [parameter for group in self.encoder.param_groups for parameter in group["params"]]
         previous, recent = math.inf, []
         for index in range(self.max_steps):
             loss = loss_of(index)
@@ -84,11 +81,7 @@ class Aggressive(Separate):
     def training_values(self) -> dict[str, float]:
         steps, self.extra_steps = self.extra_steps, 0
         own = {"extra_encoder_steps": float(steps), "aggressive": float(self.aggressive)}
-        return {**super().training_values(), **own}
-
-    @property
-    def wants_information(self) -> bool:
-        return True
+        return super().training_values() | own
 
     def judge(self, information: float) -> None:
         """Take an epoch's mutual information in nats; end the aggressive phase when it is not above the best yet."""
@@ -96,15 +89,9 @@ class Aggressive(Separate):
         self.best_information = max(self.best_information, information)
 
     def state_dict(self) -> dict[str, Any]:
-        return {
-            **super().state_dict(),
-            "aggressive": self.aggressive,
-            "best_information": self.best_information,
-            "extra_steps": self.extra_steps,
-        }
+        return super().state_dict() | {name: getattr(self, name) for name in STATE}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self.aggressive = state_dict["aggressive"]
-        self.best_information = state_dict["best_information"]
-        self.extra_steps = state_dict["extra_steps"]
+        for name in STATE:
+            setattr(self, name, state_dict[name])

@@ -9,10 +9,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from vae_lightning.errors import Code, UserError
+from vae_lightning.ranges import Finite, NonNegative, Positive
 from vae_lightning.training_step import Schedule, TrainingStep
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Scalar = Float[Tensor, ""]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 @runtime_checkable
@@ -22,9 +23,9 @@ class Controller(Protocol):
     has_feedback: Literal[True]
     """Says of a schedule that it is a controller; a plain function of the step has no such attribute."""
 
-    def __call__(self, at: TrainingStep) -> Float[Tensor, ""]: ...
+    def __call__(self, at: TrainingStep) -> Scalar: ...
 
-    def observe(self, distortion: Float[Tensor, ""], kl: Float[Tensor, ""]) -> None:
+    def observe(self, distortion: Scalar, kl: Scalar) -> None:
         """Take the means over the global batch, in nats per image; change the multiplier for the next step."""
 
 
@@ -36,11 +37,8 @@ def has_feedback(schedule: Schedule | Controller) -> TypeGuard[Controller]:
 def check_bounds(minimum: float, maximum: float) -> None:
     """Raise UserError where the least multiplier is not less than the largest."""
     if minimum >= maximum:
-        raise UserError(
-            f"beta_schedule.minimum={minimum:g}: must be less than beta_schedule.maximum={maximum:g}",
-            Code.INVALID,
-            ["beta_schedule.minimum", "beta_schedule.maximum"],
-        )
+        told = f"beta_schedule.minimum={minimum:g}: must be less than beta_schedule.maximum={maximum:g}"
+        raise UserError(told, Code.INVALID, ["beta_schedule.minimum", "beta_schedule.maximum"])
 
 
 class Geco(nn.Module):
@@ -48,14 +46,8 @@ class Geco(nn.Module):
 
     With C = distortion - target and its moving average C_ma = decay C_ma + (1 - decay) C, the paper multiplies the
     constraint by lambda, which grows by exp(rate C_ma), and leaves the KL alone. We divide that loss by lambda, which
-    moves no optimum: the KL's multiplier is 1 / lambda, which shrinks by exp(-rate C_ma).
-
-    Args:
-        target_distortion: nats per image.
-        rate: per nat and step.
-        decay: of the moving average; the paper's alpha, 0.99.
-        minimum: least multiplier.
-        maximum: largest multiplier.
+    moves no optimum: the KL's multiplier is 1 / lambda, which shrinks by exp(-rate C_ma). Nats are per image, the rate
+    per nat and step; decay is the paper's alpha, 0.99.
     """
 
     has_feedback: Literal[True] = True
@@ -64,13 +56,7 @@ class Geco(nn.Module):
     n_seen: Tensor
 
     def __init__(
-        self,
-        *,
-        target_distortion: Annotated[float, Field(allow_inf_nan=False)],
-        rate: Positive,
-        decay: Annotated[float, Field(ge=0, lt=1)],
-        minimum: Positive,
-        maximum: Positive,
+        self, *, target_distortion: Finite, rate: Positive, decay: Decay, minimum: Positive, maximum: Positive
     ) -> None:
         super().__init__()
         check_bounds(minimum, maximum)
@@ -83,11 +69,11 @@ class Geco(nn.Module):
         self.register_buffer("average", torch.tensor(0.0))
         self.register_buffer("n_seen", torch.tensor(0))
 
-    def forward(self, at: TrainingStep) -> Float[Tensor, ""]:
+    def forward(self, at: TrainingStep) -> Scalar:
         return self.log_multiplier.exp()
 
     @torch.no_grad()
-    def observe(self, distortion: Float[Tensor, ""], kl: Float[Tensor, ""]) -> None:
+    def observe(self, distortion: Scalar, kl: Scalar) -> None:
         constraint = distortion - self.target_distortion
         moved = self.decay * self.average + (1 - self.decay) * constraint
         self.average.copy_(torch.where(self.n_seen == 0, constraint, moved))
@@ -99,14 +85,8 @@ class ControlVAE(nn.Module):
     """Holds the KL at a target by a proportional-integral controller (Shao et al. 2020, section 4).
 
     With e = target - KL: multiplier = clip(Kp / (1 + exp(e)) - Ki sum(e), minimum, maximum). The sum stops growing
-    while the multiplier is clipped, so that it has nothing to unwind when the error changes its sign.
-
-    Args:
-        target_kl: nats per image.
-        proportional_gain: Kp.
-        integral_gain: Ki.
-        minimum: least multiplier.
-        maximum: largest multiplier; ``kl_weight`` times it is the largest KL weight that the controller can use.
+    while the multiplier is clipped, so that it has nothing to unwind when the error changes its sign. The gains are Kp
+    and Ki, nats are per image; ``kl_weight`` times ``maximum`` is the largest KL weight that the controller can use.
     """
 
     has_feedback: Literal[True] = True
@@ -131,11 +111,11 @@ class ControlVAE(nn.Module):
         self.register_buffer("integral", torch.tensor(0.0))
         self.register_buffer("multiplier", torch.tensor(float(minimum)))
 
-    def forward(self, at: TrainingStep) -> Float[Tensor, ""]:
+    def forward(self, at: TrainingStep) -> Scalar:
         return self.multiplier.clone()
 
     @torch.no_grad()
-    def observe(self, distortion: Float[Tensor, ""], kl: Float[Tensor, ""]) -> None:
+    def observe(self, distortion: Scalar, kl: Scalar) -> None:
         error = self.target_kl - kl
         candidate = self.integral + error
         raw = self.proportional_gain * torch.sigmoid(-error) - self.integral_gain * candidate

@@ -1,4 +1,4 @@
-"""Beta schedules without feedback: step of the run -> multiplier in [0, 1] of the KL weight, as pure functions.
+"""Schedules without feedback: step of the run -> multiplier in [0, 1], as pure functions.
 
 They know nothing of the end of the run: past it a rise goes on to 1 and stays, and a cycle goes on cycling.
 """
@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from vae_lightning.ranges import Count
 from vae_lightning.training_step import Length, TrainingStep, steps_of
 
 Shape = Literal["linear", "sigmoid", "cosine"]
@@ -33,13 +34,7 @@ def constant(at: TrainingStep) -> float:
 
 
 def rise(at: TrainingStep, *, shape: Literal["linear", "cosine"], length: Length) -> float:
-    """Rise from 0 to 1 over ``length``, then stay (linear: Sonderby et al. 2016).
-
-    Args:
-        at: where the run stands.
-        shape: linear v, or cosine (1 - cos(pi v)) / 2.
-        length: a share of the run, or epochs.
-    """
+    """Rise from 0 to 1 over ``length``, a share of the run or epochs, then stay (linear: Sonderby et al. 2016)."""
     v = at.step / steps_of(length, at.steps_per_epoch, at.total_steps)
     return SHAPES[shape](v) if v < 1 else 1.0
 
@@ -53,16 +48,31 @@ def sigmoid(at: TrainingStep, *, midpoint: Length, width: Length) -> float:
     return logistic(12 * (at.step - t0) / extent)
 
 
-def cyclical(at: TrainingStep, *, shape: Shape, n_cycles: Annotated[int, Field(ge=1)], ramp: Length) -> float:
+def cyclical(at: TrainingStep, *, shape: Shape, n_cycles: Count, ramp: Length) -> float:
     """Rise from 0 to 1 over ``ramp`` of each of ``n_cycles`` equal cycles, stay, restart (Fu et al. 2019, eq. 6-7).
 
-    Args:
-        at: where the run stands.
-        shape: of the rise.
-        n_cycles: M, cycles in the run.
-        ramp: R, a share of a cycle, or epochs; after it the multiplier is 1.
+    The ``ramp`` is a share of a cycle, or epochs: the paper's R, as ``n_cycles`` is its M.
     """
     # Whole numbers first: a cycle may be no whole number of steps, and its start must still be exactly 0.
     position = (at.step * n_cycles % at.total_steps) / n_cycles
     v = position / steps_of(ramp, at.steps_per_epoch, at.total_steps / n_cycles)
     return SHAPES[shape](v) if v <= 1 else 1.0
+
+
+def cosine_decay(at: TrainingStep, *, length: Length, final: Annotated[float, Field(ge=0, le=1)]) -> float:
+    """Fall from 1 to ``final`` by half a cosine over ``length``, then stay (Loshchilov & Hutter 2017, eq. 5)."""
+    done = min(1.0, at.step / steps_of(length, at.steps_per_epoch, at.total_steps))
+    return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def staircase(at: TrainingStep, *, n_stages: Count, length: Length) -> float:
+    """Return 10^(-i/7) in stage i, each stage three times as long as the one before (Burda et al. 2015, section 5).
+
+    Burda's own is ``n_stages=8`` over 3,280 epochs: stage i lasts 3^i epochs. Over another ``length`` the stages keep
+    their proportions; after it the last stage's rate stays.
+    """
+    units = (3**n_stages - 1) // 2
+    position = at.step * units / steps_of(length, at.steps_per_epoch, at.total_steps)
+    stage = sum(position >= (3**i - 1) // 2 for i in range(1, n_stages))
+    factor: float = 10 ** (-stage / 7)
+    return factor

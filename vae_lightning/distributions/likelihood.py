@@ -1,0 +1,91 @@
+"""What the rest of the code asks of a likelihood, and the base of ours. Add one by writing a class that has these."""
+
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from torch import Generator
+
+from vae_lightning.distributions.shapes import Means, PerImage, PerPixel, Pixels, SampledValues, Values
+from vae_lightning.errors import Code, UserError
+from vae_lightning.inheritance import changed_since_stated
+
+LossElsewhere = Literal["squared_error", "cross_entropy"]
+
+
+@runtime_checkable
+class Likelihood(Protocol):
+    """How to read the decoder's values as p(x|z)."""
+
+    @property
+    def variance(self) -> float | None:
+        """Return sigma^2 where the likelihood is a Gaussian with one number for it, as it is now; else None."""
+
+    @property
+    def least_variance(self) -> float | None:
+        """Return the bound below which a learned sigma^2 cannot fall; None where sigma^2 is not learned."""
+
+    @property
+    def values_per_pixel(self) -> int:
+        """Return how many numbers the decoder must give per pixel; they come as groups of channels."""
+
+    @property
+    def needs_unit_interval(self) -> bool:
+        """Return whether pixels must lie in [0, 1]."""
+
+    @property
+    def needs_grey_pixels(self) -> bool:
+        """Return whether the density has no largest value on pixels that are all 0 or 1."""
+
+    @property
+    def is_binary(self) -> bool:
+        """Return whether it is one of pixels that are 0 or 1: its means are then grey where its draws are not."""
+
+    @property
+    def loss_elsewhere(self) -> LossElsewhere | None:
+        """Return what other code calls -log p(x|z) up to a factor and a constant; None where it has no such name."""
+
+    @property
+    def why_no_score(self) -> str | None:
+        """Return why :meth:`score_and_curvature` cannot answer, in a sentence; None where it can."""
+
+    def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
+        """Return the gradient of log p(x|z) by one parameter per pixel, and minus its second derivative, elementwise.
+
+        In the natural parameter of an exponential family they are x - E[x|z] and Var(x|z), which is also how a change
+        of the image is counted in nats: use that parameter where there is one.
+
+        Raises:
+            UserError: ``why_no_score`` says why.
+        """
+
+    def mean(self, values: Values) -> Means:
+        """Return E[x|z]."""
+
+    def sample(self, values: Values, generator: Generator) -> Means:
+        """Draw x given z."""
+
+    def log_prob(self, pixels: Pixels, values: SampledValues) -> PerImage:
+        """Return log p(x|z), summed over pixels, in nats."""
+
+
+class LikelihoodFacts:
+    """The base of our likelihoods, and of a user's own: facts of one that says nothing else.
+
+    A class that changes ``log_prob`` and does not give its score has none: it does not inherit that of another density.
+    """
+
+    least_variance: float | None = None
+    values_per_pixel: int = 1
+    needs_unit_interval: bool = False
+    needs_grey_pixels: bool = False
+    is_binary: bool = False
+    loss_elsewhere: LossElsewhere | None = None
+    why_no_score: str | None = "the score of this likelihood is not known"
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if changed_since_stated(cls, ("log_prob",), "score_and_curvature"):
+            cls.why_no_score = LikelihoodFacts.why_no_score
+            cls.score_and_curvature = LikelihoodFacts.score_and_curvature  # type: ignore[method-assign]
+
+    def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
+        raise UserError(f"likelihood: {self.why_no_score}", Code.INCOMPATIBLE, ["likelihood"])
