@@ -16,7 +16,7 @@ from faults_in_training import cut_power
 from vae_lightning.config import checked
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.checkpoints import load_checkpoint
-from vae_lightning.runs.comparison import differences, run_differences
+from vae_lightning.runs.comparison import content_differences, run_differences
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import checkpoints
 from vae_lightning.runs.identity import identify
@@ -189,7 +189,7 @@ def test_whichever_bit_is_flipped_it_is_seen_or_changes_nothing(at_the_end: Conf
         except UserError:
             seen += 1
         else:
-            assert list(differences(found, content, "")) == []
+            assert list(content_differences(found, content, "")) == []
     assert seen > 200
 
 

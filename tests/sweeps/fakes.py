@@ -17,7 +17,20 @@ from vae_lightning.sweeps.jobs import Job
 from vae_lightning.sweeps.outcome import Outcome
 from vae_lightning.sweeps.process import Task
 
-RESULTS_OF_A_RUN = {"test/elbo": -1.0, "test/kl": 0.5, "test/active_units": 1, "test/kl_per_unit": [0.5], "epochs": 3}
+RESULTS_OF_A_RUN = {
+    "run": "a",
+    "study": "default",
+    "kl_weight": 1.0,
+    "latent_dim": 1,
+    "seed": 0,
+    "test/elbo": -1.0,
+    "test/kl": 0.5,
+    "test/distortion": 0.5,
+    "test/active_units": 1,
+    "test/kl_per_unit": [0.5],
+    "epochs": 3,
+    "seconds": 1.0,
+}
 FINISHED = Outcome(status=RunStatus.FINISHED)
 SAVED = Outcome(status=RunStatus.INTERRUPTED, reason="SIGTERM", exit_code=128 + signal.SIGTERM)
 REFUSED = Outcome(status=RunStatus.FAILED, reason="its own mistake", exit_code=1, code=Code.NOT_FINITE, about=("x",))
