@@ -45,7 +45,8 @@ def write_config(directory: Path, config: dict[str, Any]) -> None:
 
 def cannot_write(directory: Path, error: OSError) -> UserError:
     """Return the error of a run directory that cannot be written."""
-    reason = f"runs_dir={directory.parent.parent}: cannot write {directory} ({error.strerror or error}); name a writable folder by runs_dir=…"
+    reason = f"runs_dir={directory.parent.parent}: cannot write {directory} ({error.strerror or error}); "
+    reason += "name a writable folder by runs_dir=…"
     return UserError(reason, Code.CANNOT_WRITE, ["runs_dir", directory])
 
 
