@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from vae_lightning.errors import Code, UserError
 from vae_lightning.ranges import Count
 
+__all__ = ["ConvDecoder", "ConvEncoder", "MLPDecoder", "MLPEncoder", "SkipMLPDecoder"]
+
 ACTIVATIONS = {"relu": nn.ReLU, "tanh": nn.Tanh}
 LEAKY_SLOPE = 0.2
 
