@@ -85,7 +85,7 @@ def read_results(directory: Path) -> Results | None:
     if not path.exists():
         return None
     try:
-        return Results.read(_read(path, json.loads), complete=False)
+        return Results.read(_read(path, json.loads))
     except ValueError as error:
         raise UserError(f"{path}: not the results of a run ({error})", Code.DAMAGED, (path,)) from error
 

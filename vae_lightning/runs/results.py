@@ -103,11 +103,11 @@ class Results(dict[str, Any]):
     """Whether the ELBO bounds a log p(x): of grey pixels a Bernoulli has none, and its "ELBO" is a cross-entropy."""
 
     @classmethod
-    def read(cls, content: Any, complete: bool = True) -> "Results":
+    def read(cls, content: Any) -> "Results":
         """Return what a ``results.json`` holds, as this version would have written it.
 
         Raises:
-            ValueError: a value is of the wrong type; or, with ``complete``, it lacks what every run's results have.
+            ValueError: a value is of the wrong type, or it lacks what every run's results have.
         """
         try:
             _schema().model_validate(content)
@@ -115,7 +115,7 @@ class Results(dict[str, Any]):
             faults = (f"{fault['loc'][-1] if fault['loc'] else ''}: {fault['msg']}" for fault in error.errors())
             raise ValueError("; ".join(faults)) from error
         required = (column.name for column in COLUMNS if column.required)
-        if complete and (missing := [name for name in required if name not in content]):
+        if missing := [name for name in required if name not in content]:
             raise ValueError(f"missing: {', '.join(dict.fromkeys(missing))}")
         return cls(_upgraded(content))
 
