@@ -27,6 +27,7 @@ from vae_lightning.networks import MLPDecoder, MLPEncoder
 from vae_lightning.objectives import Elbo, Pathwise
 from vae_lightning.training_step import TrainingStep
 
+SLOW = pytest.mark.slow
 SPECTRUM = [4.0, 2.0, 1.0, 0.3, 0.1]
 LATENT_DIM = 4
 STEPS = 3000
@@ -94,7 +95,9 @@ def assert_optimal(
     assert found == pytest.approx(optimum, abs=1e-3)
 
 
-@pytest.mark.parametrize(("kl_weight", "variance"), [(1.0, 0.5), (4.0, 0.375), (0.2, 1.0)])
+@pytest.mark.parametrize(
+    ("kl_weight", "variance"), [(1.0, 0.5), pytest.param(4.0, 0.375, marks=SLOW), pytest.param(0.2, 1.0, marks=SLOW)]
+)
 def test_it_reaches_the_known_optimum(kl_weight: float, variance: float) -> None:
     pixels, posterior, decoder = trained(GaussianLikelihood(variance=variance, mean="identity"), kl_weight)
     assert_optimal(pixels, posterior, decoder, kl_weight, variance)
@@ -102,7 +105,10 @@ def test_it_reaches_the_known_optimum(kl_weight: float, variance: float) -> None
 
 @pytest.mark.parametrize(
     ("kind", "kl_weight", "n_living"),
-    [("learned", 0.5, 4), ("learned", 1.2, 3), ("learned", 1.5, 2), ("optimal", 1.2, 3)],
+    [
+        ("learned", 1.5, 2),
+        *(pytest.param(*case, marks=SLOW) for case in (("learned", 0.5, 4), ("learned", 1.2, 3), ("optimal", 1.2, 3))),
+    ],
 )
 def test_with_sigma_free_it_reaches_the_known_optimum_and_sigma(kind: str, kl_weight: float, n_living: int) -> None:
     likelihood: Likelihood

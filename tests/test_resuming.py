@@ -55,7 +55,13 @@ STATEFUL = {
 }
 
 
-@pytest.mark.parametrize("extra", STATEFUL.values(), ids=STATEFUL.keys())
+LONGER = ("aggressive, cosine", "half precision, its loss scale", "batch_norm, optimal sigma")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [pytest.param(extra, id=name, marks=[pytest.mark.slow] * (name in LONGER)) for name, extra in STATEFUL.items()],
+)
 def test_an_interrupted_run_ends_as_if_nothing_had_happened(
     extra: list[str], finished: Callable[..., Config], tmp_path: Path
 ) -> None:

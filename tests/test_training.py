@@ -82,6 +82,7 @@ def test_what_cannot_be_built_leaves_no_directory(tiny: Callable[..., Config]) -
         assert not folder_of(config).exists()
 
 
+@pytest.mark.slow
 def test_one_epoch_on_real_mnist_gains_a_hundred_nats(configure: Callable[..., Config]) -> None:
     """Check too that it beats the best constant image, whose ELBO follows from the pixels' variances, by ten."""
     config = configure("experiment=quick", "trainer.max_epochs=1")

@@ -39,7 +39,14 @@ def test_it_says_who_lives_at_which_weight(monkeypatch: pytest.MonkeyPatch, caps
 
 
 @pytest.mark.renders
-@pytest.mark.parametrize("sweep", [["-m", "kl_weight=1,3,10"], ["kl_weight=1,3,10"], ["kl_weight=interval(1,10)"]])
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        ["-m", "kl_weight=1,3,10"],
+        ["kl_weight=1,3,10"],
+        pytest.param(["kl_weight=interval(1,10)"], marks=pytest.mark.slow),  # it is composed 25 times
+    ],
+)
 def test_several_weights_are_a_curve(
     sweep: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,6 +57,7 @@ def test_several_weights_are_a_curve(
     assert Path("forecast.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_each_other_choice_gets_its_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["data=digits", "likelihood=gaussian,bernoulli", "kl_weight=1,30", "--figure", "both.png"]
     called(monkeypatch, *arguments)

@@ -36,6 +36,7 @@ MORE_ON_TWO_RANKS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "choices",
     [

@@ -142,6 +142,7 @@ def test_help_names_the_groups_and_the_keys() -> None:
         assert part in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", [[], pytest.param(["hydra/launcher=serial"], marks=pytest.mark.slow)])
 def test_a_sweep_ends_in_a_table_also_when_a_job_fails(launcher: list[str], tmp_path: Path) -> None:
     command = [BIN / "vae-train", "-m", *TINY, "kl_weight=0.1,-1,100", f"runs_dir={tmp_path}", *launcher]
@@ -186,6 +187,7 @@ def test_a_signal_ends_a_run_or_a_whole_sweep_with_everything_saved(
     assert list((run / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_offline_wandb_keeps_the_run_beside_the_curves(tmp_path: Path) -> None:
     """Also where there is no home, where W&B's service would write its log to the terminal; and under a long name."""
     command = [BIN / "vae-train", *TINY, "smoke=true", "wandb.mode=offline", f"data.name={'x' * 70}"]
@@ -200,6 +202,7 @@ def test_offline_wandb_keeps_the_run_beside_the_curves(tmp_path: Path) -> None:
     assert [line for line in (done.stdout + done.stderr).splitlines() if levels & set(line.split())] == []
 
 
+@pytest.mark.slow
 def test_the_run_section_is_shown_before_a_run_and_cannot_be_chosen(tmp_path: Path) -> None:
     command = [BIN / "vae-train", *TINY, f"runs_dir={tmp_path}"]
     shown = subprocess.run(

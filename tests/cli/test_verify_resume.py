@@ -47,6 +47,7 @@ def verify(*arguments: str) -> list[str]:
     return [line for line in lines if line.startswith("SIG")]
 
 
+@pytest.mark.slow
 def test_three_kills_leave_no_trace() -> None:
     kills = verify("--kills", "3", *IMAGES)
     assert [line.split(" after")[0] for line in kills] == [f"SIGKILL {n} of 3" for n in (1, 2, 3)]

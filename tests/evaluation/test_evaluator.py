@@ -26,7 +26,8 @@ SLOW = pytest.mark.slow
 
 
 # Below a weight of about 1/2 the posterior is so narrow that importance weights have no variance.
-@pytest.mark.parametrize("kl_weight", [pytest.param(0.7, marks=SLOW), 1.0, pytest.param(3.0, marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kl_weight", [0.7, 1.0, 3.0])
 def test_every_diagnostic_of_the_linear_optimum_is_its_closed_form(configure: Configure, kl_weight: float) -> None:
     model, data, solution = optimum(configure, 4, kl_weight)
     effort = Effort(importance_samples=5000, residual_samples=4, thorough=True)
@@ -114,6 +115,7 @@ def test_a_living_unit_cut_off_from_its_encoder_is_a_collapse(configure: Configu
     assert evaluated.verdict.margin == pytest.approx(2.0 / VARIANCE, rel=0.1)
 
 
+@pytest.mark.slow
 def test_a_trained_model_cut_off_from_one_living_unit_is_called_collapsed(configure: Configure) -> None:
     config = configure(*OVERRIDES, "latent_dim=3", "kl_weight=1.0")
     data = build_data(checked(config))
@@ -222,7 +224,9 @@ def numbers(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if not isinstance(value, str | None)}
 
 
-@pytest.mark.parametrize("overrides", [(), ("likelihood=bernoulli", "data.binarize=dynamic", "model=mlp")])
+@pytest.mark.parametrize(
+    "overrides", [(), pytest.param(("likelihood=bernoulli", "data.binarize=dynamic", "model=mlp"), marks=SLOW)]
+)
 def test_nothing_depends_on_the_evaluation_batch_size(configure: Configure, overrides: tuple[str, ...]) -> None:
     config = configure("data=digits", "model=linear", "latent_dim=3", *overrides)
     model = build_model(checked(config), (1, 28, 28))

@@ -55,6 +55,7 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_this_settles_the_articles_puzzle(article: Callable[[], tuple[VAE, ImageDataModule]]) -> None:
     """ "Two separate optimisers did not train as expected": it was not because there were two.
 
