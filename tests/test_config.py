@@ -82,7 +82,12 @@ ROUNDS = list(itertools.zip_longest(*([f"{group}={path.stem}" for path in paths]
 """Choices of one option of every group at a time, such that every option is in one of them."""
 
 
-@pytest.mark.parametrize("recipe", sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml")))
+RECIPES = sorted(path.stem for path in (config_folder() / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize(
+    "recipe", [name if name == "sweep" else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES]
+)
 def test_every_recipe_takes_every_option(recipe: str, configure: Callable[..., Config]) -> None:
     """Check that no recipe sets an option's own keys: every other option of its group would be an error."""
     for choices in ROUNDS:

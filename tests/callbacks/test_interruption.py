@@ -36,7 +36,10 @@ class Sends(Callback):
 
 
 @pytest.mark.parametrize("step", [11, 14], ids=["in an epoch", "in its last batch"])
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(each, marks=pytest.mark.slow) for each in SIGNALS if each != signal.SIGINT)],
+)
 def test_a_signal_loses_no_step(number: signal.Signals, step: int, tiny: Callable[..., dict[str, Any]]) -> None:
     before = [signal.getsignal(each) for each in SIGNALS]
     sending = Sends(number, step)

@@ -71,6 +71,7 @@ def test_two_processes_give_the_curve_of_one(choices: list[str], tmp_path: Path)
         torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_batch_that_two_processes_cannot_share_is_refused(tmp_path: Path) -> None:
     command = [BIN / "vae-train", *TINY, "data.batch_size=75", "trainer.strategy=ddp", "trainer.devices=2"]
     done = subprocess.run([*command, f"runs_dir={tmp_path}"], capture_output=True, text=True, check=False, timeout=120)

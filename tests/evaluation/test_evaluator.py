@@ -272,9 +272,10 @@ def test_more_samples_begin_with_the_same_ones(configure: Configure) -> None:
 def test_every_kind_of_model_can_be_evaluated(
     configure: Configure, overrides: tuple[str, ...], kl_weight: float, absent: list[str]
 ) -> None:
-    config = configure("data=digits", "model=mlp", "latent_dim=3", *overrides)
-    model, data = build_model(checked(config), (1, 28, 28)), build_data(checked(config))
-    found = evaluation_of(model, data, kl_weight).results
+    small = "data.source._target_=small_digits.small_digits"
+    config = checked(configure("data=digits", small, "model=mlp", "latent_dim=3", *overrides))
+    data = build_data(config)
+    found = evaluation_of(build_model(config, data.image_shape), data, kl_weight).results
     for name in ("verdict", "test/log_px"):
         assert (found[name] is None) == (name in absent), name
     assert found["verdict/sentence"]

@@ -200,7 +200,7 @@ def test_a_picture_that_is_none_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (Debian: chromium)")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_the_page_works_in_a_browser(scheme: Any, mixed: Path) -> None:
     from playwright.sync_api import sync_playwright
 

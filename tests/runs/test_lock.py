@@ -1,8 +1,8 @@
 """One process at a time, and the config that the directory was begun with."""
 
+import os
 import resource
-import subprocess
-import sys
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,35 +31,34 @@ def refuse_to_tell(line: str) -> None:
     pytest.fail(line)
 
 
+def in_another_process(config: RunConfig, dies: bool = False) -> str:
+    """Return what another process, which is a fork of this one, says of a run that it wants to own."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            with locked_run(config, lambda _: None):
+                os.write(writing, b"mine")
+                if dies:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        except UserError as error:
+            os.write(writing, " ".join([error.code, *error.about]).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writing)
+    with os.fdopen(reading) as pipe:
+        return pipe.read()
+
+
 def test_a_second_process_leaves_a_run_alone(config: RunConfig) -> None:
-    program = f"""
-from vae_lightning.config import checked
-from vae_lightning.runs.lock import locked_run
-from vae_lightning.errors import Code, UserError
-try:
-    with locked_run(checked({config.plain()!r}), print):
-        print("mine")
-except UserError as error:
-    print(error.code, *error.about)
-"""
-
-    def other() -> str:
-        return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-
     with locked_run(config, refuse_to_tell):
-        assert other() == f"{Code.LOCKED} {config.directory}\n"
-    assert other() == "mine\n"
+        assert in_another_process(config) == f"{Code.LOCKED} {config.directory}"
+    assert in_another_process(config) == "mine"
 
 
 def test_the_lock_of_a_killed_process_is_no_obstacle(config: RunConfig) -> None:
-    program = f"""
-import os
-from vae_lightning.config import checked
-from vae_lightning.runs.lock import locked_run
-with locked_run(checked({config.plain()!r}), print):
-    os.kill(os.getpid(), 9)
-"""
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == -9
+    assert in_another_process(config, dies=True) == "mine"
     with locked_run(config, refuse_to_tell):
         pass
 
