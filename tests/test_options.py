@@ -41,7 +41,8 @@ def full(_: str) -> list[str]:
 
 @pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize(
-    ("images", "n_steps", "window", "margin"), [(small, 15, 5, 1), pytest.param(full, 60, 10, 5, marks=pytest.mark.slow)]
+    ("images", "n_steps", "window", "margin"),
+    [(small, 15, 5, 1), pytest.param(full, 60, 10, 5, marks=pytest.mark.slow)],
 )
 def test_it_learns(
     images: Callable[[str], list[str]],
