@@ -1,7 +1,7 @@
 """``vae-train``: one run; with ``-m`` a sweep, by the launcher that is chosen."""
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -25,25 +25,32 @@ finished_in_sweep: "list[Results]" = []
 @hydra.main(config_path=str(config_folder()), config_name="config", version_base="1.3")
 def run(hydra_config: "DictConfig") -> "Results":
     """Train the run that a composed config names, or show its results if it is finished; return them."""
-    from vae_lightning.config import checked
-    from vae_lightning.sweeps.planning import with_group
     from vae_lightning.training import train
 
-    config = checked(resolved(hydra_config))
+    config = resolved(hydra_config)
     if HydraConfig.get().mode == RunMode.RUN:
         return train(config)
-    # The rest is for the launchers of Hydra, which do the jobs one after another in this process.
-    if config.trainer["devices"] != 1 or config.trainer["num_nodes"] != 1:
-        devices = config.trainer["devices"]
-        message = f"trainer.devices={devices}: each job of a serial sweep has one; hydra/launcher=pool gives more"
-        raise UserError(message, Code.INCOMPATIBLE, ["trainer.devices", "trainer.num_nodes", "hydra/launcher"])
     try:
-        results = train(with_group(config, HydraConfig.get().sweep.dir))
+        results = _job_of_a_serial_sweep(config)
     except UserError as error:  # Hydra goes on with the next job and raises the first failure at the end
         print(f"FAILED {' '.join(HydraConfig.get().overrides.task)}\n{explain(error)}", file=sys.stderr)  # noqa: T201
         raise
     finished_in_sweep.append(results)
     return results
+
+
+def _job_of_a_serial_sweep(composed: dict[str, Any]) -> "Results":
+    """Train a job of a launcher of Hydra's own, which does the jobs one after another in this process."""
+    from vae_lightning.config import checked
+    from vae_lightning.sweeps.planning import with_group
+    from vae_lightning.training import train
+
+    config = checked(composed)
+    devices = config.trainer["devices"]
+    if devices != 1 or config.trainer["num_nodes"] != 1:
+        message = f"trainer.devices={devices}: each job of a serial sweep has one; hydra/launcher=pool gives more"
+        raise UserError(message, Code.INCOMPATIBLE, ["trainer.devices", "trainer.num_nodes", "hydra/launcher"])
+    return train(with_group(config, HydraConfig.get().sweep.dir))
 
 
 def run_and_summarise() -> None:
