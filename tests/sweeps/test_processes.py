@@ -54,7 +54,7 @@ def test_four_kinds_of_failure_leave_the_others_alone_and_are_all_that_is_run_ag
 ) -> None:
     """Twelve jobs on two pretended GPUs: one raises, one is killed, one hangs, one wants too much memory."""
     faults = f"hang,{','.join(FINE[:4])},raise,wait,memory,{','.join(FINE[4:])}"
-    limits = ["hydra.launcher.timeout=40", "hydra.launcher.memory_gb=4", "trainer.max_epochs=2"]
+    limits = ["hydra.launcher.timeout=90", "hydra.launcher.memory_gb=4", "trainer.max_epochs=2"]
     asked = sweep(*limits, "hydra.launcher.gpus=[0,1]", faults=faults)
     (asked.faults / "on").touch()
     with asked.start() as process:
