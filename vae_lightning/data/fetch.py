@@ -44,7 +44,7 @@ def read_files(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
         with filelock.FileLock(folder / ".fetch.lock"):
             return _fetch_missing(dataset, data_dir)
     except OSError as error:
-        message = f"data_dir={data_dir}: cannot write {folder} ({error}); set data_dir or VAE_DATA_DIR to another folder"
+        message = f"data_dir={data_dir}: cannot write {folder} ({error}); set data_dir or VAE_DATA_DIR"
         raise UserError(message, Code.CANNOT_WRITE, ["data_dir"]) from error
 
 

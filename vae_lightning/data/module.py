@@ -74,9 +74,7 @@ class ImageDataModule(LightningDataModule):
             message = f"data.batch_size={self.batch_size}: must be a multiple of the {world_size} devices, as {valid}"
             raise UserError(message, Code.INCOMPATIBLE, ["data.batch_size", "trainer.devices"])
         dynamic = self.binarize == "dynamic"
-        return TrainingLoader(
-            images, batch_size=self.batch_size, seed=self.seed, dynamic_binarization=dynamic, **ranks
-        )
+        return TrainingLoader(images, batch_size=self.batch_size, seed=self.seed, dynamic_binarization=dynamic, **ranks)
 
     def val_dataloader(self) -> EvaluationLoader:
         return self.evaluation_loader(self.curve_split)
