@@ -57,7 +57,7 @@ def idx_images(*, dataset: Literal["mnist", "fashion_mnist"], data_dir: str) -> 
 
 
 def digits() -> Splits:
-    """Return the 1,797 real digits that scikit-learn ships, scaled from 8x8 to 28x28: 1,500 train, the last 297 test."""
+    """Return the 1,797 digits that scikit-learn ships, scaled from 8x8 to 28x28: 1,500 train, the last 297 test."""
     from sklearn.datasets import load_digits
 
     loaded = load_digits()
