@@ -162,6 +162,7 @@ def test_a_sweep_ends_in_a_table_also_when_a_job_fails(launcher: list[str], tmp_
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("results.json")} == written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "sweep"),
     [

@@ -224,6 +224,7 @@ def numbers(found: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found.items() if not isinstance(value, str | None)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides", [(), pytest.param(("likelihood=bernoulli", "data.binarize=dynamic", "model=mlp"), marks=SLOW)]
 )
