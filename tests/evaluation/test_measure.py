@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from linear_models import evaluation_of, optimum
 
 from vae_lightning.errors import Code, UserError
@@ -48,6 +50,31 @@ def test_what_raises_or_is_not_finite_becomes_none_with_a_caveat_and_the_rest_st
     assert (found["test/absent"], found["test/missing"]) == (None, None)  # not defined is no fault
     assert "test/long" not in found
     assert [caveat.partition(":")[0] for caveat in found["caveats"]] == ["test/other", "test/broken"]
+    assert math.isfinite(found["test/elbo"])
+    json.dumps(found, allow_nan=False)
+
+
+def test_tensors_are_kept_as_numbers_and_what_json_cannot_hold_costs_nothing_else(
+    configure: Callable[..., dict[str, Any]],
+) -> None:
+    given = {
+        "scalar": torch.tensor(0.5, dtype=torch.float64),
+        "infinite": torch.tensor(math.inf),
+        "array": np.float32([1.0, math.nan]),
+        "nested": {"per_unit": [torch.tensor(1.0), np.int64(2)]},
+        "object": object(),
+    }
+    metrics = [metric_of(lambda _, value=value: value, name) for name, value in given.items()]
+    model, data, _ = optimum(configure, 2, 1.0)
+    found = evaluation_of(model, data, 1.0, QUICK, metrics).results
+    assert {key: found[key] for metric in metrics for key in metric.keys} == {
+        "test/scalar": 0.5,
+        "test/infinite": None,
+        "test/array": None,
+        "test/nested": {"per_unit": [1.0, 2]},
+        "test/object": None,
+    }
+    assert [caveat.partition(":")[0] for caveat in found["caveats"]] == ["test/infinite", "test/array", "test/object"]
     assert math.isfinite(found["test/elbo"])
     json.dumps(found, allow_nan=False)
 

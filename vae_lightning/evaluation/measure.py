@@ -1,6 +1,6 @@
 """Metrics: functions of what an evaluation gathered. One number that cannot be had never costs the others."""
 
-import math
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
@@ -75,15 +75,29 @@ def measured(metrics: Iterable[Metric], evaluated: Evaluated) -> tuple[dict[str,
             reason = (str(error) or type(error).__name__).splitlines()[0]
             caveats.append(f"{', '.join(metric.keys)}: cannot be had ({reason})")
             found = dict.fromkeys(metric.keys)
-        if lost := [key for key, value in found.items() if not _finite(value)]:
-            caveats.append(f"{', '.join(lost)}: not finite")
+        found = {key: _plain(value) for key, value in found.items()}
+        lost = {key: reason for key, value in found.items() if (reason := _why_not_kept(value))}
+        for reason in dict.fromkeys(lost.values()):
+            caveats.append(f"{', '.join(key for key in lost if lost[key] == reason)}: {reason}")
         values |= found | dict.fromkeys(lost)
     return values, caveats
 
 
-def _finite(value: Any) -> bool:
+def _plain(value: Any) -> Any:
+    """Return tensors and arrays, also inside lists and dicts, as numbers and lists."""
     if isinstance(value, dict):
-        return all(map(_finite, value.values()))
+        return {key: _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return all(map(_finite, value))
-    return not isinstance(value, float) or math.isfinite(value)
+        return [_plain(inner) for inner in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _why_not_kept(value: Any) -> str | None:
+    """Say why results.json, which knows no NaN, cannot hold a value; None where it can."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except TypeError as error:
+        return f"cannot be written ({error})"
+    except ValueError:
+        return "not finite"
+    return None
