@@ -76,10 +76,10 @@ def measured(metrics: Iterable[Metric], evaluated: Evaluated) -> tuple[dict[str,
             caveats.append(f"{', '.join(metric.keys)}: cannot be had ({reason})")
             found = dict.fromkeys(metric.keys)
         found = {key: _plain(value) for key, value in found.items()}
-        lost = {key: reason for key, value in found.items() if (reason := _why_not_kept(value))}
-        for reason in dict.fromkeys(lost.values()):
-            caveats.append(f"{', '.join(key for key in lost if lost[key] == reason)}: {reason}")
-        values |= found | dict.fromkeys(lost)
+        reasons = {key: why for key, value in found.items() if (why := _why_not_kept(value))}
+        for reason in dict.fromkeys(reasons.values()):
+            caveats.append(f"{', '.join(key for key in reasons if reasons[key] == reason)}: {reason}")
+        values |= found | dict.fromkeys(reasons)
     return values, caveats
 
 
