@@ -17,7 +17,7 @@ def test_equal_lengths_are_written_in_one_way(written: float | str, kept: float 
     "wrong", [0.0, -0.1, 1.5, float("nan"), "0 epochs", "5", "five epochs", "-1 epochs", "5 steps"]
 )
 def test_what_is_no_length_is_refused(wrong: float | str) -> None:
-    with pytest.raises(ValueError, match=r"a share in \(0, 1\], such as 0.25, or epochs, such as '5 epochs'"):
+    with pytest.raises(ValueError, match="epochs"):
         canonical_length(wrong)
 
 

@@ -11,7 +11,7 @@ import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
-from vae_lightning.combinations import check_complete, check_parts
+from vae_lightning.combinations import check_complete, check_together, part_conflicts
 from vae_lightning.data import Images
 from vae_lightning.distributions import Likelihood, PosteriorFamily, Prior
 from vae_lightning.errors import Code, UserError
@@ -111,7 +111,8 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_li
     optimizer, trial = _build_optimizer(config)
     sizes = {"latent_dim": latent_dim, "batch_size": config.data["batch_size"]}
     precision = config.trainer["precision"]
-    check_parts(objective, posterior, beta_schedule, trial, kl_weight=kl_weight, precision=precision, **sizes)
+    parts = (objective, posterior, beta_schedule, trial)
+    check_together(part_conflicts(*parts, kl_weight=kl_weight, precision=precision, **sizes))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed_for(config.seed, Stream.WEIGHTS))
         encoder = _build("model.encoder", config.model.encoder, image_shape, posterior.n_parameters)

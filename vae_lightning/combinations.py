@@ -3,6 +3,8 @@
 What is undefined is refused before anything starts; what is biased, idle or no bound is said.
 """
 
+from collections.abc import Iterator
+
 from torch.optim import Optimizer
 
 from vae_lightning.distributions import Likelihood, PosteriorFamily, Prior
@@ -12,11 +14,8 @@ from vae_lightning.optimizers import hooks_of
 from vae_lightning.schedules import Controller, Schedule, has_feedback
 
 AnySchedule = Schedule | Controller
-
-
-def _conflict(reason: str, *about: str) -> UserError:
-    """Return the error of choices that are not defined together, about the config keys by which they were made."""
-    return UserError(reason, Code.INCOMPATIBLE, about)
+Conflicts = Iterator[tuple[str, tuple[str, ...]]]
+"""What is wrong, and the config keys by which it was chosen."""
 
 
 def members_of(role: type) -> list[str]:
@@ -32,7 +31,13 @@ def check_complete(key: str, target: str, part: object, role: type) -> None:
         raise UserError(reason, Code.INCOMPLETE_PART, [f"{key}._target_", *missing])
 
 
-def check_parts(
+def check_together(conflicts: Conflicts) -> None:
+    """Raise UserError for the first of some conflicts."""
+    for reason, about in conflicts:
+        raise UserError(reason, Code.INCOMPATIBLE, about)
+
+
+def part_conflicts(
     objective: Objective,
     posterior: PosteriorFamily,
     beta_schedule: AnySchedule,
@@ -42,62 +47,49 @@ def check_parts(
     latent_dim: int,
     batch_size: int,
     precision: str,
-) -> None:
-    """Raise UserError for the first conflict between the parts."""
-    _check_gradient(objective, objective.estimator, posterior)
+) -> Conflicts:
+    """Say which of the parts of a model are not defined together."""
+    estimator, is_point, controlled = objective.estimator, not posterior.has_density, has_feedback(beta_schedule)
+    if reason := estimator.why_undefined(objective):
+        yield f"estimator={reason}", ("estimator", "objective")
+    if objective.n_samples < (least := estimator.least_samples):
+        reason = f"objective.n_samples={objective.n_samples}: this estimator needs at least {least} codes per image"
+        yield reason, ("objective.n_samples", "estimator")
+    if is_point and estimator.needs_density:
+        reason = "posterior: has no density q(z|x); take estimator=pathwise with estimator.kl=closed_form"
+        yield reason, ("posterior", "estimator")
+    if is_point and objective.needs_density:
+        reason = "posterior: has no KL for the objective; take objective=elbo or mmd"
+        yield reason, ("posterior", "objective")
     if latent_dim % (divisor := objective.latent_dim_multiple):
         reason = f"latent_dim={latent_dim}: the objective needs a multiple of {divisor} (objective.group_size)"
-        raise _conflict(reason, "latent_dim", "objective.group_size")
+        yield reason, ("latent_dim", "objective.group_size")
     for key, least in (("objective", objective.least_batch_size), ("posterior", posterior.least_batch_size)):
         if batch_size < least:
             reason = f"data.batch_size={batch_size}: this {key} needs at least {least} images in a batch"
-            raise _conflict(reason, "data.batch_size", key)
-    if has_feedback(beta_schedule):
-        _check_control(objective, posterior, kl_weight)
-    _check_optimizer(optimizer, posterior, precision)
-
-
-def _check_gradient(objective: Objective, estimator: Estimator, posterior: PosteriorFamily) -> None:
-    if reason := estimator.why_undefined(objective):
-        raise _conflict(f"estimator={reason}", "estimator", "objective")
-    if objective.n_samples < (least := estimator.least_samples):
-        reason = f"objective.n_samples={objective.n_samples}: this estimator needs at least {least} codes per image"
-        raise _conflict(reason, "objective.n_samples", "estimator")
-    if not posterior.has_density and estimator.needs_density:
-        reason = "posterior: has no density q(z|x); take estimator=pathwise with estimator.kl=closed_form"
-        raise _conflict(reason, "posterior", "estimator")
-    if not posterior.has_density and objective.needs_density:
-        reason = "posterior: has no KL that the objective could use; take objective=elbo or mmd"
-        raise _conflict(reason, "posterior", "objective")
-
-
-def _check_control(objective: Objective, posterior: PosteriorFamily, kl_weight: float) -> None:
-    if not has_weighted_kl(objective, posterior):
+            yield reason, ("data.batch_size", key)
+    if controlled and not has_weighted_kl(objective, posterior):
         reason = "beta_schedule: there is no KL in this loss that a controller could weigh"
-        raise _conflict(reason, "beta_schedule", "objective", "posterior")
-    if kl_weight == 0:
+        yield reason, ("beta_schedule", "objective", "posterior")
+    if controlled and kl_weight == 0:
         reason = "kl_weight=0: a controlled beta_schedule multiplies it; it must be above 0"
-        raise _conflict(reason, "kl_weight", "beta_schedule")
-
-
-def _check_optimizer(optimizer: Optimizer, posterior: PosteriorFamily, precision: str) -> None:
-    hooks = hooks_of(optimizer)
-    if hooks.needs_density and not posterior.has_density:
+        yield reason, ("kl_weight", "beta_schedule")
+    if is_point and hooks_of(optimizer).needs_density:
         reason = "optimizer: this one is led by a mutual information, and this posterior has none"
-        raise _conflict(reason, "optimizer", "posterior")
-    if hooks.steps_unscaled and precision == "16-mixed":
+        yield reason, ("optimizer", "posterior")
+    if precision == "16-mixed" and hooks_of(optimizer).steps_unscaled:
         reason = "trainer.precision=16-mixed: this optimizer has no gradient scaler; take 32-true or bf16-mixed"
-        raise _conflict(reason, "trainer.precision", "optimizer")
+        yield reason, ("trainer.precision", "optimizer")
 
 
-def check_pixels(likelihood: Likelihood, in_unit_interval: bool, binarize: str) -> None:
-    """Raise UserError where the likelihood is not one of these data."""
+def pixel_conflicts(likelihood: Likelihood, in_unit_interval: bool, binarize: str) -> Conflicts:
+    """Say why a likelihood is not one of some data."""
     if likelihood.needs_unit_interval and not in_unit_interval:
         reason = "likelihood: this one is of pixels in [0, 1], and these data are not; take likelihood=gaussian"
-        raise _conflict(reason, "likelihood", "data")
+        yield reason, ("likelihood", "data")
     if likelihood.needs_grey_pixels and binarize != "none":
         reason = f"data.binarize={binarize}: this density is unbounded on pixels of 0 and 1; take likelihood=bernoulli"
-        raise _conflict(reason, "likelihood", "data.binarize")
+        yield reason, ("likelihood", "data.binarize")
 
 
 def caveats(

@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from vae_lightning import assemble, theory
-from vae_lightning.combinations import check_pixels, is_weighted_elbo
+from vae_lightning.combinations import check_together, is_weighted_elbo, pixel_conflicts
 from vae_lightning.config import checked
 from vae_lightning.data.splits import Images
 from vae_lightning.distributions import Likelihood
@@ -93,7 +93,7 @@ def _forecast(config: RunConfig) -> tuple[Forecast | None, Images, Likelihood]:
     """Return the forecast of a checked config, the training images that it is of, and the likelihood."""
     training, likelihood = assemble.build_splits(config)["train"], assemble.build_likelihood(config)
     binarize = config.data["binarize"]
-    check_pixels(likelihood, not training.pixels.is_floating_point(), binarize)
+    check_together(pixel_conflicts(likelihood, not training.pixels.is_floating_point(), binarize))
     found = theory.forecast(theory.pixel_moments(training, binarize), likelihood, config.latent_dim)
     return found, training, likelihood
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from vae_lightning.assemble import build_data, build_metrics, build_model, build_trainer
 from vae_lightning.callbacks import EpochProgress, Interruption, RunFigures, Saving, UnitMonitor
-from vae_lightning.combinations import check_pixels
+from vae_lightning.combinations import check_together, pixel_conflicts
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import Code, Interrupted, UserError
@@ -106,7 +106,9 @@ def _train_and_test(config: RunConfig, console: Console, first_process: bool, pa
 def _build(config: RunConfig, console: Console) -> _Parts:
     data = build_data(config)
     model = build_model(config, data.image_shape)
-    check_pixels(model.likelihood, not data.splits["train"].pixels.is_floating_point(), data.binarize)
+    check_together(
+        pixel_conflicts(model.likelihood, not data.splits["train"].pixels.is_floating_point(), data.binarize)
+    )
     timer = Timer(interval="epoch", verbose=False)  # its state is in the checkpoint: a resumed run counts all its time
     interruption = Interruption()
     saving = Saving(config.directory, config.save_every_n_steps, interruption)

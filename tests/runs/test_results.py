@@ -48,11 +48,18 @@ def test_values_are_had_by_key_and_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
-    [[], {}, {"run": "a"}, {**OF_0_3, "test/elbo": "high"}, {**OF_0_3, "test/kl": float("nan")}, {**OF_0_3, "run": 3}],
+    ("content", "at_fault"),
+    [
+        ([], "dictionary"),
+        ({}, "run"),
+        ({"run": "a"}, "test/elbo"),
+        ({**OF_0_3, "test/elbo": "high"}, "test/elbo"),
+        ({**OF_0_3, "test/kl": float("nan")}, "test/kl"),
+        ({**OF_0_3, "run": 3}, "run"),
+    ],
 )
-def test_what_is_not_the_results_of_a_run_is_refused(content: object) -> None:
-    with pytest.raises(ValueError, match=":"):
+def test_what_is_not_the_results_of_a_run_is_refused(content: object, at_fault: str) -> None:
+    with pytest.raises(ValueError, match=at_fault):
         Results.read(content)
 
 
