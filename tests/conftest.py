@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,15 @@ from compose_once import compose_once  # noqa: E402
 from filelock import FileLock  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
+from vae_lightning.signals import SIGNALS  # noqa: E402
+
 Config = dict[str, Any]
 REPOSITORY = Path(__file__).parent.parent
+
+# What a script starts in the background, or under nohup, inherits signals that it shall ignore; the tests send them.
+for _number in SIGNALS:
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

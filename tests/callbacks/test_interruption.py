@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,6 @@ from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import checkpoints
 from vae_lightning.runs.identity import identify
 from vae_lightning.signals import REPEAT_S, SIGNALS
-
-
-@pytest.fixture(autouse=True)
-def signals_heard() -> Iterator[None]:
-    """Undo what ``nohup``, or a script's background, does: a process inherits the signals that it shall ignore."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS if number != signal.SIGINT}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 class Sends(Callback):
