@@ -11,13 +11,15 @@ import PIL.GifImagePlugin
 import PIL.JpegImagePlugin
 import PIL.PpmImagePlugin
 import PIL.WebPImagePlugin  # noqa: F401
+import requests  # noqa: F401
 import sklearn.datasets
 import sklearn.neighbors  # noqa: F401
 import torch.utils.serialization.config  # noqa: F401
-import wandb  # noqa: F401
+import wandb.apis.public  # noqa: F401  # which wandb.init imports
 from matplotlib.figure import Figure
 from rich.console import Console
 
+import vae_lightning.networks
 import vae_lightning.training  # noqa: F401
 
 
