@@ -17,7 +17,7 @@ class AfterStep(Callback):
     def __init__(self, step: int, action: Callable[[], None]) -> None:
         self.step, self.action = step, action
 
-    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+    def on_step_end(self, trainer: Trainer, *_: Any) -> None:
         if trainer.global_step == self.step:
             self.action()
 

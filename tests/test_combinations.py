@@ -180,7 +180,7 @@ def test_every_combination_takes_a_step_or_is_refused(every: bool, configure: Ca
     """7 likelihoods x 7 posteriors x 5 objectives x 5 estimators, with two codes per image."""
     nodes = {group: {option: configure(f"{group}={option}")[group] for option in options(group)} for group in GROUPS}
     config = configure("data=digits", "model=linear", "latent_dim=2")
-    batch = next(iter(build_data(checked(config)).train_dataloader()))
+    batch = next(build_data(checked(config)).train_dataloader().batches())
     for choice in choices(every):
         config |= {group: dict(nodes[group][option]) for group, option in zip(GROUPS, choice, strict=True)}
         config["objective"]["n_samples"] = 2

@@ -53,7 +53,7 @@ def test_every_yaml_file_builds_a_model_that_takes_a_step(
         monkeypatch.setattr("vae_lightning.data.splits.read_files", few_images)
     data = build_data(checked(config))
     model = build_model(checked(config), data.image_shape)
-    batch = next(iter(data.train_dataloader()))
+    batch = next(data.train_dataloader().batches())
     assert isinstance(batch, Batch)
     noise = torch.randn(model.objective.n_samples, len(batch.pixels), model.latent_dim)
     at = TrainingStep(0, 100, 10)

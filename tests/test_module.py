@@ -45,7 +45,7 @@ def test_the_logged_means_are_what_a_plain_loop_computes(tiny: Callable[..., Con
     model = build_model(checked(config), data.image_shape)
     optimizer = optimizer_of(model.optimizer, model.parameter_groups())
     rows = []
-    for step, batch in zip(range(5), data.train_dataloader(), strict=False):
+    for step, batch in zip(range(5), data.train_dataloader().batches(), strict=False):
         noise = torch.randn(1, 100, 3, generator=generator_for(0, Stream.TRAINING_NOISE, step))
         bound = model.bound(batch.pixels, noise, 0.3 * step / 15, TrainingStep(step, 15, 15))
         optimizer.zero_grad()

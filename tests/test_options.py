@@ -1,5 +1,6 @@
 """Every option of every group trains a short run on real images, and the loss falls; the slow proof takes MNIST."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import UnitMonitor
 from vae_lightning.conf_folder import config_folder
 from vae_lightning.config import checked
+from vae_lightning.data import BATCHES_AT_ONCE
 from vae_lightning.runs.curve_logger import JsonLinesLogger
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.training import quieten_lightning
@@ -42,7 +44,7 @@ def full(_: str) -> list[str]:
 @pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize(
     ("images", "n_steps", "window", "margin"),
-    [(small, 15, 5, 1), pytest.param(full, 60, 10, 5, marks=pytest.mark.slow)],
+    [(small, 20, 5, 1), pytest.param(full, 60, 10, 5, marks=pytest.mark.slow)],
 )
 def test_it_learns(
     images: Callable[[str], list[str]],
@@ -60,7 +62,7 @@ def test_it_learns(
     model = build_model(checked(config), data.image_shape)
     trainer = build_trainer(checked(config), tmp_path, [UnitMonitor()])
     trainer.loggers = [JsonLinesLogger(tmp_path)]
-    trainer.limit_train_batches = n_steps
+    trainer.limit_train_batches = math.ceil(n_steps / BATCHES_AT_ONCE)
     trainer.limit_val_batches = 1
     trainer.fit(model, datamodule=data)
     lines = read_curves(tmp_path)

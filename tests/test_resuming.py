@@ -72,6 +72,7 @@ def test_an_interrupted_run_ends_as_if_nothing_had_happened(
         stream.write('{"step": 9, "torn')
     cut_power(7, config)  # after one in the middle of a window of the curves
     cut_power(22, config)  # in the second epoch
+    cut_power(29, config)  # in the last chunk of batches of that epoch, with one checkpoint in it
     cut_power(31, config)  # just after the second epoch's own
     assert not (folder_of(config) / "results.json").exists()
     train(config)

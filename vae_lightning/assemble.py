@@ -3,7 +3,7 @@
 Lightning, which takes seconds to import, is imported by those functions alone that build something of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -100,6 +100,18 @@ def build_data(config: RunConfig) -> "vae_lightning.data.module.ImageDataModule"
     return data
 
 
+def share_data(
+    node: Node, seed: int, facts: "Sequence[Callable[[vae_lightning.data.module.ImageDataModule], Any]]"
+) -> None:
+    """Load the data of a config's node and compute facts of them, for all that are forked from this process."""
+    unnamed = {key: value for key, value in node.items() if key != "name"}
+    data: vae_lightning.data.module.ImageDataModule = _build("data", unnamed, seed)
+    data.setup()
+    data.share()
+    for fact in facts:
+        data.once(fact)
+
+
 def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_lightning.module.VAE":
     """Build the VAE with weights that are a function of the seed. Raises UserError where parts do not fit."""
     from vae_lightning.module import VAE
@@ -131,6 +143,7 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_li
         kl_weight=kl_weight,
         latent_dim=latent_dim,
         seed=config.seed,
+        gradient_clip_val=config.trainer["gradient_clip_val"],
     )
 
 

@@ -1,16 +1,17 @@
 """The LightningModule: encoder + decoder + objective. It logs what it minimises and measures what it learned."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from vae_lightning.data import Batch, ImageDataModule
+from vae_lightning.data import BATCHES_AT_ONCE, Batch, ImageDataModule
 from vae_lightning.diagnostics import (
     MeanMoments,
     PosteriorMeanMoments,
@@ -51,6 +52,9 @@ class VAE(LightningModule):
 
     The KL weight in force at a step is ``kl_weight * beta_schedule(at)``. Noise is a function of (seed, step),
     drawn for the global batch and sliced by rank, so that one device and several see the same.
+
+    Lightning hands over a chunk of batches at a time, and the steps are taken here. A callback that has
+    ``on_step_end(trainer, vae)`` is called after each of them.
     """
 
     def __init__(
@@ -68,8 +72,10 @@ class VAE(LightningModule):
         kl_weight: float,
         latent_dim: int,
         seed: int,
+        gradient_clip_val: float | None = None,
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.encoder = encoder
         self.decoder = decoder
         self.posterior = posterior
@@ -82,9 +88,12 @@ class VAE(LightningModule):
         self.kl_weight = kl_weight
         self.latent_dim = latent_dim
         self.seed = seed
+        self.gradient_clip_val = gradient_clip_val
         self.terms = RateDistortionMetric(latent_dim)
         self.means = PosteriorMeanMoments(latent_dim)
         self.evaluation: Evaluation | None = None
+        self.latest: dict[str, float] = {}
+        """What was written into the curves last, by name."""
         self._window = step_buffer.StepBuffer()
 
     # What the model is ------------------------------------------------------------------------------------------
@@ -113,17 +122,18 @@ class VAE(LightningModule):
 
     # Training ---------------------------------------------------------------------------------------------------
 
-    def configure_optimizers(self) -> Optimizer | OptimizerLRSchedulerConfig:
+    def configure_optimizers(self) -> Optimizer | tuple[list[Optimizer], list[LRScheduler]]:
         optimizer = optimizer_of(self.optimizer, self.parameter_groups())
         # Not Trainer.estimated_stepping_batches: it makes Lightning set up the training batches before it restores a
         # checkpoint, and then forget where in the epoch the checkpoint was.
-        n_batches, limit = len(self.data.train_dataloader()), self.trainer.limit_train_batches
-        n_batches = min(n_batches, limit) if isinstance(limit, int) else n_batches
+        n_batches, limit = self.data.steps_per_epoch, self.trainer.limit_train_batches
+        n_batches = min(n_batches, limit * BATCHES_AT_ONCE) if isinstance(limit, int) else n_batches
         self._length = (n_batches * int(self.trainer.max_epochs or 1), n_batches)
+        self._lr_scheduler = None
         if getattr(self.lr_schedule, "func", self.lr_schedule) is constant:  # spare every step what it would cost
             return optimizer
-        schedule = LambdaLR(optimizer, lambda step: self.lr_schedule(self.step_of_run(step)))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        self._lr_scheduler = LambdaLR(optimizer, lambda step: self.lr_schedule(self.step_of_run(step)))
+        return [optimizer], [self._lr_scheduler]
 
     @property
     def running_optimizer(self) -> Any:
@@ -135,6 +145,11 @@ class VAE(LightningModule):
         """Return the data module that the Trainer runs with."""
         data: ImageDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         return data
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Return how many steps an epoch has in the run that the Trainer is set to."""
+        return self._length[1]
 
     def step_of_run(self, step: int) -> TrainingStep:
         """Return where ``step`` stands in the run that the Trainer is set to."""
@@ -150,7 +165,44 @@ class VAE(LightningModule):
         noise = self.posterior.noise((self.objective.n_samples, n_images * world_size, self.latent_dim), generator)
         return noise[:, rank * n_images : (rank + 1) * n_images]
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+    def on_train_start(self) -> None:
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
+        self._on_step_end = [callback.on_step_end for callback in callbacks if hasattr(callback, "on_step_end")]
+        # Lightning's way back serves ranks, gradient scalers and hooks; for a small model it costs a tenth of the step.
+        hooks = ("on_before_backward", "on_after_backward")
+        heard = any(is_overridden(hook, callback, parent=Callback) for hook in hooks for callback in callbacks)
+        plain = self.trainer.world_size == 1 and self.trainer.precision == "32-true"
+        self._backward = Tensor.backward if plain and not heard else self.manual_backward
+
+    def training_step(self, chunk: Iterator[Batch], chunk_index: int) -> None:
+        for index, batch in enumerate(chunk):
+            if index:
+                self._end_step()
+            self._take_step(batch)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._end_step()  # the last of the chunk: what is saved here, Lightning continues at the next one
+
+    def _end_step(self) -> None:
+        for on_step_end in self._on_step_end:
+            on_step_end(self.trainer, self)
+
+    def _take_step(self, batch: Batch) -> None:
+        loss = self._training_loss(batch)
+        optimizer: Any = self.optimizers()
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None  # zero_grad does this, and much beside
+        self._backward(loss)
+        optimizer.step()
+        if self._lr_scheduler:
+            self._lr_scheduler.step()
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        if self.gradient_clip_val is not None:  # by now a gradient scaler has taken its factor off
+            self.clip_gradients(optimizer, self.gradient_clip_val, "norm")
+
+    def _training_loss(self, batch: Batch) -> Float[Tensor, ""]:
         step = self.global_step
         at = self.step_of_run(step)
         kl_weight_in_force = self.kl_weight * self.beta_schedule(at)
@@ -164,8 +216,9 @@ class VAE(LightningModule):
             self.beta_schedule.observe(*(mean_over_ranks(mean) for mean in means))
         # At the end of an epoch too: what is written before a checkpoint need not be in it.
         interval = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if (step + 1) % interval == 0 or batch_idx + 1 == self.trainer.num_training_batches:
-            self._log_window(step)
+        ends_epoch = (step + 1) % at.steps_per_epoch == 0
+        if (step + 1) % interval == 0 or ends_epoch:
+            self._log_window(step, ends_epoch)
         return bound.loss
 
     def _refine(self, hooks: Hooks, batch: Batch, kl_weight_in_force: KlWeight, at: TrainingStep) -> None:
@@ -177,9 +230,9 @@ class VAE(LightningModule):
             noise = self.training_noise(len(pixels), at.step, index, stream=Stream.REFINEMENT_NOISE)
             return self.bound(pixels, noise, kl_weight_in_force, at).loss
 
-        hooks.refine(loss_of, self.trainer.gradient_clip_val)
+        hooks.refine(loss_of, self.gradient_clip_val)
 
-    def _log_window(self, step: int) -> None:
+    def _log_window(self, step: int, ends_epoch: bool) -> None:
         """Log the means over the steps since the last time and over the ranks, after a check that all are finite."""
         window = self._finite_window(step + 1)
         self._window.clear()
@@ -189,7 +242,7 @@ class VAE(LightningModule):
         values |= {f"train/{name}": value for name, value in hooks_of(optimizer).training_values().items()}
         if (variance := self.likelihood.variance) is not None:
             values["train/decoder_variance"] = variance
-        self._write(values, step)
+        self._write(values, step, for_callbacks=ends_epoch)
 
     def _finite_window(self, end: int) -> step_buffer.Rows:
         """Return the means over the ranks of the steps before ``end`` that are not written yet, all finite."""
@@ -198,13 +251,15 @@ class VAE(LightningModule):
         step_buffer.check_finite(window, end - len(window))
         return window
 
-    def _write(self, values: dict[str, float], step: int) -> None:
+    def _write(self, values: dict[str, float], step: int, for_callbacks: bool) -> None:
         """Write values, equal on all ranks, into the curves at once.
 
         Lightning would write them after the callbacks of a step, so that a checkpoint could be ahead of its curves;
-        it still gets them for callbacks that look at them.
+        it still gets them for callbacks that look at them, at the end of an epoch, for it takes milliseconds.
         """
-        self.log_dict(values, sync_dist=True, logger=False)
+        self.latest |= values
+        if for_callbacks:
+            self.log_dict(values, sync_dist=True, logger=False)
         for logger in self.trainer.loggers:
             logger.log_metrics({**values, "epoch": self.current_epoch}, step)
 
@@ -249,7 +304,7 @@ class VAE(LightningModule):
                 information = mutual_information(self.encode(pixels), self._noise_of_images(1, len(pixels))).lower
             values["train/information"] = information
             hooks.judge(information)
-        self._write(values, self.global_step - 1)
+        self._write(values, self.global_step - 1, for_callbacks=True)
 
     def _finish_evaluation(self) -> Evaluation:
         terms, means = self.terms.compute(), self.means.compute()

@@ -7,7 +7,6 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-import torch
 from lightning.pytorch import Trainer
 from rich.console import Console
 from rich.progress import Progress
@@ -28,16 +27,16 @@ class Clock:
 
 
 def trainer(**changed: Any) -> Any:
-    values = {"train/elbo": -500.0, "train/kl": 4.25, "train/active_units": 2.0}
-    metrics = {name: torch.tensor(value) for name, value in values.items()}
-    plain = {"is_global_zero": True, "num_training_batches": N_BATCHES, "current_epoch": 1, "max_epochs": 3}
-    return Mock(spec=Trainer, **plain | {"callback_metrics": metrics} | changed)
+    plain = {"is_global_zero": True, "global_step": N_BATCHES + 1, "current_epoch": 1, "max_epochs": 3}
+    return Mock(spec=Trainer, **plain | changed)
 
 
 def model(split: str = "test") -> Any:
     found = {"elbo": -486.73, "kl": 4.47, "active_units": 2}
     evaluation = SimpleNamespace(scalars=lambda: found)
-    return Mock(spec=VAE, evaluation=evaluation, data=SimpleNamespace(curve_split=split), latent_dim=5)
+    latest = {"train/elbo": -500.0, "train/kl": 4.25, "test/active_units": 2.0}
+    facts = {"latent_dim": 5, "steps_per_epoch": N_BATCHES, "latest": latest}
+    return Mock(spec=VAE, evaluation=evaluation, data=SimpleNamespace(curve_split=split), **facts)
 
 
 def test_the_bar_is_drawn_at_most_twice_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +55,7 @@ def test_the_bar_is_drawn_at_most_twice_a_second(monkeypatch: pytest.MonkeyPatch
     assert threading.active_count() == threads
     for batch in range(N_BATCHES):
         clock.now = 2 * (batch + 1) / N_BATCHES  # two seconds in all
-        progress.on_train_batch_end(trainer(), model(), None, None, batch)
+        progress.on_step_end(trainer(global_step=N_BATCHES + batch + 1), model())
     progress.on_train_end(trainer(), model())
     assert drawn == [25, 50, 75, 100]
     assert "-500.0" in output.getvalue()
@@ -67,7 +66,7 @@ def test_an_epoch_leaves_one_plain_line_where_there_is_no_terminal() -> None:
     clock, output = Clock(), io.StringIO()
     progress = EpochProgress(Console(file=output, width=20), clock)
     progress.on_train_start(trainer(), model())
-    progress.on_train_batch_end(trainer(), model(), None, None, 0)
+    progress.on_step_end(trainer(), model())
     clock.now = 6.1
     progress.on_train_epoch_end(trainer(), model())
     progress.on_train_end(trainer(), model())

@@ -29,7 +29,7 @@ class Sends(Callback):
         self.number, self.step = number, step
         self.went_on = False
 
-    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+    def on_before_optimizer_step(self, trainer: Any, *_: Any) -> None:
         if trainer.global_step == self.step and not self.went_on:
             os.kill(os.getpid(), self.number)
             self.went_on = True

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from vae_lightning.data import EvaluationLoader, Images, TrainingLoader
@@ -10,16 +11,16 @@ def numbered(n: int) -> Images:
 
 
 def loader(**options: int) -> TrainingLoader:
-    return TrainingLoader(numbered(60), batch_size=20, seed=options.pop("seed", 0), **options)
+    return TrainingLoader(numbered(60), **{"batch_size": 20, "seed": 0} | options)
 
 
 def rows_of(loader: TrainingLoader, epoch: int) -> list[int]:
     loader.sampler.set_epoch(epoch)
-    return [row for batch in loader for row in batch.rows.tolist()]
+    return [row for batch in loader.batches() for row in batch.rows.tolist()]
 
 
 def test_an_epoch_shows_every_image_once_in_whole_batches() -> None:
-    batches = list(loader())
+    batches = list(loader().batches())
     assert [len(batch.pixels) for batch in batches] == [20, 20, 20]
     assert sorted(row for batch in batches for row in batch.rows.tolist()) == list(range(60))
     assert torch.equal(batches[0].pixels[:, 0, 0, 0] * 255, batches[0].rows.float())
@@ -37,21 +38,33 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
 
 
 def test_ranks_share_each_global_batch() -> None:
-    whole = [batch.rows.tolist() for batch in loader()]
-    parts = zip(loader(rank=0, world_size=2), loader(rank=1, world_size=2), strict=True)
+    whole = [batch.rows.tolist() for batch in loader().batches()]
+    parts = zip(loader(rank=0, world_size=2).batches(), loader(rank=1, world_size=2).batches(), strict=True)
     assert [first.rows.tolist() + second.rows.tolist() for first, second in parts] == whole
 
 
-def test_it_goes_on_at_the_very_batch() -> None:
-    first = loader()
+def test_chunks_hold_ten_batches_and_the_last_one_the_rest() -> None:
+    chunked = loader(batch_size=5)
+    assert [len(list(chunk)) for chunk in chunked] == [10, 2]
+    assert (len(chunked), chunked.n_batches) == (2, 12)
+
+
+@pytest.mark.parametrize("taken", [1, 9, 10, 11, 12])
+def test_it_goes_on_at_the_very_batch_inside_a_chunk_too(taken: int) -> None:
+    first = loader(batch_size=5)
     first.sampler.set_epoch(2)
-    iterator = iter(first)
-    seen = next(iterator).rows.tolist()
-    second = loader()
-    second.load_state_dict(first.state_dict())
+    iterator = first.batches()
+    seen = [next(iterator).rows.tolist() for _ in range(taken)]
+    in_hand = first.state_dict()
+    rest = next(iterator, None)
+    after = first.state_dict()
+    assert (in_hand["next_batch"], after["next_batch"]) == (taken - 1, taken)
+    second = loader(batch_size=5)
+    second.load_state_dict(after)
     second.sampler.set_epoch(2)
-    seen += [row for batch in second for row in batch.rows.tolist()]
-    assert seen == rows_of(loader(), 2)
+    continued = [batch.rows.tolist() for batch in second.batches()]
+    assert continued[:1] == ([rest.rows.tolist()] if rest else [])
+    assert [row for rows in seen + continued for row in rows] == rows_of(loader(batch_size=5), 2)
 
 
 def test_a_position_in_an_epoch_that_was_cut_short_does_not_shorten_the_next() -> None:
@@ -68,7 +81,7 @@ def test_dynamic_binarisation_is_fresh_each_epoch_fair_and_shared_by_ranks() -> 
             grey, batch_size=100, seed=0, dynamic_binarization=True, rank=rank, world_size=world_size
         )
         loader.sampler.set_epoch(epoch)
-        return torch.stack([batch.pixels for batch in loader])
+        return torch.stack([batch.pixels for batch in loader.batches()])
 
     assert set(pixels(0).unique().tolist()) == {0.0, 1.0}
     standard_error = (0.2 * 0.8 / 20_000) ** 0.5

@@ -46,7 +46,7 @@ def one_loss(model: VAE, optimizer: Optimizer, pixels: Tensor, step: int) -> Non
 
 
 def weights_after(model: VAE, data: ImageDataModule, step_with: Callable[[Tensor, int], None]) -> dict[str, Tensor]:
-    for step, batch in zip(range(STEPS), data.train_dataloader(), strict=False):
+    for step, batch in zip(range(STEPS), data.train_dataloader().batches(), strict=False):
         step_with(batch.pixels, step)
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
@@ -120,7 +120,7 @@ def test_groups_are_the_inner_optimisers_own_and_the_state_comes_back(
     model, data = article()
     optimizer = Separate(model.parameter_groups(), encoder=ADAM, decoder=partial(ADAM, lr=5e-4))
     assert [group["lr"] for group in optimizer.param_groups] == [1e-3, 5e-4]
-    one_loss(model, optimizer, next(iter(data.train_dataloader())).pixels, 0)
+    one_loss(model, optimizer, next(data.train_dataloader().batches()).pixels, 0)
     restored = Separate(model.parameter_groups(), encoder=ADAM, decoder=ADAM)
     restored.load_state_dict(optimizer.state_dict())
     assert [group["lr"] for group in restored.param_groups] == [1e-3, 5e-4]

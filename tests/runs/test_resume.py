@@ -87,3 +87,19 @@ def test_the_rate_of_the_next_step_counts_too(tiny: Callable[..., Config]) -> No
     with pytest.raises(UserError) as refused:
         train(tiny(*choices, "trainer.max_epochs=3", f"resume_from={short}"))
     assert (refused.value.code, refused.value.about) == (Code.INCOMPATIBLE, ("resume_from", "lr_schedule"))
+
+
+@pytest.mark.parametrize("step", [10, 14, 15, 20])
+def test_a_run_interrupted_in_an_earlier_version_ends_as_if_nothing_had_happened(
+    step: int, tiny: Callable[..., Config], finished: Callable[..., Config], tmp_path: Path
+) -> None:
+    """Version 0.3 counted batches where chunks are counted today: after ten, amid ten, after an epoch, in the next."""
+    whole = shutil.move(folder_of(finished("lr_schedule=cosine")), tmp_path / "whole")
+    begun = Path(__file__).parent / "interrupted_in_0_3" / f"step{step}"
+    config = tiny("lr_schedule=cosine")
+    (folder_of(config) / "checkpoints").mkdir(parents=True)
+    shutil.copy(begun / f"step{step:09d}.ckpt", folder_of(config) / "checkpoints")
+    shutil.copy(begun / "metrics.jsonl", folder_of(config))
+    assert train(config)["steps"] == 30
+    counts = "checkpoint: /loops/"  # their sums over the epochs are another version's; nothing depends on them
+    assert [line for line in run_differences(folder_of(config), whole) if not line.startswith(counts)] == []

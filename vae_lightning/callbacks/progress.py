@@ -41,17 +41,18 @@ class EpochProgress(Callback):
         self.started = self.drawn = self.clock()
         if self.progress:
             name = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-            self.progress.reset(self.task, total=trainer.num_training_batches, description=name)
+            self.progress.reset(self.task, total=pl_module.steps_per_epoch, description=name)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_step_end(self, trainer: Trainer, pl_module: VAE) -> None:
         if self.progress is None or self.clock() - self.drawn < REFRESH_S:
             return
         self.drawn = self.clock()
-        values = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        values = pl_module.latest
         active = next((value for name, value in values.items() if name.endswith("/active_units")), None)
         terms = f"ELBO {values['train/elbo']:.1f}  KL {values['train/kl']:.2f}  " if "train/elbo" in values else ""
         terms += "" if active is None else f"active {active:.0f}"
-        self.progress.update(self.task, completed=batch_idx + 1, terms=terms, refresh=True)
+        completed = (trainer.global_step - 1) % pl_module.steps_per_epoch + 1
+        self.progress.update(self.task, completed=completed, terms=terms, refresh=True)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: VAE) -> None:  # type: ignore[override]
         if not trainer.is_global_zero or pl_module.evaluation is None:

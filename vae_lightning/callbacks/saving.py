@@ -7,7 +7,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from vae_lightning.callbacks.interruption import Interruption
+from vae_lightning.data import BATCHES_AT_ONCE
 from vae_lightning.errors import Code, Interrupted, UserError
+from vae_lightning.module import VAE
 from vae_lightning.runs.checkpoints import checkpoint_path, remove_all_but_the_newest
 from vae_lightning.runs.curves import CURVE_LINES, durable_lines
 
@@ -24,10 +26,12 @@ class Saving(Checkpoint):
         self.every_n_steps = every_n_steps
         self.interruption = interruption
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        asked = self.interruption.asked_on_any_rank()
-        if batch_idx + 1 == trainer.num_training_batches:
+    def on_step_end(self, trainer: Trainer, pl_module: VAE) -> None:
+        if trainer.global_step % pl_module.steps_per_epoch == 0:
             return  # saved, and stopped if asked, after the held-out images
+        # Several ranks have to ask each other, which takes its time.
+        asks = trainer.world_size == 1 or trainer.global_step % BATCHES_AT_ONCE == 0
+        asked = self.interruption.asked_on_any_rank() if asks else 0
         if asked or (self.every_n_steps and trainer.global_step % self.every_n_steps == 0):
             self._save(trainer)
         if asked:

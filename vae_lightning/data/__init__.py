@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from vae_lightning.data.loader import Batch, EvaluationLoader, TrainingLoader
+from vae_lightning.data.loader import BATCHES_AT_ONCE, Batch, EvaluationLoader, TrainingLoader
 from vae_lightning.data.preparation import prepared_splits
 from vae_lightning.data.splits import Images, Splits, digits, idx_images, linear_gaussian
 
@@ -19,5 +19,5 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["Batch", "EvaluationLoader", "ImageDataModule", "Images", "Splits", "TrainingLoader"]
+__all__ = ["BATCHES_AT_ONCE", "Batch", "EvaluationLoader", "ImageDataModule", "Images", "Splits", "TrainingLoader"]
 __all__ += ["digits", "idx_images", "linear_gaussian", "prepared_splits"]

@@ -1,7 +1,8 @@
 """The LightningDataModule: images from a source, an optional validation part, binarisation, global batches."""
 
+import json
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import torch
 from jaxtyping import Float
@@ -9,10 +10,23 @@ from lightning.pytorch import LightningDataModule
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from vae_lightning.data.loader import Batch, EvaluationLoader, TrainingLoader, as_floats
+from vae_lightning.data.loader import EvaluationLoader, TrainingLoader, as_floats
 from vae_lightning.data.preparation import TRAINING_PART, Binarize, binarized, prepared_splits
 from vae_lightning.data.splits import Images, Splits
 from vae_lightning.errors import Code, UserError
+
+Fact = TypeVar("Fact")
+
+
+class Shared(NamedTuple):
+    """Images in memory, and what was computed of them."""
+
+    splits: dict[str, Images]
+    facts: dict[Callable[..., Any], Any]
+
+
+_shared: dict[str, Shared] = {}
+"""What :meth:`ImageDataModule.share` has kept in this process, by what decides the images."""
 
 
 class ImageDataModule(LightningDataModule):
@@ -46,6 +60,7 @@ class ImageDataModule(LightningDataModule):
         self.validation_size = validation_size
         self.binarize = binarize
         self.splits: dict[str, Images] = {}
+        self._facts: dict[Callable[..., Any], Any] = {}
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -58,14 +73,38 @@ class ImageDataModule(LightningDataModule):
         """Name of the held-out part that the curves show during training. Nothing is selected by it."""
         return "val" if self.validation_size else "test"
 
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of global batches in an epoch. Known once :meth:`setup` has run."""
+        return len(self.splits["train"].pixels) // self.batch_size
+
     def setup(self, stage: str | None = None) -> None:
         """Load, split and binarise, once. Raises UserError as :func:`prepared_splits`, or where sizes do not fit."""
         if self.splits:
             return
-        size, how = self.validation_size, self.binarize
-        splits = prepared_splits(self.seed, source=self.source, validation_size=size, binarize=how)
+        if shared := _shared.get(self._what_decides_the_images()):
+            splits, self._facts = dict(shared.splits), shared.facts
+        else:
+            size, how = self.validation_size, self.binarize
+            splits = prepared_splits(self.seed, source=self.source, validation_size=size, binarize=how)
         check_batch_size(self.batch_size, len(splits["train"].pixels))
         self.splits = splits
+
+    def _what_decides_the_images(self) -> str:
+        source = getattr(self.source, "func", self.source), getattr(self.source, "keywords", {})
+        seed = self.seed if self.validation_size else None
+        return json.dumps([*source, self.validation_size, self.binarize, seed], default=repr, sort_keys=True)
+
+    def share(self) -> None:
+        """Keep the images, and what was asked by :meth:`once`, for data modules of the same images in this process
+        and in those that are forked from it."""
+        _shared[self._what_decides_the_images()] = Shared(self.splits, self._facts)
+
+    def once(self, function: "Callable[[ImageDataModule], Fact]") -> Fact:
+        """Return what a function says of the images, computed once and never of anything but the images."""
+        if function not in self._facts:
+            self._facts[function] = function(self)
+        return cast(Fact, self._facts[function])
 
     def train_dataloader(self) -> TrainingLoader:
         ranks, images = self._ranks, self._on_device("train")
@@ -101,8 +140,8 @@ class ImageDataModule(LightningDataModule):
             pixels = binarized(pixels.cpu(), TRAINING_PART)
         return as_floats(pixels)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Any:
-        """Leave the batch where it is: it was indexed from tensors that live on the device."""
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Leave a batch, or a chunk of them, where it is: it is indexed from tensors that live on the device."""
         return batch
 
     def _on_device(self, split: str) -> Images:

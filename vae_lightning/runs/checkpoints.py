@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 
+from vae_lightning.data import BATCHES_AT_ONCE
 from vae_lightning.errors import Code, UserError, first_line
 from vae_lightning.files import write_atomically
 from vae_lightning.runs.directory import CHECKPOINTS, checkpoints
@@ -36,6 +37,42 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         torch.save(checkpoint, content)
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         write_atomically(Path(path), content.getbuffer())
+
+    def load_checkpoint(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        return without_unfinished_chunk(with_chunks_counted(super().load_checkpoint(*args, **kwargs)))
+
+
+def without_unfinished_chunk(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint in whose counts the chunk that was in hand has not begun: the rest of it is begun anew."""
+    loop = checkpoint["loops"]["fit_loop"]
+    progress = loop["epoch_loop.batch_progress"]
+    if progress["total"]["processed"] < progress["total"]["started"]:
+        progress["is_last_batch"] = False
+        if progress["current"]["processed"] == 0:  # Lightning counts a restart before the first one as one more
+            loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1
+        for counts in (progress["total"], progress["current"]):
+            counts["ready"] = counts["started"] = counts["processed"]
+    return checkpoint
+
+
+def with_chunks_counted(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint of version 0.3, in which Lightning took the steps and counted batches, as one of today.
+
+    Today the model takes the steps, and Lightning counts chunks. Only the differences between its counts mean anything.
+    """
+    loop = checkpoint["loops"]["fit_loop"]
+    steps = loop["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
+    if steps["total"]["completed"]:
+        loop["epoch_loop.manual_optimization.optim_step_progress"] = steps
+        batches = loop["epoch_loop.batch_progress"]["current"]
+        whole, rest = divmod(batches["ready"], BATCHES_AT_ONCE)
+        if batches["completed"] == batches["ready"]:  # saved after the held-out images
+            begun = ended = counted = whole + bool(rest)
+        else:
+            begun, ended, counted = whole + bool(rest), whole, whole - (not rest)
+        chunks = {"ready": begun, "started": begun, "processed": ended, "completed": counted}
+        loop["epoch_loop.batch_progress"] |= {"total": chunks, "current": dict(chunks)}
+    return checkpoint
 
 
 def checkpoint_path(run_directory: Path, step: int) -> Path:

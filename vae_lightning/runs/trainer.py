@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.plugins import MixedPrecision
 from pydantic import Field
 
-from vae_lightning.data import ImageDataModule
+from vae_lightning.data import BATCHES_AT_ONCE, ImageDataModule
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.checkpoints import AtomicCheckpointIO
 from vae_lightning.runs.run_config import RunConfig
@@ -22,7 +23,6 @@ from vae_lightning.training_step import TrainingStep
 __all__ = ["make_trainer"]
 
 Positive = Annotated[int, Field(ge=1)]
-SMOKE_BATCHES = 4
 
 
 def make_trainer(
@@ -36,7 +36,7 @@ def make_trainer(
     strategy: Annotated[str, Field(min_length=1)],
     precision: Literal["32-true", "bf16-mixed", "16-mixed"],
     max_epochs: Positive,
-    gradient_clip_val: Annotated[float, Field(gt=0)] | None,
+    gradient_clip_val: Annotated[float, Field(gt=0)] | None,  # the model clips, which takes its own steps
     log_every_n_steps: Positive,
     deterministic: bool,
 ) -> Trainer:
@@ -56,10 +56,9 @@ def make_trainer(
             num_nodes=num_nodes,
             strategy=strategy,
             max_epochs=1 if smoke else max_epochs,
-            gradient_clip_val=gradient_clip_val,
             log_every_n_steps=log_every_n_steps,
             deterministic=deterministic,
-            limit_train_batches=SMOKE_BATCHES if smoke else None,
+            limit_train_batches=1 if smoke else None,
             limit_val_batches=1 if smoke else None,
             limit_test_batches=1 if smoke else None,
             default_root_dir=run_directory,
@@ -100,13 +99,16 @@ def quieten_lightning() -> None:
         "The `srun` command is available on your system",  # a run on a login node, or on a workstation with SLURM
     ):
         warnings.filterwarnings("ignore", message=f".*{expected}.*", category=UserWarning)
+    if not torch.cuda.is_available():
+        # By this Lightning makes torch look for a GPU's driver library on the disk, in each step of Adam.
+        os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
     # Lightning 2.6 asks torch something in a way that newer torch calls old.
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
 
 
 def steps_per_epoch(config: RunConfig, data: ImageDataModule) -> int:
     """Return how many optimiser steps an epoch has."""
-    return SMOKE_BATCHES if config.smoke else len(data.splits["train"].pixels) // data.batch_size
+    return min(BATCHES_AT_ONCE, data.steps_per_epoch) if config.smoke else data.steps_per_epoch
 
 
 def last_step(config: RunConfig, data: ImageDataModule) -> TrainingStep:
