@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from vae_lightning.diagnostics import (
+    NearTheData,
     PerImageMetric,
     ResidualMoments,
     ResidualSpectrum,
     collapse_epsilon,
-    completeness,
     continuity,
     decoder_sensitivity,
     linear_probe,
@@ -311,8 +311,8 @@ def test_completeness_counts_what_is_no_farther_off_than_real_images() -> None:
     references = torch.randn(500, 1, 4, 4, generator=generator(21))
     held_out = torch.randn(200, 1, 4, 4, generator=generator(22))
     near, far = references[:30] + 0.01, references[:10] + 100.0
-    assert completeness(torch.cat([near, far]), held_out, references) == pytest.approx(0.75)
-    assert completeness(held_out, held_out, references) == pytest.approx(0.95)
+    assert NearTheData(held_out, references).completeness(torch.cat([near, far])) == pytest.approx(0.75)
+    assert NearTheData(held_out, references).completeness(held_out) == pytest.approx(0.95)
 
 
 # Probe ----------------------------------------------------------------------------------------------------------

@@ -80,7 +80,8 @@ class RunFigures(Callback):
 
     def _save(self, name: str, figure: Figure, trainer: Trainer) -> None:
         path = self.run_directory / FIGURES / f"{name}.png"
-        figure.savefig(path, dpi=DPI)
+        # The smallest file would take as long as the drawing.
+        figure.savefig(path, dpi=DPI, pil_kwargs={"compress_level": 1})
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):  # ours, or one that a user added
                 logger.log_image(f"figures/{name}", [str(path)])

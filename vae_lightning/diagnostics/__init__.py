@@ -11,8 +11,8 @@ from vae_lightning.diagnostics.active_units import (
 from vae_lightning.diagnostics.classes import NearestNeighbourClassifier, linear_probe
 from vae_lightning.diagnostics.information import MutualInformation, log_px, mutual_information
 from vae_lightning.diagnostics.latent_space import (
+    NearTheData,
     Sensitivity,
-    completeness,
     continuity,
     decoder_sensitivity,
     frechet_distance_to_prior,
@@ -22,9 +22,10 @@ from vae_lightning.diagnostics.residual import ResidualMoments, ResidualSpectrum
 from vae_lightning.diagnostics.verdicts import Verdict, verdict
 
 __all__ = [
-    "MeanMoments", "MutualInformation", "NearestNeighbourClassifier", "PerImageMetric", "PosteriorMeanMoments",
-    "RateDistortion", "RateDistortionMetric", "ResidualMoments", "ResidualSpectrum", "Sensitivity", "Verdict",
-    "active_directions", "active_units", "collapse_epsilon", "completeness", "continuity", "decoder_sensitivity",
+    "MeanMoments", "MutualInformation", "NearTheData", "NearestNeighbourClassifier", "PerImageMetric",
+    "PosteriorMeanMoments", "RateDistortion", "RateDistortionMetric", "ResidualMoments", "ResidualSpectrum",
+    "Sensitivity", "Verdict",
+    "active_directions", "active_units", "collapse_epsilon", "continuity", "decoder_sensitivity",
     "frechet_distance_to_prior", "linear_probe", "log_px", "mutual_information", "residual_spectrum",
     "share_collapsed", "verdict",
 ]  # fmt: skip

@@ -67,22 +67,26 @@ def continuity(decode: Decode, starts: Codes, ends: Codes, n_steps: int = N_STEP
     return float((evenness * change.sum(0)).sum() / change.sum())
 
 
-def completeness(decoded: SomeImages, held_out: SomeImages, references: SomeImages) -> float:
-    """Return the share of decoded prior samples that are as close to the training images as held-out images are.
+class NearTheData:
+    """How close held-out images are to training images: by the Euclidean distance to the nearest of ``references``."""
 
-    Close is the Euclidean distance to the nearest of ``references``. A mean image is smoother than a real one, and so
-    nearer to everything: the share says that nothing is far off, not that everything is there. A decoder with one image
-    whatever the code can have all; its output variance tells.
-    """
-    from sklearn.neighbors import NearestNeighbors
+    def __init__(self, held_out: SomeImages, references: SomeImages) -> None:
+        from sklearn.neighbors import NearestNeighbors
 
-    nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(references.flatten(1).cpu().numpy())
+        self.nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(references.flatten(1).cpu().numpy())
+        self.limit = torch.quantile(self._distances(held_out), AS_FAR_AS)
 
-    def distances(images: Tensor) -> Tensor:
-        return torch.from_numpy(nearest.kneighbors(images.flatten(1).cpu().numpy())[0][:, 0])
+    def _distances(self, images: Tensor) -> Tensor:
+        return torch.from_numpy(self.nearest.kneighbors(images.flatten(1).cpu().numpy())[0][:, 0]).double()
 
-    limit = torch.quantile(distances(held_out).double(), AS_FAR_AS)
-    return float((distances(decoded).double() <= limit).double().mean())
+    def completeness(self, decoded: SomeImages) -> float:
+        """Return the share of decoded prior samples that are as close as held-out images are.
+
+        A mean image is smoother than a real one, and so nearer to everything: the share says that nothing is far off,
+        not that everything is there. A decoder with one image whatever the code can have all; its output variance
+        tells.
+        """
+        return float((self._distances(decoded) <= self.limit).double().mean())
 
 
 def frechet_distance_to_prior(mean: Float[Tensor, " latent"], covariance: Float[Tensor, "latent latent"]) -> float:

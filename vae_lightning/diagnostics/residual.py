@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vae_lightning.diagnostics.over_images import Sums
 from vae_lightning.distributions.arithmetic import without_autocast
-from vae_lightning.theory.collapse import floored, one_thread
+from vae_lightning.theory.collapse import floored, leading_eigenpairs, one_thread
 
 N_FOLDS = 8
 """Images are dealt to these by their row, so that neither batches nor ranks matter."""
@@ -23,8 +23,10 @@ N_JUDGES = 2
 """Folds that judge a direction at a time; the others choose it."""
 N_DIRECTIONS = 10
 """Leading directions among which the choosing folds choose."""
+N_EIGENVALUES = 40
+"""Of the spectrum that are computed."""
 MOST_PIXELS = 4096
-"""The sums take 64 bytes for each pair of pixels, and their eigenvectors the cube of the pixels in time."""
+"""The sums take 64 bytes for each pair of pixels, and each eigenvector some hundred passes over them."""
 
 
 PerSample = Float[Tensor, "samples batch channels height width"]
@@ -37,8 +39,8 @@ class ResidualSpectrum(NamedTuple):
     direction uncertain, ``eigenvalues[0]`` is too large, having been chosen on the images it is told of.
     """
 
-    eigenvalues: Float[Tensor, " pixels"]
-    """Of the images at hand, descending."""
+    eigenvalues: Float[Tensor, " directions"]
+    """The largest ones, of the images at hand, descending."""
     largest: float
     """What directions chosen on some folds are worth on the others."""
     error: float
@@ -102,20 +104,25 @@ def residual_spectrum(
         moment = products[folds].sum(0) / count - cross - cross.T + torch.outer(mean, mean)
         return scale.unsqueeze(1) * moment * scale
 
+    def by_fold(folds: Tensor, directions: Tensor) -> Float[Tensor, "folds directions"]:
+        """Return what directions are worth on each fold: u' M u of its second moment M, which is not formed."""
+        scaled = scale.unsqueeze(1) * directions
+        along_mean = mean @ scaled
+        found = []
+        for fold in folds.tolist():
+            of_products = (scaled * (products[fold] @ scaled)).sum(0) / n[fold]
+            found.append(of_products + along_mean * (along_mean - 2 * (sums[fold] / n[fold]) @ scaled))
+        return torch.stack(found)
+
     every = torch.arange(len(n), device=n.device)
     with one_thread():
-        eigenvalues: Tensor = torch.linalg.eigvalsh(second_moment(every)).flip(0)
+        eigenvalues = leading_eigenpairs(second_moment(every), N_EIGENVALUES)[0]
         if int(n.min()) < 2:  # too few images to choose on some and judge on others
             return ResidualSpectrum(eigenvalues, float(eigenvalues[0]), float("inf"), variance)
         worth = []
         for judges in every.split(N_JUDGES):
             choosers = every[~torch.isin(every, judges)]
-            directions = torch.linalg.eigh(second_moment(choosers)).eigenvectors[:, -N_DIRECTIONS:]
-
-            def by_fold(folds: Tensor, directions: Tensor) -> Float[Tensor, "folds directions"]:
-                moments = [second_moment(fold) for fold in folds.split(1)]
-                return torch.stack([(directions * (moment @ directions)).sum(0) for moment in moments])
-
+            directions = leading_eigenpairs(second_moment(choosers), N_DIRECTIONS)[1]
             shown = by_fold(choosers, directions)
             # Surely large, in every fold: not by one image that is unlike all others.
             best = (shown.mean(0) - 2 * shown.std(0) / len(shown) ** 0.5).argmax()

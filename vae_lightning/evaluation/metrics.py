@@ -10,7 +10,6 @@ import torch
 
 from vae_lightning.combinations import is_weighted_elbo
 from vae_lightning.diagnostics import (
-    NearestNeighbourClassifier,
     active_directions,
     active_units,
     collapse_epsilon,
@@ -20,7 +19,7 @@ from vae_lightning.diagnostics.active_units import DELTA
 from vae_lightning.diagnostics.latent_space import moments
 from vae_lightning.evaluation.evaluated import Evaluated
 from vae_lightning.evaluation.measure import Metric, gives, metric_of
-from vae_lightning.evaluation.probes import evenness_between_images, probes, share_near_the_data
+from vae_lightning.evaluation.probes import classifier_of, evenness_between_images, probes, share_near_the_data
 from vae_lightning.schedules import has_feedback
 
 N_CRITICAL_WEIGHTS = 50
@@ -29,8 +28,6 @@ N_EIGENVALUES = 20
 """Of the residual spectrum, kept in the results."""
 N_BINS = 20
 """Of the histogram of each unit's KL."""
-N_JUDGED = 1000
-"""Real images on which the nearest neighbours are judged."""
 
 
 @gives("facts/has_density", "facts/forecast_applies", "facts/schedule_has_feedback", "facts/bound_is_a_likelihood")
@@ -187,17 +184,12 @@ def probe(evaluated: Evaluated) -> tuple[float, float] | None:
 @gives("samples/count_per_class", "manifold/count_per_class", "kinds/accuracy_on_test_images")
 def classes_shown(evaluated: Evaluated) -> tuple[list[int], list[int] | None, float] | None:
     """Count which classes prior samples and manifold show, by nearest neighbours, and how often these are right."""
-    training, test = evaluated.data.splits["train"], evaluated.data.splits["test"]
-    if not int(training.labels.max()) > 0:
+    found = evaluated.data.once(classifier_of)
+    if found is None:
         return None
-    nearest = NearestNeighbourClassifier(training)
+    nearest, accuracy = found
     manifold = evaluated.manifold_images
-    rows = torch.arange(min(N_JUDGED, len(test.labels)), device=test.labels.device)
-    return (
-        nearest.count(evaluated.prior_images),
-        None if manifold is None else nearest.count(manifold),
-        nearest.accuracy(test.select(rows)),
-    )
+    return nearest.count(evaluated.prior_images), None if manifold is None else nearest.count(manifold), accuracy
 
 
 def _or_none(error: float) -> float | None:

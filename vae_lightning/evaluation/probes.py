@@ -11,18 +11,27 @@ from vae_lightning.data import ImageDataModule
 from vae_lightning.data.loader import as_floats
 from vae_lightning.data.preparation import TRAINING_PART, binarized
 from vae_lightning.data.splits import Pixels
-from vae_lightning.diagnostics import Sensitivity, completeness, continuity, decoder_sensitivity, linear_probe
+from vae_lightning.diagnostics import (
+    NearestNeighbourClassifier,
+    NearTheData,
+    Sensitivity,
+    continuity,
+    decoder_sensitivity,
+    linear_probe,
+)
 from vae_lightning.diagnostics.classes import N_TRAINING
 from vae_lightning.diagnostics.latent_space import Decode
 from vae_lightning.module import VAE
 from vae_lightning.randomness import Stream, generator_for, seed_for
-from vae_lightning.theory import Forecast, forecast, pixel_moments
+from vae_lightning.theory import Forecast, PixelMoments, forecast, pixel_moments
 
 N_CODES = 1000
 """Codes from the prior on which the decoder is measured, and images with which its own are compared."""
 CODES_AT_ONCE = 100
 """Codes are decoded in pieces: what a convolution holds for a thousand of them is most of a run's memory."""
 N_WALKS = 100
+N_JUDGED = 1000
+"""Test images on which the nearest neighbours are judged."""
 N_REFERENCES = 10_000
 """Training images among which the nearest is looked for."""
 
@@ -41,9 +50,7 @@ def measured_sensitivity(
 ) -> Sensitivity:
     """Measure what the decoder reads. Without a ``pixel_variance`` nothing is known of what that is worth in nats."""
     codes, redrawn = (_prior_codes(model, Stream.SENSITIVITY_CODES, index) for index in range(2))
-    test = as_floats(data.splits["test"].pixels).flatten(1)
-    data_variance = float(test.double().var(0, correction=0).sum())
-    return decoder_sensitivity(_in_pieces(model.decode), codes, redrawn, pixel_variance, data_variance)
+    return decoder_sensitivity(_in_pieces(model.decode), codes, redrawn, pixel_variance, data.once(variance_of_images))
 
 
 def evenness_between_images(model: VAE, means: Float[Tensor, "images latent"]) -> float | None:
@@ -59,8 +66,7 @@ def share_near_the_data(model: VAE, data: ImageDataModule) -> float:
     if data.binarize != "none" and model.likelihood.is_binary:  # means are not binary, draws are
         generator = generator_for(model.seed, Stream.PRIOR_SAMPLES, N_CODES, device=model.device)
         decoded = model.likelihood.sample(values, generator)
-    held_out = as_floats(data.splits["test"].pixels[:N_CODES])
-    return completeness(decoded, held_out, as_floats(_training_pixels(data, N_REFERENCES)))
+    return data.once(near_the_data).completeness(decoded)
 
 
 def _training_pixels(data: ImageDataModule, n: int) -> Pixels:
@@ -107,4 +113,39 @@ def untrained_copy(network: nn.Module, seed: int) -> nn.Module:
 
 def forecast_of(model: VAE, data: ImageDataModule) -> Forecast | None:
     """Return what the spectrum of the training images lets live."""
-    return forecast(pixel_moments(data.splits["train"], data.binarize), model.likelihood, model.latent_dim)
+    return forecast(data.once(moments_of_training_images), model.likelihood, model.latent_dim)
+
+
+# Of the images alone: asked once, also for all jobs of a sweep.
+
+
+def moments_of_training_images(data: ImageDataModule) -> PixelMoments:
+    """Return mean and covariance of the training images."""
+    return pixel_moments(data.splits["train"], data.binarize)
+
+
+def variance_of_images(data: ImageDataModule) -> float:
+    """Return the variance of the test images, summed over pixels."""
+    test = as_floats(data.splits["test"].pixels).flatten(1)
+    return float(test.double().var(0, correction=0).sum())
+
+
+def near_the_data(data: ImageDataModule) -> NearTheData:
+    """Return how close test images are to training images."""
+    held_out = as_floats(data.splits["test"].pixels[:N_CODES])
+    return NearTheData(held_out, as_floats(_training_pixels(data, N_REFERENCES)))
+
+
+def classifier_of(data: ImageDataModule) -> tuple[NearestNeighbourClassifier, float] | None:
+    """Return a classifier of images and the share of test images that it tells right; None where there are no
+    classes."""
+    training, test = data.splits["train"], data.splits["test"]
+    if not int(training.labels.max()) > 0:
+        return None
+    nearest = NearestNeighbourClassifier(training)
+    rows = torch.arange(min(N_JUDGED, len(test.labels)), device=test.labels.device)
+    return nearest, nearest.accuracy(test.select(rows))
+
+
+OF_THE_IMAGES = (moments_of_training_images, variance_of_images, near_the_data, classifier_of)
+"""What every run asks of its images."""

@@ -9,7 +9,9 @@ from matplotlib.figure import Figure
 
 def curves(lines: Sequence[dict[str, Any]], split: str) -> Figure:
     """Draw ELBO, KL, distortion and active units against the step, from the local curves."""
-    figure = Figure(figsize=(9, 6), layout="constrained")
+    # Fixed margins, here and in every figure of a run: a layout that measures each letter draws everything twice.
+    figure = Figure(figsize=(9, 6))
+    figure.subplots_adjust(left=0.09, right=0.91, bottom=0.08, top=0.98, wspace=0.26, hspace=0.08)
     panels = figure.subplots(2, 2, sharex=True)
     for axes, (name, label) in zip(
         panels.flat,

@@ -18,7 +18,8 @@ def units(
     threshold: float,
 ) -> Figure:
     """Draw what became of each unit: KL beside the forecast, variance of the mean, and the KL over the epochs."""
-    figure = Figure(figsize=(10.5, 3.6), layout="constrained")
+    figure = Figure(figsize=(10.5, 3.6))
+    figure.subplots_adjust(left=0.06, right=0.95, bottom=0.15, top=0.91, wspace=0.3)
     bars, spectrum, history = figure.subplots(1, 3)
     n_units = len(kl_per_unit)
     places = np.arange(1, n_units + 1)

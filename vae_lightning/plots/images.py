@@ -15,8 +15,9 @@ def image_grid(images: Image, n_columns: int, title: str, value_range: tuple[flo
 
     tiles = make_grid(images, nrow=n_columns, padding=1, pad_value=sum(value_range) / 2)[0].numpy()
     height, width = tiles.shape
-    figure = Figure(figsize=(6, max(1.0, 6 * height / width) + 0.4), layout="constrained")
-    axes = figure.add_subplot()
+    tall = max(1.0, 6 * height / width) + 0.4
+    figure = Figure(figsize=(6, tall))
+    axes = figure.add_axes((0.01, 0.01, 0.98, 1 - 0.36 / tall))
     low, high = value_range
     axes.imshow(tiles, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
     axes.set_axis_off()

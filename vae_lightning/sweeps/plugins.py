@@ -14,6 +14,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from vae_lightning.composing import resolved
 
@@ -64,6 +65,17 @@ class OurLauncher(Launcher):
         return returned
 
 
+def _common_data(config: DictConfig) -> "tuple[dict[str, Any], int] | None":
+    """Return the node of the data and the seed; None where the data are swept over, or are not such a node."""
+    given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    if any(override.is_sweep_override() for override in given if override.key_or_group.startswith("data")):
+        return None
+    try:
+        return OmegaConf.to_container(config.data, resolve=True), int(config.seed)  # type: ignore[return-value]
+    except (OmegaConfBaseException, TypeError, ValueError):  # the plan of the sweep will say what is wrong
+        return None
+
+
 class PoolLauncher(OurLauncher):
     """``hydra/launcher=pool``: jobs in the slots of this machine."""
 
@@ -74,7 +86,7 @@ class PoolLauncher(OurLauncher):
         from vae_lightning.sweeps.process import fork_server
 
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self.context = fork_server()
+        self.context = fork_server(_common_data(config))
 
     def done(self, plan: "Plan") -> "list[Job]":
         from vae_lightning.sweeps.launch import launch_in_pool

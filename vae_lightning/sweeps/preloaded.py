@@ -1,8 +1,11 @@
-"""The imports that a fork server does once for all jobs of a sweep, also those that a run needs only at its end."""
+"""What a fork server does once for all jobs of a sweep: imports, also those that a run needs only at its end, and the
+images that the jobs have in common."""
 
 import atexit
+import contextlib
 import gc
 import io
+import json
 import os
 
 import matplotlib.backends.backend_agg
@@ -21,6 +24,8 @@ from rich.console import Console
 
 import vae_lightning.networks
 import vae_lightning.training  # noqa: F401
+from vae_lightning import assemble, evaluation
+from vae_lightning.sweeps.process import COMMON_DATA
 
 
 def warm_up() -> None:
@@ -31,7 +36,17 @@ def warm_up() -> None:
     Console(file=io.StringIO()).print("[b]:zap:[/b]", 1.0)
 
 
+def load_common_data() -> None:
+    """Load the images that the sweep's jobs have in common, and ask of them what every job asks."""
+    if common := os.environ.pop(COMMON_DATA, None):
+        # Whatever is wrong with the data, each job finds out by itself, and says so in its log.
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+            node, seed = json.loads(common)
+            assemble.share_data(node, seed, evaluation.OF_THE_IMAGES)
+
+
 warm_up()
+load_common_data()
 # What is imported stays: each job's garbage collector would look at all of it again, and copy its memory by doing so.
 gc.collect()
 gc.freeze()

@@ -1,6 +1,7 @@
 """The process of a job: forked from a server that has imported everything, so that a sweep imports only once."""
 
 import contextlib
+import json
 import multiprocessing
 import os
 import re
@@ -18,11 +19,13 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from vae_lightning.errors import Interrupted, UserError
 from vae_lightning.files import write_json
 from vae_lightning.runs.command import COMMAND, this_command
-from vae_lightning.runs.run_config import RunConfig
+from vae_lightning.runs.run_config import Node, RunConfig
 from vae_lightning.signals import SIGNALS, signals_blocked
 from vae_lightning.sweeps.outcome import outcome_recorded
 
 PRELOADED = ["vae_lightning.sweeps.preloaded", "vae_lightning.cli.train"]
+COMMON_DATA = "VAE_LIGHTNING_COMMON_DATA"
+"""The environment variable by which the server is told of the images that the jobs have in common."""
 PATIENCE_S = 90.0
 """How long a job waits for a run that the job of a dying sweep still owns."""
 ORPHAN_S = 60.0
@@ -60,18 +63,24 @@ class Task(NamedTuple):
     """Where it records how it ended."""
 
 
-def fork_server() -> ForkServerContext:
-    """Start the server, which imports everything while the sweep is still being planned."""
+def fork_server(common_data: tuple[Node, int] | None = None) -> ForkServerContext:
+    """Start the server, which imports everything while the sweep is still being planned.
+
+    ``common_data`` is what jobs have in common of their data, and the seed: the server loads them once for all.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     # Numerical libraries read these when they are imported; threads of theirs would not survive the fork.
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
+    if common_data:
+        os.environ[COMMON_DATA] = json.dumps(common_data)
     resource_tracker.ensure_running()  # by itself; the server would start it, and unblock two of the signals
     # A closed terminal, or a batch system, signals whole groups: the server must live until the jobs have saved.
     with signals_blocked():
         forkserver.ensure_running()
+    os.environ.pop(COMMON_DATA, None)
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.update({name: value})
     return context

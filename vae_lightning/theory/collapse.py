@@ -13,12 +13,15 @@ networks the onset and the counts near it carry over. The Gaussian onset is also
 derived here.
 """
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.sparse.linalg import ArpackError, eigsh
 from torch import Tensor
 
 from vae_lightning.data import Images
@@ -36,6 +39,8 @@ FEWEST_IMAGES = 10
 """As many images must show what F says of a pixel."""
 LARGEST_VALUE = 1e7
 """Where the decoder's value of a mean is looked for; one nearer than 1e-7 to its least or largest is taken there."""
+FEW_OF = 10
+"""So many times as many eigenvalues there must be for some of them to be cheaper than all."""
 ROUNDING = 1e-6
 """Of the largest eigenvalue: what is smaller is rounding in the sums."""
 
@@ -159,6 +164,24 @@ def _descending(covariance: Covariance) -> PerPixel:
         eigenvalues: Tensor = torch.linalg.eigvalsh(covariance)
     descending = eigenvalues.flip(0)
     return torch.where(descending > ROUNDING * descending[:1], descending, 0.0)
+
+
+def leading_eigenpairs(matrix: Covariance, n: int) -> tuple[PerDirection, Float[Tensor, "pixels directions"]]:
+    """Return the ``n`` largest eigenvalues of a symmetric matrix, descending, and their eigenvectors as columns.
+
+    By Lanczos iterations where they are few of many: the ten largest of 3,072 took a fifth of the time of all. The
+    iterations begin at a fixed vector, so that equal matrices have equal answers.
+    """
+    size = len(matrix)
+    n = min(n, size)
+    if size > FEW_OF * n:
+        start = np.random.default_rng(0).standard_normal(size)
+        with contextlib.suppress(ArpackError):  # as of a matrix of zeros
+            values, vectors = eigsh(matrix.cpu().numpy(), k=n, which="LA", v0=start)
+            order = values.argsort()[::-1].copy()
+            return torch.from_numpy(values[order]).to(matrix), torch.from_numpy(vectors[:, order]).to(matrix)
+    every = torch.linalg.eigh(matrix)
+    return every.eigenvalues.flip(0)[:n], every.eigenvectors.flip(1)[:, :n]
 
 
 @contextmanager
