@@ -18,7 +18,9 @@ COLORS = ("#2f7ec7", "#c96f0a", "#1f9e77", "#c05aa5", "#8a6fd6", "#b8860b", "#d1
 MARKERS = "os^DvP*"
 FORECAST = "#888888"
 WIDTH, HEIGHT = 5.2, 3.5
-"""Inches of one panel."""
+"""Inches of one panel, without its legend."""
+LEGEND_ROW = 0.22
+"""Inches."""
 
 
 History = tuple[str, list[int], list[float]]
@@ -190,10 +192,7 @@ def _label(name: str, n_seeds: pd.Series, n_series: int) -> str:
 
 
 def _finished(figure: Figure, ink: str) -> Figure:
-    """Give all axes their ink, a faint grid and a legend."""
-    fixed = figure.get_layout_engine() is None
-    if fixed:
-        _make_room(figure, 0)
+    """Give all axes their ink, a faint grid and a legend, and the figure the room that the legends take."""
     for axes in figure.axes:
         axes.grid(color=FORECAST, alpha=0.25, linewidth=0.6)
         for part in (axes.xaxis, axes.yaxis):
@@ -205,30 +204,38 @@ def _finished(figure: Figure, ink: str) -> Figure:
         axes.tick_params(colors=ink, which="both", labelsize=10)
         for spine in axes.spines.values():
             spine.set_color(FORECAST)
-        if labels := axes.get_legend_handles_labels()[1]:
-            columns = 2 if max(map(len, labels)) < 28 else 1
-            rows = math.ceil(len(labels) / columns)
-            below = (0.5, -0.17)
-            legend = axes.legend(
-                fontsize=9.5,
-                labelcolor=ink,
-                framealpha=0,
-                loc="upper center",
-                bbox_to_anchor=below,
-                ncols=columns,
-            )
-            for text in legend.get_texts():  # a name may have a dollar sign in it
-                text.set_parse_math(False)
-            if fixed:
-                _make_room(figure, rows)
+    rows = [_legend(axes, ink) for axes in figure.axes]
+    if figure.get_layout_engine() is None:
+        _make_room(figure, rows[0])
+    else:  # the two charts of a panel stand side by side
+        figure.set_figheight(figure.get_figheight() + LEGEND_ROW * sum(map(max, rows[::2], rows[1::2])))
     return figure
+
+
+def _legend(axes: Axes, ink: str) -> int:
+    """Draw the legend below the axes; return how many rows it has."""
+    labels = axes.get_legend_handles_labels()[1]
+    if not labels:
+        return 0
+    columns = 2 if max(map(len, labels)) < 28 else 1
+    legend = axes.legend(
+        fontsize=9.5,
+        labelcolor=ink,
+        framealpha=0,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.17),
+        ncols=columns,
+    )
+    for text in legend.get_texts():  # a name may have a dollar sign in it
+        text.set_parse_math(False)
+    return math.ceil(len(labels) / columns)
 
 
 def _make_room(figure: Figure, rows: int) -> None:
     """Set fixed margins, with so many rows of a legend below: to measure every letter takes as long as to draw it."""
-    height = HEIGHT + 0.22 * rows
+    height = HEIGHT + LEGEND_ROW * rows
     figure.set_size_inches(WIDTH, height)
-    figure.subplots_adjust(left=0.14, right=0.97, bottom=(0.6 + 0.22 * rows) / height, top=1 - 0.32 / height)
+    figure.subplots_adjust(left=0.14, right=0.97, bottom=(0.6 + LEGEND_ROW * rows) / height, top=1 - 0.32 / height)
 
 
 def save_options() -> dict[str, Any]:
