@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from vae_lightning.report.frame import bounds_by_codes, critical_weights
-from vae_lightning.runs.results import ACTIVE_UNITS, DISTORTION, ELBO, KL, KL_WEIGHT, LOG_PX
+from vae_lightning.runs.results import ACTIVE_DIRECTIONS, ACTIVE_UNITS, DISTORTION, ELBO, KL, KL_WEIGHT, LOG_PX
 
 COLORS = ("#2f7ec7", "#c96f0a", "#1f9e77", "#c05aa5", "#8a6fd6", "#b8860b", "#d1495b", "#5f8f3f")
 """Told apart on white and on black, and by eyes that see red and green alike; markers tell them apart too."""
@@ -52,8 +52,11 @@ def phase_diagram(runs: pd.DataFrame) -> Figure | None:
 
 
 def draw_units(axes: Axes, panel: pd.DataFrame) -> None:
-    """Draw active units against the KL weight, seeds as a band, the forecast as steps."""
-    _over_weights(axes, panel, "active units")
+    """Draw active units and active directions against the KL weight, seeds as a band, the forecast as steps.
+
+    The forecast counts directions: units that share one are several active units, and one active direction.
+    """
+    _over_weights(axes, panel, "active units and directions")
     latent_dim = panel["results"].iloc[0].latent_dim
     critical = critical_weights(panel)
     if critical is not None and weights_of(panel):
@@ -65,6 +68,10 @@ def draw_units(axes: Axes, panel: pd.DataFrame) -> None:
         label = "forecast" if applies else "forecast of a plain VAE"
         axes.plot(dense, units, color=FORECAST, linewidth=2.2, alpha=0.9, label=label, zorder=1)
     _lines(axes, panel, panel, ACTIVE_UNITS)
+    if panel[ACTIVE_DIRECTIONS].notna().any():  # results of an earlier version have units only
+        _lines(axes, panel, panel, ACTIVE_DIRECTIONS, suffix=None, dashed=True)
+        for name, dashed in (("active units", False), ("active directions", True)):
+            axes.plot([], [], color=FORECAST, marker=MARKERS[0], label=name, **_style(dashed))
     axes.set_ylim(-0.4, latent_dim + 0.6)
     axes.locator_params(axis="y", integer=True)
 
@@ -157,9 +164,12 @@ def weights_of(panel: pd.DataFrame) -> set[float]:
 
 
 def _lines(
-    axes: Axes, panel: pd.DataFrame, runs: pd.DataFrame, key: str, suffix: str = "", dashed: bool = False
+    axes: Axes, panel: pd.DataFrame, runs: pd.DataFrame, key: str, suffix: str | None = "", dashed: bool = False
 ) -> None:
-    """Draw a line of means for each series, and a band from the least to the largest over the seeds."""
+    """Draw a line of means for each series, and a band from the least to the largest over the seeds.
+
+    The legend names a series with the suffix, or not at all where that is None.
+    """
     names = list(panel["series"].unique())
     measured = runs[runs["over_weights"]].dropna(subset=[key])
     for name, series in measured.groupby("series", sort=False):
@@ -169,19 +179,23 @@ def _lines(
         axes.plot(
             points.index,
             points["mean"],
-            linestyle="--" if dashed else "-",
             color=color,
             marker=MARKERS[index % len(MARKERS)],
-            markersize=4 if dashed else 5,
-            fillstyle="none" if dashed else "full",
-            linewidth=1.4,
-            label=_label(str(name), points["size"], len(names)) + suffix,
+            label=None if suffix is None else _label(str(name), points["size"], len(names)) + suffix,
             zorder=3,
+            **_style(dashed),
         )
         if (points["min"] < points["max"]).any():
             band = (points.index, points["min"], points["max"])
             axes.fill_between(*band, color=color, alpha=0.2, linewidth=0, zorder=2)
             axes.vlines(*band, color=color, alpha=0.5, linewidth=1, zorder=2)  # a band of one weight
+
+
+def _style(dashed: bool) -> dict[str, Any]:
+    """Return how a line is drawn; hollow markers are a ring around the full ones that they coincide with."""
+    if dashed:
+        return {"linestyle": "--", "linewidth": 1.4, "markersize": 8, "fillstyle": "none"}
+    return {"linestyle": "-", "linewidth": 1.4, "markersize": 5, "fillstyle": "full"}
 
 
 def _label(name: str, n_seeds: pd.Series, n_series: int) -> str:
