@@ -22,8 +22,8 @@ def run(folder: Path, name: str, **found: object) -> Path:
         "run": name, "fingerprint": "0123abcd", "study": "toy", "command": "vae-train experiment=toy",
         "kl_weight": 1.0, "latent_dim": 2, "seed": 0,
         "kl_weight_times_variance": 0.5, "epochs": 3, "steps": 30, "seconds": 1.5, "test/elbo": -100.25, "test/kl": 4.5,
-        "test/distortion": 95.75, "test/active_units": 1, "test/kl_per_unit": [0.0, 4.5], "versions": {"torch": "2"},
-        "samples/count_per_class": [50, 0, 50],
+        "test/distortion": 95.75, "test/active_units": 1, "test/active_directions": 1, "test/kl_per_unit": [0.0, 4.5],
+        "versions": {"torch": "2"}, "samples/count_per_class": [50, 0, 50],
         "kinds/accuracy_on_test_images": 0.95,
         "test/mean_of_mean_per_unit": [0.0, -2.0], "test/variance_of_mean_per_unit": [0.0, 4.0],
         "forecast/active_units": 2, "forecast/critical_weights": [4.0, 1.5, 0.5], "verdict": "collapsed",
@@ -46,18 +46,19 @@ def called(monkeypatch: pytest.MonkeyPatch, *arguments: object, width: int = 140
 def test_the_table_has_one_row_for_each_finished_run_by_weight(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(tmp_path, "b", kl_weight=10.0, **{"test/active_units": 0, "verdict": None, "forecast/active_units": None})
+    units, directions = "test/active_units", "test/active_directions"
+    run(tmp_path, "b", kl_weight=10.0, **{units: 0, directions: None, "verdict": None, "forecast/active_units": None})
     run(tmp_path, "a", kl_weight=2.0)
-    run(tmp_path, "c", kl_weight=0.1, **{"test/active_units": 2, "verdict": "healthy"})
+    run(tmp_path, "c", kl_weight=0.1, **{units: 2, directions: 2, "verdict": "healthy"})
     (run(tmp_path, "kept-aside")).rename(tmp_path / "toy" / "kept-aside.20260101-000000")
     (tmp_path / "toy" / "unfinished").mkdir()
     called(monkeypatch, tmp_path)
     lines = map(str.split, capsys.readouterr().out.splitlines())
     rows = [cells for cells in lines if cells and cells[-1] in {"a", "b", "c"}]
     assert [row[-1] for row in rows] == ["c", "a", "b"]
-    assert rows[0][4:-1] == ["2/2", "2", "healthy"]
-    assert rows[1][:-1] == ["2", "0.5", "-100.25", "4.50", "1/2", "2", "collapsed"]
-    assert rows[2][4:-1] == ["0/2", "–", "no", "verdict"]
+    assert rows[0][4:-1] == ["2/2", "2", "2", "healthy"]
+    assert rows[1][:-1] == ["2", "0.5", "-100.25", "4.50", "1/2", "1", "2", "collapsed"]
+    assert rows[2][4:-1] == ["0/2", "–", "–", "no", "verdict"]
 
 
 def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +68,7 @@ def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypa
     for part in (
         "Does it?",
         "    vae-train experiment=toy",
-        "| 1 | 0.5 | -100.25 | 4.50 | – | 4.50 0.00 | 95.75 | 1/2 | 2 | collapsed | 1.50 ± 0.10 | 3 | 2 |",
+        "| 1 | 0.5 | -100.25 | 4.50 | – | 4.50 0.00 | 95.75 | 1/2 | 1 | 2 | collapsed | 1.50 ± 0.10 | 3 | 2 |",
         "0: 50, 1: 0, 2: 50",
         "(0.00, -2.00)",
         "(0.00, 2.00)",
@@ -79,7 +80,7 @@ def test_a_page_of_the_notebook_is_written_from_the_run(tmp_path: Path, monkeypa
     expected = {
         "run": "a", "choices": "", "kl_weight": "1.0", "kl_weight_times_variance": "0.5", "latent_dim": "2",
         "seed": "0", "epochs": "3", "seconds": "1.5", "test/elbo": "-100.25", "test/kl": "4.5", "test/log_px": "",
-        "test/distortion": "95.75", "test/active_units": "1", "test/active_directions": "", "test/living_units": "1",
+        "test/distortion": "95.75", "test/active_units": "1", "test/active_directions": "1", "test/living_units": "1",
         "forecast/active_units": "2", "verdict": "collapsed", "verdict/margin": "1.5",
     }  # fmt: skip
     assert {key: row[key] for key in expected} == expected
@@ -108,9 +109,26 @@ def test_a_sweep_of_seeds_keeps_forecast_and_verdict_in_a_narrow_table(
 ) -> None:
     for seed in (0, 1):
         run(tmp_path, f"s{seed}", seed=seed, settings={**SETTINGS, "seed": seed})
-    called(monkeypatch, tmp_path, width=80)
-    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["1", "-100.25", "4.50", "1/2", "2", "collapsed", "seed=1", "0123abcd"] in lines
+    for width, directions in ((80, []), (96, ["1"])):
+        called(monkeypatch, tmp_path, width=width)
+        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert ["1", "-100.25", "4.50", "1/2", *directions, "2", "collapsed", "seed=1", "0123abcd"] in lines
+
+
+def test_no_width_from_80_on_cuts_a_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for weight in (1.0, 100.0):
+        run(tmp_path, f"mnist-mlp-latent10-w{weight:g}-seed0-0123abcd", kl_weight=weight)
+    shown = set()
+    for width in range(80, 141, 4):
+        called(monkeypatch, tmp_path, width=width)
+        printed = capsys.readouterr().out
+        assert "…" not in printed
+        shown.add(tuple(word for word in ("directions", "kl_weight·σ²", "-seed0-") if word in printed))
+    assert shown == {
+        ("directions",), ("directions", "kl_weight·σ²"), ("directions", "kl_weight·σ²", "-seed0-")
+    }  # fmt: skip
 
 
 def test_paths_with_brackets_are_printed_as_they_are_and_whole(

@@ -39,6 +39,7 @@ def results(name: str, kl_weight: float, seed: int = 0, schedule: str = "constan
         "test/kl": 4.5 / kl_weight if kl_weight else 9.0,
         "test/distortion": 95.75 + kl_weight,
         "test/active_units": active,
+        "test/active_directions": active,
         "test/kl_per_unit": [4.0, 0.5],
         "test/log_px": -99.5 - kl_weight - seed,
         "test/log_px_samples": 10,

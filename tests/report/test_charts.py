@@ -1,13 +1,16 @@
 """Runs in order: panels of one forecast, series of one way to train, the seeds at each weight."""
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from fixtures import CRITICAL, grid, results
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.lines import Line2D
 
 from vae_lightning.report.charts import (
     Draw,
@@ -19,7 +22,8 @@ from vae_lightning.report.charts import (
     phase_diagram,
 )
 from vae_lightning.report.frame import charted, critical_weights
-from vae_lightning.runs.results import ELBO, FORECAST_UNITS, KL_WEIGHT, Results
+from vae_lightning.report.page_charts import charts
+from vae_lightning.runs.results import ACTIVE_DIRECTIONS, ACTIVE_UNITS, ELBO, FORECAST_UNITS, KL_WEIGHT, Results
 from vae_lightning.runs.status import find_runs
 
 
@@ -85,6 +89,64 @@ def test_the_charts_draw_the_numbers(tmp_path: Path) -> None:
 def lines_of(draw: Draw, panel: pd.DataFrame) -> dict[str, list[list[float]]]:
     lines = chart(draw, panel).axes[0].lines
     return {str(line.get_label()): line.get_xydata().tolist() for line in lines if line.get_label()[0] != "_"}
+
+
+def counted(kl_weight: float, units: int, directions: int | None, seed: int = 0, **settings: Any) -> Results:
+    """Return results with these counts; without directions as an earlier version left them."""
+    found = changed(results("a", kl_weight, seed=seed, **{ACTIVE_UNITS: units}), **settings)
+    return Results.read({**found, ACTIVE_DIRECTIONS: directions})
+
+
+def directions_drawn(axes: Axes) -> list[Line2D]:
+    return [line for line in axes.lines if line.get_linestyle() == "--" and line.get_xdata().size]
+
+
+def numbers_told(panel: pd.DataFrame) -> list[float]:
+    """Return the numbers that the words of the chart of units say of its only series."""
+    [svg] = [drawn["svg"] for drawn in charts(panel) if drawn["kind"] == "units"]
+    [label] = re.findall('aria-label="([^"]+)"', svg)
+    return [float(number) for number in re.findall(r"\d+\.?\d*", label.partition("constant: ")[2])]
+
+
+@pytest.mark.renders
+def test_directions_are_a_line_beside_that_of_units() -> None:
+    [panel] = panels([counted(1.0, 2, 1), counted(1.0, 2, 2, seed=1), counted(5.0, 2, 1), counted(20.0, 0, 0)])
+    axes = chart(draw_units, panel).axes[0]
+    [directions] = directions_drawn(axes)
+    assert directions.get_xydata().tolist() == [[1, 1.5], [5, 1], [20, 0]]
+    [units] = [line for line in axes.lines if line.get_color() == directions.get_color() and line != directions]
+    assert units.get_xydata().tolist() == [[1, 2], [5, 2], [20, 0]]
+    assert (units.get_linestyle(), units.get_fillstyle(), directions.get_fillstyle()) == ("-", "full", "none")
+    assert units.get_markersize() < directions.get_markersize()  # a ring, where both coincide
+    assert numbers_told(panel) == [1, 2, 1.5, 1, 2, 5, 2, 1, 20, 0, 0]
+
+
+@pytest.mark.renders
+def test_runs_of_an_earlier_version_have_units_only() -> None:
+    old = [counted(1.0, 2, None), counted(5.0, 1, None)]
+    [panel] = panels(old)
+    assert directions_drawn(chart(draw_units, panel).axes[0]) == []
+    drawn = lines_of(draw_units, panel)
+    assert drawn.keys() == {"constant", "forecast"}
+    assert drawn["constant"] == [[1, 2], [5, 1]]
+    assert numbers_told(panel) == [1, 2, 5, 1]
+    [mixed] = panels([*old, counted(20.0, 1, 0)])
+    assert [line.get_xydata().tolist() for line in directions_drawn(chart(draw_units, mixed).axes[0])] == [[[20, 0]]]
+    assert numbers_told(mixed) == [1, 2, 5, 1, 20, 1, 0]
+
+
+@pytest.mark.renders
+def test_long_legends_leave_the_axes_their_height() -> None:
+    names = [f"a model of which the name is as long as this one, number {number}" for number in range(8)]
+    runs = charted([counted(weight, 1, 1, model__name=name) for weight in (1.0, 5.0) for name in names])
+    figure = phase_diagram(runs)
+    assert figure is not None
+    figure.draw_without_rendering()
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert len(legend.get_texts()) == len(names) + 3  # the forecast, units and directions
+    for axes in figure.axes:
+        assert axes.get_position().height * figure.get_figheight() > 2
 
 
 def test_bounds_of_other_numbers_of_codes_are_other_lines() -> None:

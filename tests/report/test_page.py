@@ -103,7 +103,7 @@ def test_a_page_needs_no_network_and_says_how_it_was_made(tmp_path: Path) -> Non
     assert text.count("<article") == 12
     assert text.count("<svg") == 4 + 1  # the charts, and the schedules
     for told in (
-        "active units by KL weight. constant: at 1 2, at 5 1, at 20 0; cyclical_linear: at 1 2,",
+        "constant: at 1 units 2, directions 2, at 5 units 1, directions 1, at 20 units 0, directions 0; cyclical_",
         "at 5 ELBO -105.8 (-106.2 to -105.2), L10 -105 (-105.5 to -104.5)",
         "at 20 rate 0.225, distortion 115.8",
         "KL weight in force over the training: constant, cyclical_linear",

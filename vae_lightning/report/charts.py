@@ -11,14 +11,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from vae_lightning.report.frame import bounds_by_codes, critical_weights
-from vae_lightning.runs.results import ACTIVE_UNITS, DISTORTION, ELBO, KL, KL_WEIGHT, LOG_PX
+from vae_lightning.runs.results import ACTIVE_DIRECTIONS, ACTIVE_UNITS, DISTORTION, ELBO, KL, KL_WEIGHT, LOG_PX
 
 COLORS = ("#2f7ec7", "#c96f0a", "#1f9e77", "#c05aa5", "#8a6fd6", "#b8860b", "#d1495b", "#5f8f3f")
 """Told apart on white and on black, and by eyes that see red and green alike; markers tell them apart too."""
 MARKERS = "os^DvP*"
 FORECAST = "#888888"
 WIDTH, HEIGHT = 5.2, 3.5
-"""Inches of one panel."""
+"""Inches of one panel, without its legend."""
+LEGEND_ROW = 0.22
+"""Inches."""
 
 
 History = tuple[str, list[int], list[float]]
@@ -50,8 +52,11 @@ def phase_diagram(runs: pd.DataFrame) -> Figure | None:
 
 
 def draw_units(axes: Axes, panel: pd.DataFrame) -> None:
-    """Draw active units against the KL weight, seeds as a band, the forecast as steps."""
-    _over_weights(axes, panel, "active units")
+    """Draw active units and active directions against the KL weight, seeds as a band, the forecast as steps.
+
+    The forecast counts directions: units that share one are several active units, and one active direction.
+    """
+    _over_weights(axes, panel, "active units and directions")
     latent_dim = panel["results"].iloc[0].latent_dim
     critical = critical_weights(panel)
     if critical is not None and weights_of(panel):
@@ -63,6 +68,10 @@ def draw_units(axes: Axes, panel: pd.DataFrame) -> None:
         label = "forecast" if applies else "forecast of a plain VAE"
         axes.plot(dense, units, color=FORECAST, linewidth=2.2, alpha=0.9, label=label, zorder=1)
     _lines(axes, panel, panel, ACTIVE_UNITS)
+    if panel[ACTIVE_DIRECTIONS].notna().any():  # results of an earlier version have units only
+        _lines(axes, panel, panel, ACTIVE_DIRECTIONS, suffix=None, dashed=True)
+        for name, dashed in (("active units", False), ("active directions", True)):
+            axes.plot([], [], color=FORECAST, marker=MARKERS[0], label=name, **_style(dashed))
     axes.set_ylim(-0.4, latent_dim + 0.6)
     axes.locator_params(axis="y", integer=True)
 
@@ -155,9 +164,12 @@ def weights_of(panel: pd.DataFrame) -> set[float]:
 
 
 def _lines(
-    axes: Axes, panel: pd.DataFrame, runs: pd.DataFrame, key: str, suffix: str = "", dashed: bool = False
+    axes: Axes, panel: pd.DataFrame, runs: pd.DataFrame, key: str, suffix: str | None = "", dashed: bool = False
 ) -> None:
-    """Draw a line of means for each series, and a band from the least to the largest over the seeds."""
+    """Draw a line of means for each series, and a band from the least to the largest over the seeds.
+
+    The legend names a series with the suffix, or not at all where that is None.
+    """
     names = list(panel["series"].unique())
     measured = runs[runs["over_weights"]].dropna(subset=[key])
     for name, series in measured.groupby("series", sort=False):
@@ -167,19 +179,23 @@ def _lines(
         axes.plot(
             points.index,
             points["mean"],
-            linestyle="--" if dashed else "-",
             color=color,
             marker=MARKERS[index % len(MARKERS)],
-            markersize=4 if dashed else 5,
-            fillstyle="none" if dashed else "full",
-            linewidth=1.4,
-            label=_label(str(name), points["size"], len(names)) + suffix,
+            label=None if suffix is None else _label(str(name), points["size"], len(names)) + suffix,
             zorder=3,
+            **_style(dashed),
         )
         if (points["min"] < points["max"]).any():
             band = (points.index, points["min"], points["max"])
             axes.fill_between(*band, color=color, alpha=0.2, linewidth=0, zorder=2)
             axes.vlines(*band, color=color, alpha=0.5, linewidth=1, zorder=2)  # a band of one weight
+
+
+def _style(dashed: bool) -> dict[str, Any]:
+    """Return how a line is drawn; hollow markers are a ring around the full ones that they coincide with."""
+    if dashed:
+        return {"linestyle": "--", "linewidth": 1.4, "markersize": 8, "fillstyle": "none"}
+    return {"linestyle": "-", "linewidth": 1.4, "markersize": 5, "fillstyle": "full"}
 
 
 def _label(name: str, n_seeds: pd.Series, n_series: int) -> str:
@@ -190,10 +206,7 @@ def _label(name: str, n_seeds: pd.Series, n_series: int) -> str:
 
 
 def _finished(figure: Figure, ink: str) -> Figure:
-    """Give all axes their ink, a faint grid and a legend."""
-    fixed = figure.get_layout_engine() is None
-    if fixed:
-        _make_room(figure, 0)
+    """Give all axes their ink, a faint grid and a legend, and the figure the room that the legends take."""
     for axes in figure.axes:
         axes.grid(color=FORECAST, alpha=0.25, linewidth=0.6)
         for part in (axes.xaxis, axes.yaxis):
@@ -205,30 +218,38 @@ def _finished(figure: Figure, ink: str) -> Figure:
         axes.tick_params(colors=ink, which="both", labelsize=10)
         for spine in axes.spines.values():
             spine.set_color(FORECAST)
-        if labels := axes.get_legend_handles_labels()[1]:
-            columns = 2 if max(map(len, labels)) < 28 else 1
-            rows = math.ceil(len(labels) / columns)
-            below = (0.5, -0.17)
-            legend = axes.legend(
-                fontsize=9.5,
-                labelcolor=ink,
-                framealpha=0,
-                loc="upper center",
-                bbox_to_anchor=below,
-                ncols=columns,
-            )
-            for text in legend.get_texts():  # a name may have a dollar sign in it
-                text.set_parse_math(False)
-            if fixed:
-                _make_room(figure, rows)
+    rows = [_legend(axes, ink) for axes in figure.axes]
+    if figure.get_layout_engine() is None:
+        _make_room(figure, rows[0])
+    else:  # the two charts of a panel stand side by side
+        figure.set_figheight(figure.get_figheight() + LEGEND_ROW * sum(map(max, rows[::2], rows[1::2])))
     return figure
+
+
+def _legend(axes: Axes, ink: str) -> int:
+    """Draw the legend below the axes; return how many rows it has."""
+    labels = axes.get_legend_handles_labels()[1]
+    if not labels:
+        return 0
+    columns = 2 if max(map(len, labels)) < 28 else 1
+    legend = axes.legend(
+        fontsize=9.5,
+        labelcolor=ink,
+        framealpha=0,
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.17),
+        ncols=columns,
+    )
+    for text in legend.get_texts():  # a name may have a dollar sign in it
+        text.set_parse_math(False)
+    return math.ceil(len(labels) / columns)
 
 
 def _make_room(figure: Figure, rows: int) -> None:
     """Set fixed margins, with so many rows of a legend below: to measure every letter takes as long as to draw it."""
-    height = HEIGHT + 0.22 * rows
+    height = HEIGHT + LEGEND_ROW * rows
     figure.set_size_inches(WIDTH, height)
-    figure.subplots_adjust(left=0.14, right=0.97, bottom=(0.6 + 0.22 * rows) / height, top=1 - 0.32 / height)
+    figure.subplots_adjust(left=0.14, right=0.97, bottom=(0.6 + LEGEND_ROW * rows) / height, top=1 - 0.32 / height)
 
 
 def save_options() -> dict[str, Any]:

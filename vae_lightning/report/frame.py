@@ -10,6 +10,7 @@ import pandas as pd
 from vae_lightning.report.differences import apart, what_differs
 from vae_lightning.runs.identity import settings, unusual_choices
 from vae_lightning.runs.results import (
+    ACTIVE_DIRECTIONS,
     ACTIVE_UNITS,
     CHOICES,
     DISTORTION,
@@ -32,7 +33,7 @@ SCHEDULE = "beta_schedule."
 PLAIN_SCHEDULE = "constant"
 NOT_OF_THE_DATA = {"data.batch_size", "data.validation_size"}
 ABOUT = ["results", "panel", "series", "over_weights", KL_WEIGHT]
-MEASURED = [ACTIVE_UNITS, ELBO, KL, DISTORTION, LOG_PX, LOG_PX_SAMPLES]
+MEASURED = [ACTIVE_UNITS, ACTIVE_DIRECTIONS, ELBO, KL, DISTORTION, LOG_PX, LOG_PX_SAMPLES]
 
 
 def known_of(run: FoundRun) -> Results:

@@ -19,7 +19,7 @@ from vae_lightning.report.run_view import PICTURES, RunView, run_view
 from vae_lightning.report.time_charts import heats, kl_history, schedules
 from vae_lightning.runs.command import this_command
 from vae_lightning.runs.directory import CONFIG, LATENT_PLANE, read_config
-from vae_lightning.runs.results import ACTIVE_UNITS, ELBO, FORECAST_UNITS, KL, Results
+from vae_lightning.runs.results import ACTIVE_DIRECTIONS, ACTIVE_UNITS, ELBO, FORECAST_UNITS, KL, Results
 from vae_lightning.runs.status import Found, FoundRun, RunStatus
 
 PAGE = "report.html"
@@ -132,6 +132,7 @@ def _card(run: RunView, folder: Path) -> dict[str, Any]:
         "elbo": found.text(ELBO),
         "kl": found.text(KL),
         "active": found.text(ACTIVE_UNITS),
+        "directions": found.text(ACTIVE_DIRECTIONS),
         "forecast": found.text(FORECAST_UNITS),
         "verdict": found.verdict_word,
         "pictures": [

@@ -20,7 +20,7 @@ from vae_lightning.report.charts import (
     weights_of,
 )
 from vae_lightning.report.frame import critical_weights, spread, spread_of_bounds
-from vae_lightning.runs.results import ACTIVE_UNITS, DISTORTION, ELBO, KL, KL_WEIGHT
+from vae_lightning.runs.results import ACTIVE_DIRECTIONS, ACTIVE_UNITS, DISTORTION, ELBO, KL, KL_WEIGHT, NONE
 
 Say = Callable[[pd.DataFrame], str]
 """Says in words what a chart shows of the runs of one series at one KL weight."""
@@ -46,8 +46,8 @@ def charts(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for title, panel in runs.groupby("panel", sort=False):
         over_weights = len(weights_of(panel)) > 1  # at one weight the series would lie on each other
         kinds: list[tuple[str, Draw, str, Say, bool]] = [
-            ("units", draw_units, "active units", _spread_of(ACTIVE_UNITS), over_weights),
-            ("kl", draw_kl, "KL", _spread_of(KL), over_weights),
+            ("units", draw_units, "active units and directions", _active_in_words, over_weights),
+            ("kl", draw_kl, "KL", _kl_in_words, over_weights),
             ("elbo", draw_elbo, "ELBO, and bounds on log p(x)", _bounds_in_words, over_weights),
             ("rate_distortion", draw_rate_distortion, "rate and distortion", _rates_in_words, panel[KL].notna().any()),
         ]
@@ -63,8 +63,13 @@ def charts(runs: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 }
 
 
-def _spread_of(key: str) -> Say:
-    return lambda runs: spread(runs[key], ".4g")
+def _active_in_words(runs: pd.DataFrame) -> str:
+    units, directions = (spread(runs[key], ".4g") for key in (ACTIVE_UNITS, ACTIVE_DIRECTIONS))
+    return f"units {units}" + ("" if directions == NONE else f", directions {directions}")
+
+
+def _kl_in_words(runs: pd.DataFrame) -> str:
+    return spread(runs[KL], ".4g")
 
 
 def _bounds_in_words(runs: pd.DataFrame) -> str:
@@ -90,4 +95,5 @@ def _forecast_caption(panel: pd.DataFrame) -> str:
     critical = critical_weights(panel)
     if not critical:
         return "There is no forecast for these runs."
-    return f"Forecast: the first units live below KL weight {', '.join(f'{weight:.3g}' for weight in critical[:4])}, …"
+    weights = ", ".join(f"{weight:.3g}" for weight in critical[:4])
+    return f"Forecast: the first directions live below KL weight {weights}, …"

@@ -24,7 +24,8 @@ ONE_IMAGE = 0.05
 KL_WEIGHT, SEED, EPOCHS = "kl_weight", "seed", "epochs"
 CRITICAL, CHOICES, RUN, STUDY = "kl_weight_times_variance", "choices", "run", "study"
 ELBO, KL, DISTORTION, KL_PER_UNIT = "test/elbo", "test/kl", "test/distortion", "test/kl_per_unit"
-ACTIVE_UNITS, LOG_PX, LOG_PX_SAMPLES = "test/active_units", "test/log_px", "test/log_px_samples"
+ACTIVE_UNITS, ACTIVE_DIRECTIONS = "test/active_units", "test/active_directions"
+LOG_PX, LOG_PX_SAMPLES = "test/log_px", "test/log_px_samples"
 FORECAST_UNITS, FORECAST_KL, VERDICT = "forecast/active_units", "forecast/kl_per_unit", "verdict"
 CRITICAL_WEIGHTS = "forecast/critical_weights"
 KL_IF_LINEAR = "kl_if_linear"
@@ -283,7 +284,8 @@ COLUMNS: tuple[Column, ...] = (
            views=frozenset({View.NOTEBOOK, View.SUMMARY, View.WANDB})),
     Column(DISTORTION, "distortion", ".2f", "nats", required=True, views=ANYWHERE - {View.TABLE} | MEANS),
     Column(ACTIVE_UNITS, "active", ".3g", type=int, required=True, views=ANYWHERE | MEANS, composed=_active),
-    Column("test/active_directions", "active directions", "d", type=int, views=EVALUATED),
+    Column(ACTIVE_DIRECTIONS, "directions", ".3g", type=int, views=ANYWHERE | MEANS,
+           meaning="active ones, which the forecast counts"),
     Column("test/living_units", "living units", "d", type=int, views=EVALUATED,
            meaning="written by the encoder and read by the decoder"),
     Column(FORECAST_UNITS, "forecast", "d", type=int, views=ANYWHERE, composed=_forecast),
