@@ -24,7 +24,7 @@ from vae_lightning.diagnostics import (
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily, Prior
 from vae_lightning.distributions.shapes import Codes, KlWeight, Pixels
 from vae_lightning.objectives import Bound, Objective, elbo_terms
-from vae_lightning.optimizers import Hooks, OptimizerFactory, ParameterGroups, hooks_of, optimizer_of
+from vae_lightning.optimizers import OptimizerFactory, ParameterGroups, hooks_of, optimizer_of
 from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.ranks import mean_over_ranks
 from vae_lightning.schedules import Controller, Schedule, constant, has_feedback
@@ -168,6 +168,7 @@ class VAE(LightningModule):
     def on_train_start(self) -> None:
         callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
         self._on_step_end = [callback.on_step_end for callback in callbacks if hasattr(callback, "on_step_end")]
+        self._hooks = hooks_of(self.running_optimizer)
         # Lightning's way back serves ranks, gradient scalers and hooks; for a small model it costs a tenth of the step.
         hooks = ("on_before_backward", "on_after_backward")
         heard = any(is_overridden(hook, callback, parent=Callback) for hook in hooks for callback in callbacks)
@@ -206,9 +207,8 @@ class VAE(LightningModule):
         step = self.global_step
         at = self.step_of_run(step)
         kl_weight_in_force = self.kl_weight * self.beta_schedule(at)
-        hooks = hooks_of(self.running_optimizer)
-        if hooks.refines:
-            self._refine(hooks, batch, kl_weight_in_force, at)
+        if self._hooks.refines:
+            self._refine(batch, kl_weight_in_force, at)
         bound = self.bound(batch.pixels, self.training_noise(len(batch.pixels), step), kl_weight_in_force, at)
         self._window.add(bound, kl_weight_in_force)
         if has_feedback(self.beta_schedule):
@@ -221,7 +221,7 @@ class VAE(LightningModule):
             self._log_window(step, ends_epoch)
         return bound.loss
 
-    def _refine(self, hooks: Hooks, batch: Batch, kl_weight_in_force: KlWeight, at: TrainingStep) -> None:
+    def _refine(self, batch: Batch, kl_weight_in_force: KlWeight, at: TrainingStep) -> None:
         """Give the optimiser the loss of this batch, then of batches drawn for it, before the step."""
         loader = self.data.train_dataloader()
 
@@ -230,7 +230,7 @@ class VAE(LightningModule):
             noise = self.training_noise(len(pixels), at.step, index, stream=Stream.REFINEMENT_NOISE)
             return self.bound(pixels, noise, kl_weight_in_force, at).loss
 
-        hooks.refine(loss_of, self.gradient_clip_val)
+        self._hooks.refine(loss_of, self.gradient_clip_val)
 
     def _log_window(self, step: int, ends_epoch: bool) -> None:
         """Log the means over the steps since the last time and over the ranks, after a check that all are finite."""
@@ -239,7 +239,7 @@ class VAE(LightningModule):
         values = {f"train/{name}": value for name, value in step_buffer.mean_terms(window).items()}
         optimizer = self.running_optimizer
         values["train/learning_rate"] = optimizer.param_groups[0]["lr"]
-        values |= {f"train/{name}": value for name, value in hooks_of(optimizer).training_values().items()}
+        values |= {f"train/{name}": value for name, value in self._hooks.training_values().items()}
         if (variance := self.likelihood.variance) is not None:
             values["train/decoder_variance"] = variance
         self._write(values, step, for_callbacks=ends_epoch)

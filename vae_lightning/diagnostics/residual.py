@@ -68,9 +68,9 @@ class ResidualMoments(Sums):
         and taken off, so that the products are unbiased from L = 2 on.
         """
         n_samples = len(scores)
-        mean = scores.mean(0)
-        residuals = mean.flatten(1)
-        scatter = (scores - mean).flatten(2) / (n_samples * (n_samples - 1)) ** 0.5
+        residuals = scores.mean(0).flatten(1)
+        scatter = torch.tensordot(contrasts(n_samples).to(scores), scores.flatten(2), dims=1)
+        scatter /= (n_samples * (n_samples - 1)) ** 0.5
         folds = rows % N_FOLDS
         with without_autocast(scores):
             for fold in range(N_FOLDS):
@@ -83,6 +83,15 @@ class ResidualMoments(Sums):
 
     def compute(self) -> ResidualSpectrum:
         return residual_spectrum(self.products, self.sums, self.n, self.variances / self.n.sum())
+
+
+def contrasts(n: int) -> Float[Tensor, "contrasts samples"]:
+    """Return orthonormal rows across the vector of ones (Helmert): what they make of ``n`` values has the products of
+    the values' deviations from their mean, with one row less."""
+    row = torch.arange(1, n).unsqueeze(1)
+    column = torch.arange(n)
+    signs = (column < row).double() - row * (column == row)
+    return signs / (row * (row + 1)).sqrt()
 
 
 def residual_spectrum(

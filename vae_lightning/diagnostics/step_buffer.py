@@ -12,36 +12,53 @@ from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives import Bound
 
 N_LARGEST_TERMS = 3
+STEPS_AT_ONCE = 10
 Rows = Float[Tensor, "steps columns"]
 
 
 class StepBuffer:
     """Collects a row per step: loss, KL weight in force, distortion, KL of each unit, averaged over the batch.
 
-    Reading a number from a device waits for it; so nothing is read from the rows while they are added.
+    Reading a number from a device waits for it; so nothing is read from the rows while they are added. The averages
+    of some steps are taken at once, which costs little more than those of one.
     """
 
     def __init__(self) -> None:
-        self.rows: list[Float[Tensor, " columns"]] = []
+        self.steps: list[tuple[Bound, KlWeight]] = []
+        """The last few, not averaged yet."""
+        self.rows: list[Rows] = []
         """This rank's, since the ranks last took their mean."""
         self.over_ranks: list[Rows] = []
         """Earlier ones: means over the ranks. A run that is continued starts with those of its checkpoint."""
 
     @torch.no_grad()
     def add(self, bound: Bound, kl_weight_in_force: KlWeight) -> None:
-        weight = torch.as_tensor(kl_weight_in_force, dtype=bound.loss.dtype, device=bound.loss.device)
-        terms = torch.stack([bound.loss, weight, bound.distortion.mean()])
-        self.rows.append(torch.cat([terms, bound.kl_per_unit.mean(0)]))
+        self.steps.append((Bound(*(term.detach() for term in bound)), kl_weight_in_force))
+        if len(self.steps) == STEPS_AT_ONCE:
+            self._average()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        if not self.steps:
+            return
+        bounds, weights = zip(*self.steps, strict=True)
+        loss, distortion, kl_per_unit = (torch.stack(term) for term in zip(*bounds, strict=True))
+        weight = torch.stack([torch.as_tensor(each, dtype=loss.dtype, device=loss.device) for each in weights])
+        terms = torch.stack([loss, weight, distortion.mean(1)], dim=1)
+        self.rows.append(torch.cat([terms, kl_per_unit.mean(1)], dim=1))
+        self.steps.clear()
 
     def mean_over_ranks(self, mean: Callable[[Tensor], Tensor]) -> Rows:
         """Return all rows, once ``mean`` has taken the mean over the ranks of those that are new."""
+        self._average()
         if self.rows:
-            self.over_ranks.append(mean(torch.stack(self.rows)))
+            self.over_ranks.append(mean(torch.cat(self.rows)))
             self.rows.clear()
         device = self.over_ranks[-1].device if self.over_ranks else None
         return torch.cat([rows.to(device) for rows in self.over_ranks]) if self.over_ranks else torch.empty(0, 0)
 
     def clear(self) -> None:
+        self.steps.clear()
         self.rows.clear()
         self.over_ranks.clear()
 

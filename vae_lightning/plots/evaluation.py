@@ -32,6 +32,8 @@ def units(
     bars.margins(y=0.25)  # room for the legend
     bars.set(xlabel="unit, by KL", ylabel="KL [nats/image]", title="KL per unit")
     spectrum.semilogy(places, variances.sort(descending=True).values.clamp_min(1e-8).numpy(), "o", color="C1", ms=4)
+    spectrum.yaxis.set_major_formatter("{x:g}")  # powers of ten by mathtext take longer than all else
+    spectrum.minorticks_off()
     spectrum.axhline(threshold, color="black", linestyle="--", linewidth=1)
     spectrum.text(n_units, threshold, f"active above {threshold:g} ", ha="right", va="bottom", fontsize=8)
     spectrum.set(xlabel="unit, by variance", ylabel="variance of the posterior mean", title="which units move")
