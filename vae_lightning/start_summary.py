@@ -37,7 +37,7 @@ def start_summary(
         ("collapse", _collapse(model)),
         ("forecast", _forecast(config, data, model, model_forecast)),
         ("length", length),
-        ("device", f"{devices}, {torch.get_num_threads()} threads, precision {config.trainer['precision']}"),
+        ("device", f"{devices}, threads: {torch.get_num_threads()}, precision {config.trainer['precision']}"),
     ]
     notes = caveats(model.objective, model.objective.estimator, model.posterior, model.likelihood, data.binarize)
     return framed_list("vae-train", [*rows, *(("note", note) for note in notes)])

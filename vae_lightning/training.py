@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_only
@@ -31,6 +32,7 @@ from vae_lightning.runs.resume import ResumePoint, resume_point_in_shorter_run, 
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.saved_config import check_unchanged
 from vae_lightning.runs.summaries import print_results
+from vae_lightning.runs.threads import threads_of_run
 from vae_lightning.runs.trainer import last_step, quieten_lightning, steps_per_epoch
 from vae_lightning.runs.wandb_session import wandb_session
 from vae_lightning.start_summary import start_summary
@@ -51,11 +53,12 @@ class _Parts(NamedTuple):
     timer: Timer
 
 
-def train(config: RunConfig | dict[str, Any], patience_s: float = PATIENCE_S) -> Results:
+def train(config: RunConfig | dict[str, Any], patience_s: float = PATIENCE_S, measure_threads: bool = False) -> Results:
     """Do what a config says and return the results. A dictionary, as Hydra composes it, is checked first.
 
     A finished run is not trained again without ``rerun``; an interrupted one continues at its last checkpoint, and ends
-    as if it had never stopped. One that another process is training is waited for as long as ``patience_s``.
+    as if it had never stopped. One that another process is training is waited for as long as ``patience_s``. With
+    ``measure_threads`` a run on a CPU gets as many threads as pay: see :mod:`vae_lightning.runs.threads`.
 
     Raises UserError for whatever the user can mend, and Interrupted after a signal, with everything saved.
     """
@@ -65,7 +68,7 @@ def train(config: RunConfig | dict[str, Any], patience_s: float = PATIENCE_S) ->
     if results := None if config.rerun else _results_of(config):
         print_line(console, f"{config.directory} is finished already; rerun=true trains it again")
     else:
-        results = _train_and_test(config, console, first_process, patience_s)
+        results = _train_and_test(config, console, first_process, patience_s, measure_threads)
     print_results(console, results, config.directory)
     return results
 
@@ -77,7 +80,9 @@ def _results_of(config: RunConfig) -> Results | None:
     return results
 
 
-def _train_and_test(config: RunConfig, console: Console, first_process: bool, patience_s: float) -> Results:
+def _train_and_test(
+    config: RunConfig, console: Console, first_process: bool, patience_s: float, measure_threads: bool
+) -> Results:
     quieten_lightning()
     parts = _build(config, console)
     tell = partial(print_line, console)
@@ -90,8 +95,11 @@ def _train_and_test(config: RunConfig, console: Console, first_process: bool, pa
         if first_process and not config.rerun and (results := _results_of(config)):
             return results
         own = None if config.rerun else resume_point_of(config.directory, tell, set_aside=first_process)
+        start = own or elsewhere
+        if measure_threads and config.trainer["accelerator"] == "cpu" and parts.trainer.world_size == 1:
+            torch.set_num_threads(threads_of_run(parts.model, parts.data, start.threads if start else None))
         try:
-            results = _run(config, parts, own or elsewhere, console)
+            results = _run(config, parts, start, console)
             if first_process:
                 directory.write_results(config.directory, results)
         except OSError as error:

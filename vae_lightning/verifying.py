@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from rich.console import Console
 
 from vae_lightning.config import checked
@@ -85,9 +86,13 @@ def _attempt(command: list[str], folder: Path, kill: Kill | None) -> Attempt:
     """Start a command and wait for its end; with ``kill`` a signal ends it at that moment."""
     started, began = time.monotonic(), _steps(folder)
     reached = to_first_step = None
+    # The number of threads changes the last bits; left to itself, each process would measure which is best.
+    environment = {"OMP_NUM_THREADS": str(torch.get_num_threads()), **os.environ}
     with tempfile.TemporaryFile("w+") as output:
         # A group of its own, so that the processes of other ranks are killed with the first, as a machine would.
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             while process.poll() is None:
                 now, steps = time.monotonic() - started, _steps(folder)

@@ -90,7 +90,7 @@ def test_the_rate_of_the_next_step_counts_too(tiny: Callable[..., Config]) -> No
 
 
 @pytest.mark.parametrize("step", [10, 14, 15, 20])
-def test_a_run_interrupted_in_an_earlier_version_ends_as_if_nothing_had_happened(
+def test_a_checkpoint_of_an_earlier_version_is_continued_as_if_nothing_had_happened(
     step: int, tiny: Callable[..., Config], finished: Callable[..., Config], tmp_path: Path
 ) -> None:
     """Version 0.3 counted batches where chunks are counted today: after ten, amid ten, after an epoch, in the next."""

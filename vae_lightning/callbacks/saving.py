@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
@@ -10,7 +11,7 @@ from vae_lightning.callbacks.interruption import Interruption
 from vae_lightning.data import BATCHES_AT_ONCE
 from vae_lightning.errors import Code, Interrupted, UserError
 from vae_lightning.module import VAE
-from vae_lightning.runs.checkpoints import checkpoint_path, remove_all_but_the_newest
+from vae_lightning.runs.checkpoints import THREADS, checkpoint_path, remove_all_but_the_newest
 from vae_lightning.runs.curves import CURVE_LINES, durable_lines
 
 
@@ -43,6 +44,7 @@ class Saving(Checkpoint):
             raise Interrupted(asked)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        checkpoint[THREADS] = torch.get_num_threads()
         checkpoint[CURVE_LINES] = durable_lines(self.run_directory) if trainer.is_global_zero else 0
 
     def _save(self, trainer: Trainer) -> None:

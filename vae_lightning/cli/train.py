@@ -29,7 +29,7 @@ def run(hydra_config: "DictConfig") -> "Results":
 
     config = resolved(hydra_config)
     if HydraConfig.get().mode == RunMode.RUN:
-        return train(config)
+        return train(config, measure_threads=True)
     try:
         results = _job_of_a_serial_sweep(config)
     except UserError as error:  # Hydra goes on with the next job and raises the first failure at the end

@@ -16,6 +16,8 @@ from vae_lightning.files import write_atomically
 from vae_lightning.runs.directory import CHECKPOINTS, checkpoints
 
 KEPT = 2
+THREADS = "threads"
+"""The key under which lies how many threads took the steps: another number changes the last bits."""
 DAMAGED = ".damaged"
 """Appended to the name of a file that cannot be read: kept for whoever wants to look at it, out of the way."""
 MARKED_AS_FOLDER = 0x10

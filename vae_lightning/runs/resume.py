@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from vae_lightning.errors import Code, UserError
 from vae_lightning.module import VAE
-from vae_lightning.runs.checkpoints import newest_good_checkpoint
+from vae_lightning.runs.checkpoints import THREADS, newest_good_checkpoint
 from vae_lightning.runs.curves import CURVE_LINES
 from vae_lightning.runs.directory import CONFIG, read_config
 from vae_lightning.runs.identity import CURVE_STEPS, differences, settings
@@ -19,19 +19,21 @@ LENGTH = "trainer.max_epochs"
 
 
 class ResumePoint(NamedTuple):
-    """A checkpoint, the optimiser steps and the lines of the curves before it, and the run that wrote it."""
+    """A checkpoint, the optimiser steps and the lines of the curves before it, and by how many threads which run wrote
+    it."""
 
     checkpoint: Path
     steps: int
     curve_lines: int
     run_directory: Path
+    threads: int | None
 
 
 def resume_point_of(run_directory: Path, tell: Callable[[str], None], set_aside: bool) -> ResumePoint | None:
     """Return where a run stopped, None if it has no checkpoint. See :func:`newest_good_checkpoint`."""
     if found := newest_good_checkpoint(run_directory, tell, set_aside):
         path, content = found
-        return ResumePoint(path, content["global_step"], content[CURVE_LINES], run_directory)
+        return ResumePoint(path, content["global_step"], content[CURVE_LINES], run_directory, content.get(THREADS))
     return None
 
 
