@@ -44,7 +44,7 @@ def full(_: str) -> list[str]:
 @pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize(
     ("images", "n_steps", "window", "margin"),
-    [(small, 20, 5, 1), pytest.param(full, 60, 10, 5, marks=pytest.mark.slow)],
+    [(small, 15, 5, 1), pytest.param(full, 60, 10, 5, marks=pytest.mark.slow)],
 )
 def test_it_learns(
     images: Callable[[str], list[str]],
