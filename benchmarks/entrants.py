@@ -46,5 +46,8 @@ def why_no_pythae() -> str | None:
     """Return why pythae cannot be measured; None where it can."""
     if PYTHAE_READY.exists():
         return None
-    said = PIP_LOG.read_text(errors="replace") if PIP_LOG.exists() else ""
-    return f"not installed: {last_words(said) if said else '`make bench` installs it'}"
+    if not PIP_LOG.exists():
+        return "not installed: `make bench` installs it"
+    said = PIP_LOG.read_text(errors="replace")
+    errors = [line for line in said.splitlines() if line.startswith("ERROR")]  # warnings may follow
+    return f"not installed: {last_words(errors[-1] if errors else said)}"

@@ -14,6 +14,7 @@ from benchmarks.rows import Goal, Row, ratio, spread
 from benchmarks.sections.tiny import TINY, tiny_job
 
 N_JOBS = (10, 20, 40, 80)
+N_OF_THE_GOAL = 40  # as many as make sweep has; what the command takes to start is shared by all
 N_UNITS = (2, 20, 200, 1000)
 N_SAMPLES = (10, 100, 1000, 5000)
 BEYOND, BEYOND_BARE = "beyond its own time", "beyond a bare loop with a test pass"
@@ -57,7 +58,8 @@ def row_of_jobs(n_jobs: int, own: OwnTime, folder: Path) -> Row:
         BEYOND: spread([wall - seconds for seconds in warm], "s"),
         BEYOND_BARE: spread([wall - seconds for seconds in bare], "s"),
     }
-    return Row(f"sweep of {n_jobs} tiny runs on one slot, a run", values, [Goal(BEYOND, 0.3)])
+    goals = [Goal(BEYOND, 0.3)] if n_jobs == N_OF_THE_GOAL else []
+    return Row(f"sweep of {n_jobs} tiny runs on one slot, a run", values, goals)
 
 
 def sweep_of_tiny_jobs(n_jobs: int, folder: Path) -> list[str]:
@@ -94,6 +96,6 @@ def with_samples(bench: Bench) -> list[Row]:
     rows = []
     for n_samples in N_SAMPLES:
         command = [program("vae-evaluate"), str(run), "--samples", str(n_samples)]
-        seconds = spread(repeated(command, bench.rounds(3)), "s")
+        seconds = spread(repeated(command, bench.rounds(1)), "s")
         rows.append(Row(f"vae-evaluate, {n_samples} importance samples, 297 images", {OURS: seconds}))
     return rows
