@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+PYTHAE := .venv-pythae
 # One thread for each of the processes that share the tests: more threads than cores slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
@@ -42,8 +43,18 @@ format: $(READY) ## put the code into its format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(READY) ## speed and memory beside a bare PyTorch loop, as a table
-	@$(BIN)/python tests/bench.py
+bench: $(READY) $(PYTHAE)/.ready ## speed and memory beside a bare loop, Lightning and pythae; parts by BENCH="--only training"
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+# With our own torch and numpy, so that only the programs differ. Where it cannot be had, its row says why.
+$(PYTHAE)/.ready: benchmarks/pythae.txt $(READY)
+	@echo "setting up $(PYTHAE), in which pythae is measured (a few minutes the first time)"
+	@$(PYTHON) -m venv $(PYTHAE)
+	@$(BIN)/python -m pip list --format=freeze --disable-pip-version-check 2> /dev/null \
+		| sed -nE 's/^((torch|numpy)==[^+]*).*/\1/p' > $(PYTHAE)/ours.txt
+	@$(PYTHAE)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement benchmarks/pythae.txt --requirement $(PYTHAE)/ours.txt > $(PYTHAE)/pip.log 2>&1 \
+		&& touch $@ || echo "pythae could not be installed; the rest is measured"
 
 clean: ## remove .venv and caches; runs and data stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv $(PYTHAE) .mypy_cache .pytest_cache .ruff_cache

@@ -51,5 +51,5 @@ def test_the_sources_are_complete(built: Path) -> None:
     with tarfile.open(sources) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     pages = {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "LICENSE", "docs/sweeps.md"}
-    assert {*CONFIGS, *pages, "vae_lightning/py.typed", "tests/conftest.py"} <= packed
+    assert {*CONFIGS, *pages, "vae_lightning/py.typed", "tests/conftest.py", "benchmarks/__main__.py"} <= packed
     assert not {name for name in packed if name.startswith(("data/", "runs/", ".venv/"))}

@@ -1,0 +1,1 @@
+"""The sections of the table, each a function that measures and returns rows."""
