@@ -24,7 +24,7 @@ $(READY): pyproject.toml
 train: $(READY) ## a short real run on MNIST, under a minute
 	@$(BIN)/vae-train experiment=quick
 
-sweep: $(READY) ## ten KL weights, two schedules, two seeds on MNIST, about six minutes on two cores; ends in a report
+sweep: $(READY) ## ten KL weights, two schedules, two seeds on MNIST, about three minutes on two cores; ends in a report
 	@$(BIN)/vae-train -m experiment=sweep kl_weight=0.01,0.1,0.5,1,2,4,7,10,20,100 \
 		beta_schedule=constant,cyclical_linear seed=0,1; status=$$?; $(BIN)/vae-report runs/sweep && exit $$status
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch import Callback, Trainer
 
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.callbacks import Interruption, Saving
@@ -147,3 +148,47 @@ def test_a_trainer_can_validate_without_fitting(tiny: Callable[..., Config], tmp
     model = build_model(checked(config), data.image_shape)
     build_trainer(checked(config), tmp_path, []).validate(model, datamodule=data, verbose=False)
     assert model.evaluation is not None
+
+
+class Counts(Callback):
+    """Notes the step after each, and what the next gradient's norm is when it is used."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.norms: list[float] = []
+
+    def on_step_end(self, trainer: Trainer, vae: VAE) -> None:
+        self.steps.append(trainer.global_step)
+        gradients = [parameter.grad for parameter in vae.parameters() if parameter.grad is not None]
+        self.norms.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
+
+
+def counted(config: Config, folder: Path, *callbacks: Callback) -> Counts:
+    quieten_lightning()
+    data, counts = build_data(checked(config)), Counts()
+    trainer = build_trainer(checked(config), folder, [*callbacks, counts])
+    trainer.fit(build_model(checked(config), data.image_shape), datamodule=data)
+    return counts
+
+
+def test_a_callback_is_told_after_each_step_and_gradients_are_clipped(
+    tiny: Callable[..., Config], tmp_path: Path
+) -> None:
+    free = counted(tiny(), tmp_path)
+    assert free.steps == list(range(1, 31))
+    assert max(free.norms) > 2
+    clipped = counted(tiny("trainer.gradient_clip_val=0.5"), tmp_path)
+    assert max(clipped.norms) <= 0.5 + 1e-5
+    assert clipped.norms[0] == pytest.approx(0.5)
+
+
+def test_a_callback_that_hears_of_the_way_back_does(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    class Hears(Callback):
+        times = 0
+
+        def on_after_backward(self, trainer: Trainer, pl_module: Any) -> None:
+            self.times += 1
+
+    hears = Hears()
+    assert counted(tiny(), tmp_path, hears).norms == counted(tiny(), tmp_path).norms
+    assert hears.times == 30

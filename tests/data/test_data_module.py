@@ -83,3 +83,27 @@ def test_sizes_that_do_not_fit_are_refused(options: dict[str, int], numbers_told
 def test_multiples_offered_to_ranks() -> None:
     assert nearest_multiples(100, 8) == "96 or 104"
     assert nearest_multiples(3, 8) == "8"
+
+
+def test_shared_images_and_what_was_asked_of_them_are_those_of_every_module_of_the_same_images(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vae_lightning.data.module._shared", {})
+    asked = []
+
+    def n_images(data: ImageDataModule) -> int:
+        asked.append(data.seed)
+        return len(data.splits["train"].pixels)
+
+    first = module()
+    assert (first.once(n_images), first.once(n_images), asked) == (1500, 1500, [0])
+    assert (module(seed=5).once(n_images), asked) == (1500, [0, 5])  # nobody has shared yet
+    first.share()
+    same = module(seed=3, batch_size=50)
+    assert same.splits["train"].pixels is first.splits["train"].pixels
+    assert (same.once(n_images), asked) == (1500, [0, 5])
+    same.splits["train"] = same.splits["train"].select(torch.arange(10))
+    assert len(first.splits["train"].pixels) == 1500
+    for other in (module(binarize="static"), module(validation_size=300)):
+        assert other.once(n_images) == len(other.splits["train"].pixels)
+    assert asked == [0, 5, 0, 0]

@@ -20,6 +20,7 @@ from vae_lightning.diagnostics import (
     share_collapsed,
     verdict,
 )
+from vae_lightning.diagnostics.residual import contrasts
 from vae_lightning.distributions import GaussianLikelihood, LocationScale, StandardNormalPrior, gaussian_noise
 from vae_lightning.theory import collapsed_share
 
@@ -206,6 +207,15 @@ def test_the_residual_spectrum_is_free_of_the_scatter_of_the_samples() -> None:
     assert found.error < 0.2
     plain = torch.linalg.eigvalsh(residual.T.cov(correction=0)).flip(0) / 0.5
     torch.testing.assert_close(found.eigenvalues.float(), plain, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_contrasts_have_the_products_of_deviations_with_one_row_less(n: int) -> None:
+    values = torch.randn(n, 5, dtype=torch.float64, generator=generator(3))
+    deviations = values - values.mean(0)
+    found = contrasts(n) @ values
+    assert found.shape == (n - 1, 5)
+    assert torch.allclose(found.T @ found, deviations.T @ deviations)
 
 
 def test_the_residual_does_not_depend_on_the_batches() -> None:

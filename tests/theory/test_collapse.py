@@ -25,6 +25,7 @@ from vae_lightning.theory import (
     linear_vae,
     pixel_moments,
 )
+from vae_lightning.theory.collapse import leading_eigenpairs
 
 SPECTRUM = [4.0, 2.0, 1.0, 0.3, 0.1]
 
@@ -211,3 +212,22 @@ def test_conventions_are_multiples_of_one_loss() -> None:
     assert float(bce.sum(1).mean() + per_pixel[0].weight * kl.sum(1).mean()) == pytest.approx(ours)
     assert float(bce.mean() + per_pixel[1].weight * kl.sum(1).mean()) * 784 == pytest.approx(ours, rel=1e-5)
     assert float(bce.mean() + per_pixel[2].weight * kl.mean()) * 784 == pytest.approx(ours, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [5, 30, 200])
+@pytest.mark.parametrize("n", [1, 10])
+def test_the_leading_eigenpairs_are_those_of_all(size: int, n: int) -> None:
+    draw = torch.randn(size, size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    matrix = draw @ draw.T / size
+    values, vectors = leading_eigenpairs(matrix, n)
+    every = torch.linalg.eigh(matrix)
+    assert torch.allclose(values, every.eigenvalues.flip(0)[:n], rtol=1e-10)
+    assert torch.allclose(matrix @ vectors, vectors * values, atol=1e-9)
+    assert torch.allclose(vectors.T @ vectors, torch.eye(len(values), dtype=torch.float64), atol=1e-10)
+    assert torch.equal(values, leading_eigenpairs(matrix, n)[0])
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_a_matrix_of_one_eigenvalue_has_it_throughout(value: float) -> None:
+    values, _ = leading_eigenpairs(value * torch.eye(300, dtype=torch.float64), 10)
+    assert values.tolist() == pytest.approx([value] * 10, abs=1e-12)
