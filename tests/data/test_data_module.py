@@ -1,9 +1,10 @@
 import re
+from functools import partial
 
 import pytest
 import torch
 
-from vae_lightning.data import ImageDataModule, digits
+from vae_lightning.data import ImageDataModule, Images, Splits, digits
 from vae_lightning.data.module import nearest_multiples
 from vae_lightning.data.preparation import binarized
 from vae_lightning.errors import Code, UserError
@@ -107,3 +108,21 @@ def test_shared_images_and_what_was_asked_of_them_are_those_of_every_module_of_t
     for other in (module(binarize="static"), module(validation_size=300)):
         assert other.once(n_images) == len(other.splits["train"].pixels)
     assert asked == [0, 5, 0, 0]
+
+
+def test_sources_of_other_arguments_are_other_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vae_lightning.data.module._shared", {})
+
+    def of_scale(scales: torch.Tensor | float) -> Splits:
+        return Splits(*(Images(part.pixels.float() * torch.as_tensor(scales).max(), part.labels) for part in digits()))
+
+    large = torch.ones(10_000)
+    larger = large.clone()
+    larger[5000] = 2.0  # printed alike
+    settings = {"batch_size": 100, "evaluation_batch_size": 50, "validation_size": 0, "binarize": "none"}
+    for arguments in ((1.0, 2.0), (large, larger)):
+        found = [ImageDataModule(0, source=partial(of_scale, argument), **settings) for argument in arguments]
+        for data in found:
+            data.setup()
+            data.share()
+        assert float(found[1].splits["test"].pixels.max()) == 2 * float(found[0].splits["test"].pixels.max())

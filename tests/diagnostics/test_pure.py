@@ -9,7 +9,6 @@ from torch import Tensor
 from vae_lightning.diagnostics import (
     NearTheData,
     PerImageMetric,
-    ResidualMoments,
     ResidualSpectrum,
     collapse_epsilon,
     continuity,
@@ -20,7 +19,6 @@ from vae_lightning.diagnostics import (
     share_collapsed,
     verdict,
 )
-from vae_lightning.diagnostics.residual import contrasts
 from vae_lightning.distributions import GaussianLikelihood, LocationScale, StandardNormalPrior, gaussian_noise
 from vae_lightning.theory import collapsed_share
 
@@ -178,104 +176,6 @@ def test_log_px_does_not_depend_on_the_blocks_and_needs_enough_of_them() -> None
     torch.testing.assert_close(whole[1], by_hand[:7].logsumexp(0) - math.log(7))
     with pytest.raises(ValueError, match=r"71.*70"):
         log_px(x, posterior, PRIOR, decoder, likelihood, [noise], [71])
-
-
-# Residual -------------------------------------------------------------------------------------------------------
-
-
-def residual_of(
-    n: int, batches: int, noise_in_mean: float = 0.5, n_samples: int = 2
-) -> tuple[ResidualMoments, Tensor, Tensor]:
-    """Residuals of known covariance; the decoder's samples scatter around their mean over q."""
-    scales = torch.tensor([2.0, 1.0, 0.5, 0.1])
-    residual = torch.randn(n, 4, generator=generator(11)) * scales + 0.3  # with a mean, which is no covariance
-    truth = torch.randn(n, 4, generator=generator(12))
-    samples = truth + noise_in_mean * torch.randn(n_samples, n, 4, generator=generator(13))
-    metric = ResidualMoments(4)
-    for rows in torch.arange(n).tensor_split(batches):
-        pixels = (truth + residual)[rows].reshape(-1, 1, 2, 2)
-        means = samples[:, rows].reshape(n_samples, -1, 1, 2, 2)
-        metric.update(rows, pixels - means, torch.full_like(means, 0.5))
-    return metric, residual, scales
-
-
-def test_the_residual_spectrum_is_free_of_the_scatter_of_the_samples() -> None:
-    metric, residual, scales = residual_of(40_000, 7)
-    found = metric.compute()
-    torch.testing.assert_close(found.eigenvalues.float(), scales.square() / 0.5, rtol=0.03, atol=0.02)
-    assert abs(found.largest - 8.0) < 4 * found.error
-    assert found.error < 0.2
-    plain = torch.linalg.eigvalsh(residual.T.cov(correction=0)).flip(0) / 0.5
-    torch.testing.assert_close(found.eigenvalues.float(), plain, rtol=0.02, atol=0.02)
-
-
-@pytest.mark.parametrize("n", [2, 3, 7])
-def test_contrasts_have_the_products_of_deviations_with_one_row_less(n: int) -> None:
-    values = torch.randn(n, 5, dtype=torch.float64, generator=generator(3))
-    deviations = values - values.mean(0)
-    found = contrasts(n) @ values
-    assert found.shape == (n - 1, 5)
-    assert torch.allclose(found.T @ found, deviations.T @ deviations)
-
-
-def test_the_residual_does_not_depend_on_the_batches() -> None:
-    one, many = residual_of(1000, 1)[0].compute(), residual_of(1000, 37)[0].compute()
-    torch.testing.assert_close(one.eigenvalues, many.eigenvalues, rtol=1e-5, atol=1e-6)
-    assert (one.largest, one.error) == pytest.approx((many.largest, many.error), rel=1e-4)
-
-
-def residual_metric(residual: Tensor, pixel_variance: float = 1.0) -> ResidualMoments:
-    """Residuals of a model whose decoder does not scatter."""
-    n, n_pixels = residual.shape
-    metric = ResidualMoments(n_pixels)
-    scores = residual.reshape(n, 1, 1, -1).expand(2, -1, -1, -1, -1)
-    metric.update(torch.arange(n), scores, torch.full_like(scores, pixel_variance))
-    return metric
-
-
-@pytest.mark.parametrize("mean", [0.0, 10.0])
-@pytest.mark.parametrize(("spike", "n"), [(1.0, 300), (6.0, 1000)])
-def test_the_error_of_the_largest_eigenvalue_is_honest(spike: float, n: int, mean: float) -> None:
-    """Pure noise, whose largest eigenvalue in sample is far above 1, and one true direction above noise; 40 draws
-    each."""
-    deviations = torch.ones(50)
-    deviations[0] = spike**0.5
-    shift = mean * torch.nn.functional.normalize(torch.ones(50), dim=0)
-    found = [
-        residual_metric(torch.randn(n, 50, generator=generator(100 + draw)) * deviations + shift).compute()
-        for draw in range(40)
-    ]
-    outside = [abs(one.largest - spike) > 2 * one.error for one in found]
-    assert sum(outside) <= 8  # 2 of 40 are expected; 9 or more have a chance below 1 in 1,000
-    assert sum(float(one.eigenvalues[0]) for one in found) / 40 > spike  # chosen on the images it is told of
-    words = [verdict(0, 3, one, 0.9 * spike).word for one in found]
-    assert words.count("pruned") == 0  # a direction that pays is never called rightly dead
-
-
-def test_too_few_images_say_so() -> None:
-    for n in (1, 5, 15):
-        found = residual_metric(torch.randn(n, 20, generator=generator(14))).compute()
-        assert math.isinf(found.error)
-        assert verdict(2, 3, found, 1.0).word == "undecided"
-
-
-def test_mixed_precision_changes_nothing() -> None:
-    residual = torch.randn(400, 30, generator=generator(15))
-    plain = residual_metric(residual).compute()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        mixed = residual_metric(residual).compute()
-    assert (mixed.largest, mixed.error) == (plain.largest, plain.error)
-
-
-def test_one_image_with_a_pixel_that_no_other_shows_pays_for_no_unit() -> None:
-    n = 1000
-    residual = 0.3 * torch.randn(n, 4, generator=generator(15))
-    residual[:, 3] = 0.0
-    residual[17, 3] = 1.0
-    variances = torch.tensor([0.25, 0.25, 0.25, 1e-6]).reshape(1, 2, 2).expand(2, n, 1, 2, 2)
-    metric = ResidualMoments(4)
-    metric.update(torch.arange(n), residual.reshape(1, n, 1, 2, 2).expand(2, -1, -1, -1, -1), variances)
-    assert metric.compute().largest < 0.5
 
 
 # Sensitivity ----------------------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ Fact = TypeVar("Fact")
 class Shared(NamedTuple):
     """Images in memory, and what was computed of them."""
 
+    source: Callable[[], Splits]
+    """Kept, so that no other object takes its identity."""
     splits: dict[str, Images]
     facts: dict[Callable[..., Any], Any]
 
@@ -91,14 +93,16 @@ class ImageDataModule(LightningDataModule):
         self.splits = splits
 
     def _what_decides_the_images(self) -> str:
-        source = getattr(self.source, "func", self.source), getattr(self.source, "keywords", {})
+        source = [getattr(self.source, "func", self.source)]
+        source += [getattr(self.source, part, None) for part in ("args", "keywords")]
         seed = self.seed if self.validation_size else None
-        return json.dumps([*source, self.validation_size, self.binarize, seed], default=repr, sort_keys=True)
+        # What JSON does not know is the same where it is the same object: what it prints of itself may hide a part.
+        return json.dumps([source, self.validation_size, self.binarize, seed], default=id, sort_keys=True)
 
     def share(self) -> None:
         """Keep the images, and what was asked by :meth:`once`, for data modules of the same images in this process
         and in those that are forked from it."""
-        _shared[self._what_decides_the_images()] = Shared(self.splits, self._facts)
+        _shared[self._what_decides_the_images()] = Shared(self.source, self.splits, self._facts)
 
     def once(self, function: "Callable[[ImageDataModule], Fact]") -> Fact:
         """Return what a function says of the images, computed once and never of anything but the images."""

@@ -69,10 +69,10 @@ class ResidualMoments(Sums):
         """
         n_samples = len(scores)
         residuals = scores.mean(0).flatten(1)
-        scatter = torch.tensordot(contrasts(n_samples).to(scores), scores.flatten(2), dims=1)
-        scatter /= (n_samples * (n_samples - 1)) ** 0.5
         folds = rows % N_FOLDS
         with without_autocast(scores):
+            scatter = torch.tensordot(contrasts(n_samples).to(scores), scores.flatten(2), dims=1)
+            scatter /= (n_samples * (n_samples - 1)) ** 0.5
             for fold in range(N_FOLDS):
                 mine = folds == fold
                 residual, within = residuals[mine], scatter[:, mine].flatten(0, 1)
