@@ -1,12 +1,9 @@
 """The LightningModule: encoder + decoder + objective. It logs what it minimises and measures what it learned."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from lightning.pytorch import Callback, LightningModule
-from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -28,6 +25,7 @@ from vae_lightning.optimizers import OptimizerFactory, ParameterGroups, hooks_of
 from vae_lightning.randomness import Stream, generator_for
 from vae_lightning.ranks import mean_over_ranks
 from vae_lightning.schedules import Controller, Schedule, constant, has_feedback
+from vae_lightning.steps import StepwiseModule
 from vae_lightning.training_step import TrainingStep
 
 N_INFORMATION_IMAGES = 2000
@@ -47,14 +45,11 @@ class Evaluation(NamedTuple):
         return terms | {"active_units": active_units(self.means.variance)}
 
 
-class VAE(LightningModule):
+class VAE(StepwiseModule):
     """Encoder, decoder and a bound on log p(x), in nats per image.
 
     The KL weight in force at a step is ``kl_weight * beta_schedule(at)``. Noise is a function of (seed, step),
     drawn for the global batch and sliced by rank, so that one device and several see the same.
-
-    Lightning hands over a chunk of batches at a time, and the steps are taken here. A callback that has
-    ``on_step_end(trainer, vae)`` is called after each of them.
     """
 
     def __init__(
@@ -74,8 +69,7 @@ class VAE(LightningModule):
         seed: int,
         gradient_clip_val: float | None = None,
     ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
+        super().__init__(gradient_clip_val=gradient_clip_val)
         self.encoder = encoder
         self.decoder = decoder
         self.posterior = posterior
@@ -88,7 +82,6 @@ class VAE(LightningModule):
         self.kl_weight = kl_weight
         self.latent_dim = latent_dim
         self.seed = seed
-        self.gradient_clip_val = gradient_clip_val
         self.terms = RateDistortionMetric(latent_dim)
         self.means = PosteriorMeanMoments(latent_dim)
         self.evaluation: Evaluation | None = None
@@ -129,11 +122,11 @@ class VAE(LightningModule):
         n_batches, limit = self.data.steps_per_epoch, self.trainer.limit_train_batches
         n_batches = min(n_batches, limit * BATCHES_AT_ONCE) if isinstance(limit, int) else n_batches
         self._length = (n_batches * int(self.trainer.max_epochs or 1), n_batches)
-        self._lr_scheduler = None
+        self.lr_scheduler = None
         if getattr(self.lr_schedule, "func", self.lr_schedule) is constant:  # spare every step what it would cost
             return optimizer
-        self._lr_scheduler = LambdaLR(optimizer, lambda step: self.lr_schedule(self.step_of_run(step)))
-        return [optimizer], [self._lr_scheduler]
+        self.lr_scheduler = LambdaLR(optimizer, lambda step: self.lr_schedule(self.step_of_run(step)))
+        return [optimizer], [self.lr_scheduler]
 
     @property
     def running_optimizer(self) -> Any:
@@ -166,44 +159,10 @@ class VAE(LightningModule):
         return noise[:, rank * n_images : (rank + 1) * n_images]
 
     def on_train_start(self) -> None:
-        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]
-        self._on_step_end = [callback.on_step_end for callback in callbacks if hasattr(callback, "on_step_end")]
+        super().on_train_start()
         self._hooks = hooks_of(self.running_optimizer)
-        # Lightning's way back serves ranks, gradient scalers and hooks; for a small model it costs a tenth of the step.
-        hooks = ("on_before_backward", "on_after_backward")
-        heard = any(is_overridden(hook, callback, parent=Callback) for hook in hooks for callback in callbacks)
-        plain = self.trainer.world_size == 1 and self.trainer.precision == "32-true"
-        self._backward = Tensor.backward if plain and not heard else self.manual_backward
 
-    def training_step(self, chunk: Iterator[Batch], chunk_index: int) -> None:
-        for index, batch in enumerate(chunk):
-            if index:
-                self._end_step()
-            self._take_step(batch)
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        self._end_step()  # the last of the chunk: what is saved here, Lightning continues at the next one
-
-    def _end_step(self) -> None:
-        for on_step_end in self._on_step_end:
-            on_step_end(self.trainer, self)
-
-    def _take_step(self, batch: Batch) -> None:
-        loss = self._training_loss(batch)
-        optimizer: Any = self.optimizers()
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None  # zero_grad does this, and much beside
-        self._backward(loss)
-        optimizer.step()
-        if self._lr_scheduler:
-            self._lr_scheduler.step()
-
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        if self.gradient_clip_val is not None:  # by now a gradient scaler has taken its factor off
-            self.clip_gradients(optimizer, self.gradient_clip_val, "norm")
-
-    def _training_loss(self, batch: Batch) -> Float[Tensor, ""]:
+    def training_loss(self, batch: Batch) -> Float[Tensor, ""]:
         step = self.global_step
         at = self.step_of_run(step)
         kl_weight_in_force = self.kl_weight * self.beta_schedule(at)

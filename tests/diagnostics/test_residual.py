@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from vae_lightning.diagnostics import ResidualMoments, verdict
-from vae_lightning.diagnostics.residual import contrasts
 
 
 def generator(seed: int) -> torch.Generator:
@@ -40,13 +39,14 @@ def test_the_residual_spectrum_is_free_of_the_scatter_of_the_samples() -> None:
     torch.testing.assert_close(found.eigenvalues.float(), plain, rtol=0.02, atol=0.02)
 
 
-@pytest.mark.parametrize("n", [2, 3, 7])
-def test_contrasts_have_the_products_of_deviations_with_one_row_less(n: int) -> None:
-    values = torch.randn(n, 5, dtype=torch.float64, generator=generator(3))
-    deviations = values - values.mean(0)
-    found = contrasts(n) @ values
-    assert found.shape == (n - 1, 5)
-    assert torch.allclose(found.T @ found, deviations.T @ deviations)
+@pytest.mark.parametrize("n_samples", [2, 3, 7])
+def test_the_products_are_those_of_all_pairs_of_different_samples(n_samples: int) -> None:
+    samples = torch.randn(n_samples, 5, 4, generator=generator(3))
+    metric = ResidualMoments(4)
+    metric.update(torch.arange(5), samples.reshape(n_samples, 5, 1, 2, 2), torch.ones(n_samples, 5, 1, 2, 2))
+    pairs = [(one, other) for one in range(n_samples) for other in range(n_samples) if one != other]
+    expected = sum(samples[one].T.double() @ samples[other].double() for one, other in pairs) / len(pairs)
+    torch.testing.assert_close(metric.products.sum(0), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_residual_does_not_depend_on_the_batches() -> None:

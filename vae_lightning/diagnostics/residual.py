@@ -64,34 +64,25 @@ class ResidualMoments(Sums):
     def update(self, rows: Int[Tensor, " batch"], scores: PerSample, curvatures: PerSample) -> None:
         """Add images by the likelihood's scores and curvatures for some samples of their codes.
 
-        The mean over L samples is not yet the mean over q: what it scatters is estimated from the samples themselves
-        and taken off, so that the products are unbiased from L = 2 on.
+        The mean over L samples is not yet the mean over q; so the products are those of different samples, which are
+        unbiased from L = 2 on: sum_{j<l} s_j s_l' / (L (L - 1) / 2), made symmetric.
         """
         n_samples = len(scores)
         residuals = scores.mean(0).flatten(1)
+        earlier = scores.cumsum(0)[:-1].flatten(2)
+        later = scores[1:].flatten(2)
         folds = rows % N_FOLDS
         with without_autocast(scores):
-            scatter = torch.tensordot(contrasts(n_samples).to(scores), scores.flatten(2), dims=1)
-            scatter /= (n_samples * (n_samples - 1)) ** 0.5
             for fold in range(N_FOLDS):
                 mine = folds == fold
-                residual, within = residuals[mine], scatter[:, mine].flatten(0, 1)
-                self.products[fold] += (residual.T @ residual - within.T @ within).double()
-                self.sums[fold] += residual.sum(0).double()
+                products = earlier[:, mine].flatten(0, 1).T @ later[:, mine].flatten(0, 1)
+                self.products[fold] += (products + products.T).double() / (n_samples * (n_samples - 1))
+                self.sums[fold] += residuals[mine].sum(0).double()
                 self.n[fold] += int(mine.sum())
         self.variances += curvatures.mean(0).flatten(1).sum(0).double()
 
     def compute(self) -> ResidualSpectrum:
         return residual_spectrum(self.products, self.sums, self.n, self.variances / self.n.sum())
-
-
-def contrasts(n: int) -> Float[Tensor, "contrasts samples"]:
-    """Return orthonormal rows across the vector of ones (Helmert): what they make of ``n`` values has the products of
-    the values' deviations from their mean, with one row less."""
-    row = torch.arange(1, n).unsqueeze(1)
-    column = torch.arange(n)
-    signs = (column < row).double() - row * (column == row)
-    return signs / (row * (row + 1)).sqrt()
 
 
 def residual_spectrum(
