@@ -12,6 +12,8 @@ SomeImages = Float[Tensor, "_ channels height width"]
 Decode = Callable[[Codes], Float[Tensor, "codes channels height width"]]
 """Codes to mean images."""
 N_STEPS = 20
+IMAGES_AT_ONCE = 500
+"""Images whose distances to all references are in memory at a time."""
 AS_FAR_AS = 0.95
 """A decoded code is as close to the data as held-out images are if it is closer than this share of them."""
 
@@ -71,13 +73,12 @@ class NearTheData:
     """How close held-out images are to training images: by the Euclidean distance to the nearest of ``references``."""
 
     def __init__(self, held_out: SomeImages, references: SomeImages) -> None:
-        from sklearn.neighbors import NearestNeighbors
-
-        self.nearest = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(references.flatten(1).cpu().numpy())
+        self.references = references.flatten(1)
         self.limit = torch.quantile(self._distances(held_out), AS_FAR_AS)
 
-    def _distances(self, images: Tensor) -> Tensor:
-        return torch.from_numpy(self.nearest.kneighbors(images.flatten(1).cpu().numpy())[0][:, 0]).double()
+    def _distances(self, images: SomeImages) -> Float[Tensor, " _"]:
+        pieces = images.flatten(1).to(self.references).split(IMAGES_AT_ONCE)
+        return torch.cat([torch.cdist(piece, self.references).min(1).values for piece in pieces]).double()
 
     def completeness(self, decoded: SomeImages) -> float:
         """Return the share of decoded prior samples that are as close as held-out images are.
