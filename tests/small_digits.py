@@ -13,3 +13,6 @@ def small_digits() -> Splits:
     everything = Images(pixels, torch.from_numpy(loaded.target).long())
     rows = torch.arange(len(pixels))
     return Splits(everything.select(rows[:N_DIGITS_TRAINING]), everything.select(rows[N_DIGITS_TRAINING:]))
+
+
+small_digits.files = ()  # type: ignore[attr-defined]  # it reads none: its name says what it gives

@@ -80,7 +80,7 @@ def test_settings_of_one_part_that_contradict_each_other_are_refused(
     [
         ("data=digits estimator=vimco", {"estimator", "objective"}),
         *(
-            (f"data=linear_gaussian model=linear likelihood={likelihood}", {"likelihood", "data"})
+            (f"data=linear_gaussian model=linear likelihood={likelihood}", {"likelihood", "data.scale"})
             for likelihood in ("bernoulli", "continuous_bernoulli", "discretized_logistic")
         ),
         *(

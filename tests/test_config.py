@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from torchvision.datasets import FakeData
 
 from vae_lightning.assemble import build_data, build_model, build_trainer
 from vae_lightning.conf_folder import config_folder
@@ -28,11 +30,39 @@ GROUPS = {
     for folder in sorted(config_folder().iterdir())
     if folder.is_dir() and folder.name not in {"experiment", "trainer", "data", "hydra"}
 }
+GROUPS["model"] = [path for path in GROUPS["model"] if path.stem != "custom"]  # which asks for classes
 FIT_TOGETHER = {
     "data=linear_gaussian": ["model=linear", "likelihood.mean=identity"],
     "estimator=dreg": ["objective=iwae"],
     "estimator=vimco": ["objective=iwae"],
+    "data=array": ["data.path={folder}/x.npy", "data.batch_size=7"],
+    "data=table": ["data.path={folder}/x.csv", "likelihood.mean=identity", "data.standardise=true"],
+    "data=folder": ["data.path={folder}/images"],
+    "data=own": ["data.function._target_=own_parts.values_and_kinds"],
+    "data=torchvision": ["data.dataset=KMNIST"],
+    "likelihood=poisson": ["data=array", "data.path={folder}/counts.npy"],
+    "model=custom": ["model.encoder._target_=own_parts.PairEncoder", "model.decoder._target_=own_parts.Decoder"],
 }
+
+
+def write_data(folder: Path) -> None:
+    """Write small data of each kind."""
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (60, 12, 10), dtype=np.uint8)
+    np.save(folder / "x.npy", pixels)
+    np.save(folder / "counts.npy", random.poisson(2.0, (60, 5)))
+    np.savetxt(folder / "x.csv", random.normal(size=(60, 4)), delimiter=",", header="a,b,c,d", comments="")
+    for index, image in enumerate(pixels):
+        kind = folder / "images" / "ab"[index % 2]
+        kind.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(kind / f"{index}.png")
+
+
+class FewImages(FakeData):
+    """Stands for a Dataset of torchvision's that would be downloaded."""
+
+    def __init__(self, root: str, train: bool = True, split: str = "train", download: bool = False) -> None:
+        super().__init__(size=200 if train else 50, image_size=(1, 28, 28), num_classes=10)
 
 
 def few_images(dataset: IdxDataset, data_dir: Path) -> dict[str, bytes]:
@@ -47,7 +77,11 @@ def test_every_yaml_file_builds_a_model_that_takes_a_step(
 ) -> None:
     choice = f"{option.parent}={option.name}"
     data_set = [] if option.parent.name in {"data", "experiment"} else ["data=digits"]
-    config = configure(*data_set, choice, *FIT_TOGETHER.get(choice, []))
+    write_data(tmp_path)
+    for name in ("KMNIST", "EMNIST", "CIFAR10", "SVHN"):
+        monkeypatch.setattr(f"torchvision.datasets.{name}", FewImages)
+    more = [text.format(folder=tmp_path) for text in FIT_TOGETHER.get(choice, [])]
+    config = configure(*([] if "data=array" in more else data_set), *more[:1], choice, *more[1:])
     checked(config)
     if choice == "data=fashion_mnist":  # its files are not to be had from every network
         monkeypatch.setattr("vae_lightning.data.splits.read_files", few_images)

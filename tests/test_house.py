@@ -12,8 +12,8 @@ PACKAGE = Path(vae_lightning.__file__).parent
 HOUSE = [
     "errors", "signals", "files", "terminal", "spelling", "inheritance", "ranges", "conf_folder", "randomness", "ranks",
     "training_step", "data", "networks", "distributions", "objectives", "schedules", "optimizers", "theory", "plots",
-    "combinations", "diagnostics", "module", "evaluation", "runs", "callbacks", "report", "config", "composing",
-    "assemble", "start_summary", "training", "evaluating", "forecasting", "verifying", "sweeps", "cli",
+    "combinations", "diagnostics", "steps", "module", "evaluation", "runs", "callbacks", "report", "assemble", "config",
+    "composing", "start_summary", "training", "evaluating", "forecasting", "verifying", "sweeps", "cli",
 ]  # fmt: skip
 
 

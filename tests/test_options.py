@@ -21,6 +21,8 @@ GROUPS = ("model", "likelihood", "prior", "posterior", "objective", "estimator")
 GROUPS += ("beta_schedule", "optimizer", "lr_schedule")
 FIT_TOGETHER = {
     "model=linear": ["likelihood.mean=identity"],
+    "model=custom": ["model.encoder._target_=own_parts.PairEncoder", "model.decoder._target_=own_parts.Decoder"],
+    "likelihood=poisson": ["data.scale=counts"],  # of 255 grey values: rough, and counts none the less
     "objective=capacity": ["objective.growth=10 epochs"],  # so slow that the KL can follow within these few steps
     "estimator=dreg": ["objective=iwae"],
     "estimator=vimco": ["objective=iwae"],

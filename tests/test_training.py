@@ -75,7 +75,7 @@ def test_weights_that_only_the_last_step_spoiled_are_not_a_result(tiny: Callable
 
 
 def test_what_cannot_be_built_leaves_no_directory(tiny: Callable[..., Config]) -> None:
-    for refused in ("optimizer.lr=-1", "data.batch_size=7", "trainer.strategy=none", "latent_dim=0"):
+    for refused in ("optimizer.lr=-1", "data.validation_size=2000", "trainer.strategy=none", "latent_dim=0"):
         config = tiny(refused)
         with pytest.raises(UserError):
             train(config)

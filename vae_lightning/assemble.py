@@ -3,6 +3,7 @@
 Lightning, which takes seconds to import, is imported by those functions alone that build something of it.
 """
 
+import pkgutil
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,19 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
 from vae_lightning.combinations import check_complete, check_together, part_conflicts
-from vae_lightning.data import Images
+from vae_lightning.data.accepted import remembered
+from vae_lightning.data.content import digest_of_files, digest_of_splits
+from vae_lightning.data.node import CONTENT, is_ours, nested
+from vae_lightning.data.own_data import own
+from vae_lightning.data.preparation import Prepared
+from vae_lightning.data.splits import Splits
 from vae_lightning.distributions import Likelihood, PosteriorFamily, Prior
-from vae_lightning.errors import Code, UserError
+from vae_lightning.errors import Code, UserError, first_line
+from vae_lightning.networks import joined
 from vae_lightning.objectives import Estimator, Objective
 from vae_lightning.optimizers import OptimizerFactory, optimizer_of
 from vae_lightning.randomness import Stream, seed_for
+from vae_lightning.runs import upgrade
 from vae_lightning.runs.run_config import Node, Part, RunConfig
 from vae_lightning.runs.upgrade import TARGET
 from vae_lightning.schedules import Controller, Schedule
@@ -33,7 +41,8 @@ if TYPE_CHECKING:
 
 def _build(path: str, node: Part | Node, *supplied: Any) -> Any:
     """Instantiate a node of the config. What its constructor refuses is told as an error of the key ``path``."""
-    values = node.model_dump(exclude={"name"}) if isinstance(node, Part) else node  # a name is for people
+    # A name is for people, a digest is for the fingerprint.
+    values = node.model_dump(exclude={"name", CONTENT}) if isinstance(node, Part) else node
     try:
         return instantiate(values, *supplied)
     except InstantiationException as error:
@@ -56,9 +65,46 @@ def _build_checked(config: RunConfig, key: str, role: type, *supplied: Any) -> A
     return part
 
 
-def build_splits(config: RunConfig) -> dict[str, Images]:
+def build_splits(config: RunConfig) -> Prepared:
     """Return what the data module would hold, for a config whose ``data`` names a function that returns splits."""
-    return cast("dict[str, Images]", _build("data", config.data, config.seed))
+    return cast(Prepared, _build("data", config.data, config.seed))
+
+
+def with_content(node: Node) -> Node:
+    """Return a checked section ``data`` with a digest of the data, where nothing else in it decides what they are.
+
+    Raises UserError where the data cannot be had, or are not those of the digest that was there.
+    """
+    if not is_ours(node):
+        return node
+    source, before = dict(node["source"]), node.get(CONTENT)
+    function = pkgutil.resolve_name(source[TARGET])
+    named = getattr(function, "files", None)
+    files = {key: source[key] for key in named or () if source.get(key) is not None}
+    if files:
+        source |= {key: str(Path(path).expanduser().absolute()) for key, path in files.items()}
+        content = digest_of_files(files)
+    elif named is None and (function is own or not upgrade.is_ours(source[TARGET])):
+        content = digest_of_splits(_loaded(source))
+    else:
+        return node
+    if before not in (None, content):
+        where = ", ".join(files.values()) or source[TARGET]
+        message = f"data: {where} changed since this run began (it was {before}, now {content})"
+        raise UserError(message, Code.CHANGED, ["data", *files.values()])
+    return {**node, "source": source, CONTENT: content}
+
+
+def _loaded(source: Node) -> Splits:
+    """Return what a source from outside gives. Raises UserError where it gives nothing."""
+    function = _build("data.source", source)
+    try:
+        return remembered(function)
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's function raises
+        message = f"data.source._target_={source[TARGET]}: {type(error).__name__}: {first_line(error)}"
+        raise UserError(message, Code.CANNOT_BUILD, ["data.source._target_"]) from error
 
 
 def build_likelihood(config: RunConfig) -> Likelihood:
@@ -100,6 +146,18 @@ def build_metrics(config: RunConfig) -> "list[vae_lightning.evaluation.Metric]":
     return metrics
 
 
+def build_callbacks(config: RunConfig) -> "list[lightning.pytorch.Callback]":
+    """Return the user's own callbacks. Raises UserError where one is none."""
+    from lightning.pytorch import Callback
+
+    found = [_build(f"callbacks.{index}", node) for index, node in enumerate(config.callbacks)]
+    for index, callback in enumerate(found):
+        if not isinstance(callback, Callback):
+            message = f"callbacks.{index}: a {type(callback).__name__}; it must be a lightning.pytorch.Callback"
+            raise UserError(message, Code.INVALID, [f"callbacks.{index}"])
+    return found
+
+
 def build_data(config: RunConfig) -> "vae_lightning.data.module.ImageDataModule":
     """Build the data module and load its data. Raises UserError where the data cannot be had or do not fit."""
     data: vae_lightning.data.module.ImageDataModule = _build("data", config.data, config.seed)
@@ -111,7 +169,7 @@ def share_data(
     node: Node, seed: int, facts: "Sequence[Callable[[vae_lightning.data.module.ImageDataModule], Any]]"
 ) -> None:
     """Load the data of a config's node and compute facts of them, for all that are forked from this process."""
-    unnamed = {key: value for key, value in node.items() if key != "name"}
+    unnamed = {key: value for key, value in nested(node).items() if key not in ("name", CONTENT)}
     data: vae_lightning.data.module.ImageDataModule = _build("data", unnamed, seed)
     data.setup()
     data.share()
@@ -137,6 +195,11 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_li
         encoder = _build("model.encoder", config.model.encoder, image_shape, posterior.n_parameters)
         output_shape = (image_shape[0] * likelihood.values_per_pixel, *image_shape[1:])
         decoder = _build("model.decoder", config.model.decoder, latent_dim, output_shape)
+    for key, network, given, expected in (
+        ("model.encoder", encoder, image_shape, (posterior.n_parameters,)),
+        ("model.decoder", decoder, (latent_dim,), output_shape),
+    ):
+        _check_network(key, network, given, expected)
     return VAE(
         encoder=encoder,
         decoder=decoder,
@@ -152,6 +215,34 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_li
         seed=config.seed,
         gradient_clip_val=config.trainer["gradient_clip_val"],
     )
+
+
+@torch.no_grad()
+def _check_network(key: str, network: Any, given: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise UserError unless a network turns two inputs of a shape into two outputs of the expected one."""
+    if not isinstance(network, torch.nn.Module):
+        message = f"{key}: a {type(network).__name__}; it must be a torch.nn.Module"
+        raise UserError(message, Code.INVALID, [key])
+    shown = f"{key}: given 2 x {_product(given)}"
+    was_training = network.training
+    try:
+        found = joined(network.eval()(torch.zeros(2, *given)))
+    except UserError:
+        raise
+    except Exception as error:  # whatever the user's module raises of a shape it does not take
+        reason = f"{shown}, it raised {type(error).__name__}: {first_line(error)}"
+        raise UserError(reason, Code.CANNOT_BUILD, [key]) from error
+    finally:
+        network.train(was_training)
+    shape = tuple(found.shape[1:]) if isinstance(found, torch.Tensor) else None
+    if shape != expected:
+        gives = f"2 x {_product(shape)}" if shape is not None else f"a {type(found).__name__}"
+        reason = f"{shown}, it gives {gives}; it must give 2 x {_product(expected)}"
+        raise UserError(reason, Code.INCOMPATIBLE, [key])
+
+
+def _product(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
 
 
 def _build_optimizer(config: RunConfig) -> tuple[OptimizerFactory, torch.optim.Optimizer]:

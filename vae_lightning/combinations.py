@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from torch.optim import Optimizer
 
+from vae_lightning.data.scale import IN_UNIT_INTERVAL, IN_WORDS
 from vae_lightning.distributions import Likelihood, PosteriorFamily, Prior
 from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives import Estimator, Objective, Unpriced
@@ -82,11 +83,28 @@ def part_conflicts(
         yield reason, ("trainer.precision", "optimizer")
 
 
-def pixel_conflicts(likelihood: Likelihood, in_unit_interval: bool, binarize: str) -> Conflicts:
-    """Say why a likelihood is not one of some data."""
-    if likelihood.needs_unit_interval and not in_unit_interval:
-        reason = "likelihood: this one is of pixels in [0, 1], and these data are not; take likelihood=gaussian"
-        yield reason, ("likelihood", "data")
+def batch_conflicts(objective: Objective, posterior: PosteriorFamily, smallest_batch: int) -> Conflicts:
+    """Say why a part cannot work on the last batch of an epoch."""
+    for key, least in (("objective", objective.least_batch_size), ("posterior", posterior.least_batch_size)):
+        if smallest_batch < least:
+            reason = (
+                f"data.drop_last=false: the last batch of an epoch has {smallest_batch} image, and this {key} needs "
+            )
+            yield f"{reason}at least {least}; take true", ("data.drop_last", key)
+
+
+def pixel_conflicts(likelihood: Likelihood, scale: str, binarize: str) -> Conflicts:
+    """Say why a likelihood is not one of data on some scale."""
+    meaning = f"these data are {IN_WORDS.get(scale, scale)} (data.scale={scale})"
+    if likelihood.needs_unit_interval and scale not in IN_UNIT_INTERVAL:
+        reason = f"likelihood: this one is of pixels in [0, 1], and {meaning}; take likelihood=gaussian"
+        other = " likelihood.mean=identity" if scale == "real" else " likelihood.mean=identity, or poisson"
+        yield reason + other, ("likelihood", "data.scale")
+    if likelihood.means_in_unit_interval and scale not in IN_UNIT_INTERVAL:
+        reason = f"likelihood.mean=sigmoid: its means lie in [0, 1], and {meaning}; take likelihood.mean=identity"
+        yield reason, ("likelihood.mean", "data.scale")
+    if likelihood.needs_counts and scale not in ("counts", "binary"):
+        yield f"likelihood: this one is of counts, and {meaning}", ("likelihood", "data.scale")
     if likelihood.needs_grey_pixels and binarize != "none":
         reason = f"data.binarize={binarize}: this density is unbounded on pixels of 0 and 1; take likelihood=bernoulli"
         yield reason, ("likelihood", "data.binarize")

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
+from vae_lightning.assemble import with_content
+from vae_lightning.data.node import CONTENT, nested, typed_key
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.identity import MECHANICS
 from vae_lightning.runs.run_config import Derived, Node, RunConfig
@@ -22,6 +24,8 @@ from vae_lightning.spelling import did_you_mean
 PARTS = {"data", "model.encoder", "model.decoder", "likelihood", "prior", "posterior", "objective", "estimator"}
 PARTS |= {"beta_schedule", "optimizer", "lr_schedule", "trainer"}
 """Keys whose node names by ``_target_`` what to build."""
+UNDECIDED = "???"
+"""What OmegaConf has in the place of a value that a YAML file leaves to the user."""
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -31,6 +35,13 @@ class Fault(NamedTuple):
     key: str
     code: Code
     line: str
+
+    def as_typed(self, data: Any) -> "Fault":
+        """Return the fault of the key by which the value was typed in a section ``data``."""
+        key = typed_key(self.key, data)
+        return Fault(
+            key, self.code, key + self.line.removeprefix(self.key) if self.line.startswith(self.key) else self.line
+        )
 
 
 def _raise_if_any(faults: Sequence[Fault]) -> None:
@@ -50,13 +61,17 @@ def checked(values: Node | RunConfig, parts: Collection[str] | None = None) -> R
     if isinstance(values, RunConfig):
         return values
     faults: list[Fault] = []
-    values = _validated(RunConfig, values, "", faults)
+    as_typed = values.get("data")
+    values = _validated(RunConfig, {**values, "data": nested(as_typed)}, "", faults)
     if not faults:
         looked_into = values if parts is None else [key for key in values if key in parts]
         values = values | {key: _checked_node(key, values[key], faults) for key in looked_into}
-        for index, node in enumerate(values.get("metrics", []) if parts is None else []):
-            _checked_node(f"metrics.{index}", node, faults, must_be_built=True)
-    _raise_if_any(faults)
+        for key in ("metrics", "callbacks") if parts is None else ():
+            for index, node in enumerate(values.get(key, [])):
+                _checked_node(f"{key}.{index}", node, faults, must_be_built=True)
+    _raise_if_any([fault.as_typed(as_typed) for fault in faults])
+    if parts is None:
+        values["data"] = with_content(values["data"])
     config = RunConfig.model_validate(values)
     if parts is not None:
         return config
@@ -76,7 +91,7 @@ def _checked_node(path: str, value: Any, faults: list[Fault], must_be_built: boo
         if must_be_built or path in PARTS:
             faults.append(Fault(where, Code.MISSING, f"{where}: missing; it names the class or function to build"))
         return value
-    not_arguments = {TARGET, MECHANICS, *(["name"] if path in PARTS else [])}
+    not_arguments = {TARGET, MECHANICS, *(["name"] if path in PARTS else []), *([CONTENT] if path == "data" else [])}
     kept = {key: item for key, item in value.items() if key in not_arguments}
     arguments = {key: item for key, item in value.items() if key not in not_arguments}
     nested = {key for key, item in arguments.items() if isinstance(item, dict) and TARGET in item}
@@ -117,6 +132,9 @@ def settings_of(schema: type[Settings], values: Node, prefix: str) -> Settings:
 
 def _validated(schema: type[BaseModel], values: Node, prefix: str, faults: list[Fault]) -> Node:
     """Return ``values`` as the schema reads them; add what is wrong with them to ``faults``."""
+    if undecided := [key for key, value in values.items() if value == UNDECIDED]:
+        faults += [Fault(prefix + key, Code.MISSING, f"{prefix}{key}: missing; it must be given") for key in undecided]
+        return values
     try:
         return schema.model_validate(values).model_dump(include=set(values))
     except ValidationError as error:

@@ -11,6 +11,7 @@ from rich.console import Console
 from vae_lightning import assemble, theory
 from vae_lightning.combinations import check_together, is_weighted_elbo, pixel_conflicts
 from vae_lightning.config import checked
+from vae_lightning.data.node import DATA_MODULE, nested
 from vae_lightning.data.splits import Images
 from vae_lightning.distributions import Likelihood
 from vae_lightning.errors import Code, UserError
@@ -23,7 +24,6 @@ from vae_lightning.theory import Convention, Forecast
 DPI = 110
 READ = ("data", "likelihood", "posterior", "objective", "estimator", "beta_schedule")
 """The parts that a forecast asks."""
-DATA_MODULE = "vae_lightning.data.ImageDataModule"
 Curve = tuple[str, Forecast, list[float]]
 """A name, and of which KL weights to show what of the forecast."""
 
@@ -91,20 +91,21 @@ def critical_weights(config: dict[str, Any]) -> list[float] | None:
 
 def _forecast(config: RunConfig) -> tuple[Forecast | None, Images, Likelihood]:
     """Return the forecast of a checked config, the training images that it is of, and the likelihood."""
-    training, likelihood = assemble.build_splits(config)["train"], assemble.build_likelihood(config)
-    binarize = config.data["binarize"]
-    check_together(pixel_conflicts(likelihood, not training.pixels.is_floating_point(), binarize))
+    (splits, scale), likelihood = assemble.build_splits(config), assemble.build_likelihood(config)
+    training, binarize = splits["train"], config.data["binarize"]
+    check_together(pixel_conflicts(likelihood, scale, binarize))
     found = theory.forecast(theory.pixel_moments(training, binarize), likelihood, config.latent_dim)
     return found, training, likelihood
 
 
 def _without_batches(config: dict[str, Any]) -> dict[str, Any]:
     """Name the data's splits instead of the data module that serves them, which needs Lightning and its seconds."""
-    data = config["data"]
+    data = nested(config["data"])
     if data["_target_"] != DATA_MODULE:
         reason = f"data._target_={data['_target_']}: a forecast reads the data of {DATA_MODULE} only"
         raise UserError(reason, Code.INCOMPATIBLE, ["data._target_"])
-    kept = {key: data[key] for key in ("name", "source", "validation_size", "binarize")}
+    keys = ("name", "source", "validation_size", "binarize", "scale")
+    kept = {key: data[key] for key in keys if key in data}
     return {**config, "data": {"_target_": "vae_lightning.data.prepared_splits", **kept}}
 
 

@@ -20,9 +20,10 @@ from vae_lightning.diagnostics import (
 )
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily, Prior
 from vae_lightning.distributions.shapes import Codes, KlWeight, Pixels
+from vae_lightning.networks import joined
 from vae_lightning.objectives import Bound, Objective, elbo_terms
 from vae_lightning.optimizers import OptimizerFactory, ParameterGroups, hooks_of, optimizer_of
-from vae_lightning.randomness import Stream, generator_for
+from vae_lightning.randomness import Stream, generator_for, seed_for
 from vae_lightning.ranks import mean_over_ranks
 from vae_lightning.schedules import Controller, Schedule, constant, has_feedback
 from vae_lightning.steps import StepwiseModule
@@ -88,11 +89,17 @@ class VAE(StepwiseModule):
         self.latest: dict[str, float] = {}
         """What was written into the curves last, by name."""
         self._window = step_buffer.StepBuffer()
+        # Dropout and the like draw from torch's global generator, which then has to be a function of the step.
+        self._networks_draw = any(getattr(network, "draws", True) for network in (encoder, decoder))
 
     # What the model is ------------------------------------------------------------------------------------------
 
+    def parameters_of(self, pixels: Pixels, encoder: nn.Module | None = None) -> Float[Tensor, "batch outputs"]:
+        """Return the encoder's outputs, or those of another one in its place."""
+        return joined((encoder or self.encoder)(self.likelihood.seen_by_encoder(pixels)))
+
     def encode(self, pixels: Pixels) -> Posterior:
-        return self.posterior(self.encoder(pixels))
+        return self.posterior(self.parameters_of(pixels))
 
     def decode(self, codes: Float[Tensor, "batch latent"]) -> Pixels:
         """Return the mean image of each code."""
@@ -165,6 +172,8 @@ class VAE(StepwiseModule):
     def training_loss(self, batch: Batch) -> Float[Tensor, ""]:
         step = self.global_step
         at = self.step_of_run(step)
+        if self._networks_draw:
+            torch.manual_seed(seed_for(self.seed, Stream.MODULES, step, self.trainer.global_rank))
         kl_weight_in_force = self.kl_weight * self.beta_schedule(at)
         if self._hooks.refines:
             self._refine(batch, kl_weight_in_force, at)

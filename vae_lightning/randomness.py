@@ -29,6 +29,8 @@ class Stream(IntEnum):
     RESIDUAL_NOISE = 13
     SENSITIVITY_CODES = 14
     RANDOM_ENCODER = 15
+    TEST_SPLIT = 16
+    MODULES = 17
 
 
 def seed_for(seed: int, stream: Stream, *position: int) -> int:

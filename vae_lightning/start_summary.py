@@ -6,6 +6,7 @@ from rich.console import RenderableType
 
 from vae_lightning.combinations import caveats, critical_quantity, has_weighted_kl, is_weighted_elbo, kl_computation
 from vae_lightning.data import ImageDataModule
+from vae_lightning.data.scale import IN_WORDS
 from vae_lightning.module import VAE
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.summaries import forecast_text
@@ -28,7 +29,7 @@ def start_summary(
     devices = f"{trainer.num_devices} x {trainer.strategy.root_device.type}"
     rows = [
         ("run", config.identity.title),
-        ("data", f"{len(training):,} training, {held_out}{len(test):,} test images of {shape}"),
+        ("data", f"{len(training):,} training, {held_out}{len(test):,} test images of {shape}; {IN_WORDS[data.scale]}"),
         ("model", f"{config.model.name}, latent {model.latent_dim}; parameters: {encoder:,} + {decoder:,}"),
         ("objective", objective),
         ("densities", f"likelihood {config.likelihood.name}, posterior {config.posterior.name}"),

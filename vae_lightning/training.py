@@ -14,9 +14,9 @@ from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
-from vae_lightning.assemble import build_data, build_metrics, build_model, build_trainer
+from vae_lightning.assemble import build_callbacks, build_data, build_metrics, build_model, build_trainer
 from vae_lightning.callbacks import EpochProgress, Interruption, RunFigures, Saving, UnitMonitor
-from vae_lightning.combinations import check_together, pixel_conflicts
+from vae_lightning.combinations import batch_conflicts, check_together, pixel_conflicts
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import Code, Interrupted, UserError
@@ -114,13 +114,14 @@ def _train_and_test(
 def _build(config: RunConfig, console: Console) -> _Parts:
     data = build_data(config)
     model = build_model(config, data.image_shape)
-    check_together(
-        pixel_conflicts(model.likelihood, not data.splits["train"].pixels.is_floating_point(), data.binarize)
-    )
+    check_together(pixel_conflicts(model.likelihood, data.scale, data.binarize))
+    check_together(batch_conflicts(model.objective, model.posterior, data.smallest_batch))
     timer = Timer(interval="epoch", verbose=False)  # its state is in the checkpoint: a resumed run counts all its time
     interruption = Interruption()
     saving = Saving(config.directory, config.save_every_n_steps, interruption)
-    callbacks = [UnitMonitor(), EpochProgress(console), RunFigures(config.directory), timer, interruption, saving]
+    # The user's before those that save: what they change is in the checkpoint.
+    callbacks = [UnitMonitor(), EpochProgress(console), RunFigures(config.directory), timer, *build_callbacks(config)]
+    callbacks += [interruption, saving]
     trainer = build_trainer(config, config.directory, callbacks)
     return _Parts(data, model, trainer, forecast_of(model, data), build_metrics(config), timer)
 

@@ -11,7 +11,13 @@ from hydra.errors import HydraException
 from vae_lightning.cli.forecast import configs_of, forecast
 from vae_lightning.errors import Code, UserError
 
-LINEAR = ["data=linear_gaussian", "data.source.spectrum=[4,2,1,0.3]", "likelihood.variance=0.5", "latent_dim=3"]
+LINEAR = [
+    "data=linear_gaussian",
+    "likelihood.mean=identity",
+    "data.source.spectrum=[4,2,1,0.3]",
+    "likelihood.variance=0.5",
+    "latent_dim=3",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -38,6 +38,7 @@ def run_command(command: Callable[[], object]) -> None:
         return
     trace_wanted = os.environ.setdefault(TRACE_ASKED, os.environ.get(FULL_TRACE, "0")) != "0"
     sys.stdout, sys.stderr = _robust(sys.stdout), _robust(sys.stderr)
+    sys.path.append(str(Path.cwd()))  # what a config names may lie in the folder from which the command is called
     logging.getLogger("matplotlib.font_manager").setLevel(logging.WARNING)  # "generated new fontManager"
     os.environ[FULL_TRACE] = "1"  # Hydra hands exceptions to us instead of printing them its own way
     try:

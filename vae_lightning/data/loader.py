@@ -43,7 +43,8 @@ class SeededShuffle:
 
 
 class TrainingLoader:
-    """Shuffled global batches of a fixed size, in chunks; each rank gets its contiguous slice of every batch.
+    """Shuffled global batches, in chunks; each rank gets its contiguous slice of every batch. The last batch of an
+    epoch may be smaller.
 
     A chunk is an iterator over up to ``BATCHES_AT_ONCE`` batches, and ``len(loader)`` the number of chunks in an epoch:
     what Lightning calls a batch. With ``state_dict`` the loader goes on at the very batch where it was, also inside a
@@ -56,6 +57,7 @@ class TrainingLoader:
         *,
         batch_size: int,
         seed: int,
+        drop_last: bool = False,
         dynamic_binarization: bool = False,
         rank: int = 0,
         world_size: int = 1,
@@ -63,16 +65,17 @@ class TrainingLoader:
         self.images = images
         self.batch_size = batch_size
         self.sampler = SeededShuffle(len(images.pixels), seed)  # the name under which Lightning looks for it
+        self.drop_last = drop_last
         self.dynamic_binarization = dynamic_binarization
-        share = batch_size // world_size
-        self.share = slice(rank * share, (rank + 1) * share)
+        self.rank = rank
+        self.world_size = world_size
         self._next_batch = 0
         self._resume_at: dict[str, int] | None = None
 
     @property
     def n_batches(self) -> int:
         """Return the number of batches in an epoch."""
-        return len(self.images.pixels) // self.batch_size
+        return n_batches(len(self.images.pixels), self.batch_size, self.drop_last)
 
     def __len__(self) -> int:
         return math.ceil(self.n_batches / BATCHES_AT_ONCE)
@@ -104,15 +107,17 @@ class TrainingLoader:
         return self._batch(rows.to(self.images.pixels.device), Stream.REFINEMENT_BINARIZATION, *position)
 
     def _batch(self, global_rows: Int[Tensor, " global_batch"], stream: Stream, *position: int) -> Batch:
-        rows = global_rows[self.share]
+        size = len(global_rows) // self.world_size
+        share = slice(self.rank * size, (self.rank + 1) * size)
+        rows = global_rows[share]
         chosen = self.images.select(rows)
         pixels = as_floats(chosen.pixels)
         if self.dynamic_binarization:
             # Drawn for the whole global batch, so that the ranks together see what one device would.
             generator = generator_for(self.sampler.seed, stream, *position, device=pixels.device)
-            shape = (self.batch_size, *pixels.shape[1:])
+            shape = (len(global_rows), *pixels.shape[1:])
             uniform = torch.rand(shape, generator=generator, device=pixels.device)
-            pixels = (uniform[self.share] < pixels).float()
+            pixels = (uniform[share] < pixels).float()
         return Batch(pixels, chosen.labels, rows)
 
     def state_dict(self) -> dict[str, int]:
@@ -139,6 +144,11 @@ class EvaluationLoader:
         for rows in self.batches:
             chosen = self.images.select(rows)
             yield Batch(as_floats(chosen.pixels), chosen.labels, rows)
+
+
+def n_batches(n_images: int, batch_size: int, drop_last: bool) -> int:
+    """Return the number of batches in an epoch."""
+    return n_images // batch_size if drop_last else math.ceil(n_images / batch_size)
 
 
 def as_floats(pixels: UInt8[Tensor, "*shape"] | Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -10,9 +10,10 @@ from lightning.pytorch import LightningDataModule
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from vae_lightning.data.loader import EvaluationLoader, TrainingLoader, as_floats
-from vae_lightning.data.preparation import TRAINING_PART, Binarize, binarized, prepared_splits
-from vae_lightning.data.splits import Images, Splits
+from vae_lightning.data.loader import EvaluationLoader, TrainingLoader, as_floats, n_batches
+from vae_lightning.data.preparation import TRAINING_PART, Binarize, Prepared, binarized, prepared_splits
+from vae_lightning.data.scale import Scale, ScaleOption
+from vae_lightning.data.splits import Images
 from vae_lightning.errors import Code, UserError
 
 Fact = TypeVar("Fact")
@@ -21,9 +22,9 @@ Fact = TypeVar("Fact")
 class Shared(NamedTuple):
     """Images in memory, and what was computed of them."""
 
-    source: Callable[[], Splits]
+    source: Callable[[], Any]
     """Kept, so that no other object takes its identity."""
-    splits: dict[str, Images]
+    prepared: Prepared
     facts: dict[Callable[..., Any], Any]
 
 
@@ -36,23 +37,28 @@ class ImageDataModule(LightningDataModule):
 
     Args:
         seed: of the batch order, the validation part and dynamic binarisation.
-        source: a function that returns the official splits.
-        batch_size: images in a global batch, shared by all devices. It must divide the training images.
+        source: a function that returns the official splits, or whatever can be taken as such:
+            :func:`vae_lightning.data.accepted.as_splits`.
+        batch_size: images in a global batch, shared by all devices.
         evaluation_batch_size: images evaluated at once; changes memory and speed, never a result.
         validation_size: images taken from the training part, by seed, for the curves during training.
         binarize: ``none``; ``dynamic`` (a fresh Bernoulli draw each time a training image is seen, Burda 2015) or
             ``static`` (one draw for all runs). Held-out images are drawn once in both cases.
+        scale: what a value means; ``auto`` reads it off type and range.
+        drop_last: leave out the last images of an epoch's order, where they are fewer than a batch.
     """
 
     def __init__(
         self,
         seed: int,
         *,
-        source: Callable[[], Splits],
+        source: Callable[[], Any],
         batch_size: PositiveInt,
         evaluation_batch_size: PositiveInt,
         validation_size: NonNegativeInt,
         binarize: Binarize,
+        scale: ScaleOption = "auto",
+        drop_last: bool = False,
     ) -> None:
         super().__init__()
         self.seed = seed
@@ -61,7 +67,11 @@ class ImageDataModule(LightningDataModule):
         self.evaluation_batch_size = evaluation_batch_size
         self.validation_size = validation_size
         self.binarize = binarize
+        self.drop_last = drop_last
         self.splits: dict[str, Images] = {}
+        self.scale: ScaleOption = scale
+        """What a value means; no longer ``auto`` once :meth:`setup` has run."""
+        self._asked_scale = scale
         self._facts: dict[Callable[..., Any], Any] = {}
 
     @property
@@ -78,31 +88,47 @@ class ImageDataModule(LightningDataModule):
     @property
     def steps_per_epoch(self) -> int:
         """Number of global batches in an epoch. Known once :meth:`setup` has run."""
-        return len(self.splits["train"].pixels) // self.batch_size
+        return n_batches(len(self.splits["train"].pixels), self.batch_size, self.drop_last)
+
+    @property
+    def smallest_batch(self) -> int:
+        """Number of images in the smallest global batch of an epoch. Known once :meth:`setup` has run."""
+        n_images = len(self.splits["train"].pixels)
+        return self.batch_size if self.drop_last else n_images % self.batch_size or self.batch_size
 
     def setup(self, stage: str | None = None) -> None:
         """Load, split and binarise, once. Raises UserError as :func:`prepared_splits`, or where sizes do not fit."""
         if self.splits:
             return
         if shared := _shared.get(self._what_decides_the_images()):
-            splits, self._facts = dict(shared.splits), shared.facts
+            splits, scale, self._facts = dict(shared.prepared.splits), shared.prepared.scale, shared.facts
         else:
-            size, how = self.validation_size, self.binarize
-            splits = prepared_splits(self.seed, source=self.source, validation_size=size, binarize=how)
-        check_batch_size(self.batch_size, len(splits["train"].pixels))
-        self.splits = splits
+            splits, scale = prepared_splits(
+                self.seed,
+                source=self.source,
+                validation_size=self.validation_size,
+                binarize=self.binarize,
+                scale=self.scale,
+            )
+        if self.drop_last and len(splits["train"].pixels) < self.batch_size:
+            message = f"data.drop_last=true: {len(splits['train'].pixels)} training images are no batch of "
+            message += f"data.batch_size={self.batch_size}; take drop_last=false or a smaller batch"
+            raise UserError(message, Code.INCOMPATIBLE, ["data.drop_last", "data.batch_size"])
+        self.splits, self.scale = splits, scale
 
     def _what_decides_the_images(self) -> str:
         source = [getattr(self.source, "func", self.source)]
         source += [getattr(self.source, part, None) for part in ("args", "keywords")]
         seed = self.seed if self.validation_size else None
         # What JSON does not know is the same where it is the same object: what it prints of itself may hide a part.
-        return json.dumps([source, self.validation_size, self.binarize, seed], default=id, sort_keys=True)
+        how = [self.validation_size, self.binarize, self._asked_scale]
+        return json.dumps([source, *how, seed], default=id, sort_keys=True)
 
     def share(self) -> None:
         """Keep the images, and what was asked by :meth:`once`, for data modules of the same images in this process
         and in those that are forked from it."""
-        _shared[self._what_decides_the_images()] = Shared(self.source, self.splits, self._facts)
+        prepared = Prepared(self.splits, cast(Scale, self.scale))
+        _shared[self._what_decides_the_images()] = Shared(self.source, prepared, self._facts)
 
     def once(self, function: "Callable[[ImageDataModule], Fact]") -> Fact:
         """Return what a function says of the images, computed once and never of anything but the images."""
@@ -116,8 +142,20 @@ class ImageDataModule(LightningDataModule):
             valid = nearest_multiples(self.batch_size, world_size)
             message = f"data.batch_size={self.batch_size}: must be a multiple of the {world_size} devices, as {valid}"
             raise UserError(message, Code.INCOMPATIBLE, ["data.batch_size", "trainer.devices"])
-        dynamic = self.binarize == "dynamic"
-        return TrainingLoader(images, batch_size=self.batch_size, seed=self.seed, dynamic_binarization=dynamic, **ranks)
+        if self.smallest_batch % world_size:
+            message = (
+                f"data.drop_last=false: the last batch, of {self.smallest_batch} images, cannot be shared evenly by "
+            )
+            message += f"{world_size} devices; take true"
+            raise UserError(message, Code.INCOMPATIBLE, ["data.drop_last", "trainer.devices"])
+        return TrainingLoader(
+            images,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            drop_last=self.drop_last,
+            dynamic_binarization=self.binarize == "dynamic",
+            **ranks,
+        )
 
     def val_dataloader(self) -> EvaluationLoader:
         return self.evaluation_loader(self.curve_split)
@@ -152,16 +190,6 @@ class ImageDataModule(LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         self.splits[split] = Images(*(tensor.to(device) for tensor in self.splits[split]))
         return self.splits[split]
-
-
-def check_batch_size(batch_size: int, n_images: int) -> None:
-    """Raise UserError unless the batch size divides the training images, so that an epoch shows each exactly once."""
-    if n_images % batch_size:
-        divisors = [n for n in range(1, n_images + 1) if n_images % n == 0]
-        below = max(n for n in divisors if n < batch_size)  # there is 1, for 1 divides
-        above = min((n for n in divisors if n > batch_size), default=n_images)
-        message = f"data.batch_size={batch_size}: must divide the {n_images} training images, as do {below} and {above}"
-        raise UserError(message, Code.INCOMPATIBLE, ["data.batch_size"])
 
 
 def nearest_multiples(batch_size: int, world_size: int) -> str:

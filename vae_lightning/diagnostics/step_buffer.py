@@ -33,6 +33,8 @@ class StepBuffer:
 
     @torch.no_grad()
     def add(self, bound: Bound, kl_weight_in_force: KlWeight) -> None:
+        if self.steps and len(bound.distortion) != len(self.steps[-1][0].distortion):  # a smaller last batch
+            self._average()
         self.steps.append((Bound(*(term.detach() for term in bound)), kl_weight_in_force))
         if len(self.steps) == STEPS_AT_ONCE:
             self._average()

@@ -12,6 +12,7 @@ from vae_lightning.distributions.gaussian_per_pixel import GaussianPerPixelLikel
 from vae_lightning.distributions.likelihood import Likelihood, LikelihoodFacts
 from vae_lightning.distributions.location_scale import BatchNormPosterior, LocationScale, LocationScalePosterior
 from vae_lightning.distributions.point import Point, PointPosterior
+from vae_lightning.distributions.poisson import PoissonLikelihood
 from vae_lightning.distributions.posterior import Posterior, PosteriorFamily
 from vae_lightning.distributions.prior import Prior, StandardNormalPrior
 from vae_lightning.distributions.standard_noise import (
@@ -26,6 +27,6 @@ __all__ = [
     "BatchNormPosterior", "BernoulliLikelihood", "ContinuousBernoulliLikelihood", "DiscretizedLogisticLikelihood",
     "FullCovariancePosterior", "FullGaussian", "GaussianLearnedLikelihood", "GaussianLikelihood",
     "GaussianOptimalLikelihood", "GaussianPerPixelLikelihood", "Likelihood", "LikelihoodFacts", "LocationScale",
-    "LocationScalePosterior", "Point", "PointPosterior", "Posterior", "PosteriorFamily", "Prior", "StandardNoise",
-    "StandardNormalPrior", "gaussian_noise", "laplace_noise", "logistic_noise", "student_t_noise",
+    "LocationScalePosterior", "Point", "PointPosterior", "PoissonLikelihood", "Posterior", "PosteriorFamily", "Prior",
+    "StandardNoise", "StandardNormalPrior", "gaussian_noise", "laplace_noise", "logistic_noise", "student_t_noise",
 ]  # fmt: skip

@@ -46,6 +46,10 @@ class OneVarianceGaussian(LikelihoodFacts, ABC):
     squash: Mean
 
     @property
+    def means_in_unit_interval(self) -> bool:  # type: ignore[override]
+        return self.squash == "sigmoid"
+
+    @property
     @abstractmethod
     def sigma_squared(self) -> SigmaSquared:
         """Return the variance as it is now, in squared units of a pixel."""

@@ -25,6 +25,10 @@ class GaussianPerPixelLikelihood(LikelihoodFacts):
         self.squash = mean
         self.min_log_sigma = min_log_sigma
 
+    @property
+    def means_in_unit_interval(self) -> bool:  # type: ignore[override]
+        return self.squash == "sigmoid"
+
     def mean(self, values: Values) -> Means:
         return pixel_mean(values.chunk(2, dim=-3)[0], self.squash)
 

@@ -32,6 +32,14 @@ class Likelihood(Protocol):
         """Return whether pixels must lie in [0, 1]."""
 
     @property
+    def means_in_unit_interval(self) -> bool:
+        """Return whether E[x|z] can be nothing but in [0, 1]."""
+
+    @property
+    def needs_counts(self) -> bool:
+        """Return whether pixels must be counts: whole numbers from 0 on."""
+
+    @property
     def needs_grey_pixels(self) -> bool:
         """Return whether the density has no largest value on pixels that are all 0 or 1."""
 
@@ -57,6 +65,9 @@ class Likelihood(Protocol):
             UserError: ``why_no_score`` says why.
         """
 
+    def seen_by_encoder(self, pixels: Pixels) -> Pixels:
+        """Return the pixels as the encoder is shown them: any function of them leaves the bound what it is."""
+
     def mean(self, values: Values) -> Means:
         """Return E[x|z]."""
 
@@ -76,6 +87,8 @@ class LikelihoodFacts:
     least_variance: float | None = None
     values_per_pixel: int = 1
     needs_unit_interval: bool = False
+    means_in_unit_interval: bool = False
+    needs_counts: bool = False
     needs_grey_pixels: bool = False
     is_binary: bool = False
     loss_elsewhere: LossElsewhere | None = None
@@ -86,6 +99,9 @@ class LikelihoodFacts:
         if changed_since_stated(cls, ("log_prob",), "score_and_curvature"):
             cls.why_no_score = LikelihoodFacts.why_no_score
             cls.score_and_curvature = LikelihoodFacts.score_and_curvature  # type: ignore[method-assign]
+
+    def seen_by_encoder(self, pixels: Pixels) -> Pixels:
+        return pixels
 
     def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
         raise UserError(f"likelihood: {self.why_no_score}", Code.INCOMPATIBLE, ["likelihood"])

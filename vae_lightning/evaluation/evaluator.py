@@ -91,7 +91,7 @@ class Evaluator(LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         model = self.model
-        parameters = model.encoder(batch.pixels)
+        parameters = model.parameters_of(batch.pixels)
         posterior = model.posterior(parameters)
         noise = self._elbo_noise[:, batch.rows]
         terms = elbo_terms(batch.pixels, posterior, model.prior, model.decoder, model.likelihood, noise)

@@ -97,7 +97,9 @@ def probes(
 
 
 def _means_of(model: VAE, encoder: nn.Module, pixels: Tensor, batch_size: int) -> Float[Tensor, "images latent"]:
-    return torch.cat([model.posterior(encoder(as_floats(some))).mean for some in pixels.split(batch_size)])
+    return torch.cat(
+        [model.posterior(model.parameters_of(as_floats(some), encoder)).mean for some in pixels.split(batch_size)]
+    )
 
 
 def untrained_copy(network: nn.Module, seed: int) -> nn.Module:

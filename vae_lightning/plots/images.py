@@ -10,19 +10,31 @@ MANIFOLD_SIDE = 20
 
 
 def image_grid(images: Image, n_columns: int, title: str, value_range: tuple[float, float]) -> Figure:
-    """Draw images as tiles, row by row, black at the low end of ``value_range`` and white at the high end."""
+    """Draw images as tiles, row by row, black at the low end of ``value_range`` and white at the high end.
+
+    Three channels are colours, of four the last is an opacity, which is left out; any other number is averaged.
+    """
     from torchvision.utils import make_grid
 
-    tiles = make_grid(images, nrow=n_columns, padding=1, pad_value=sum(value_range) / 2)[0].numpy()
-    height, width = tiles.shape
+    tiles = (
+        make_grid(_drawable(images), nrow=n_columns, padding=1, pad_value=sum(value_range) / 2).movedim(0, 2).numpy()
+    )
+    height, width = tiles.shape[:2]
     tall = max(1.0, 6 * height / width) + 0.4
     figure = Figure(figsize=(6, tall))
     axes = figure.add_axes((0.01, 0.01, 0.98, 1 - 0.36 / tall))
     low, high = value_range
-    axes.imshow(tiles, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+    axes.imshow(((tiles - low) / ((high - low) or 1)).clip(0, 1), interpolation="nearest")
     axes.set_axis_off()
     axes.set_title(title, fontsize=10)
     return figure
+
+
+def _drawable(images: Image) -> Image:
+    n_channels = images.shape[1]
+    if n_channels in {3, 4}:
+        return images[:, :3]
+    return images.mean(1, keepdim=True)  # make_grid makes three equal channels of one
 
 
 def inverse_normal_grid(side: int = MANIFOLD_SIDE) -> Float[Tensor, "codes 2"]:

@@ -13,12 +13,13 @@ from typing import Any, NamedTuple
 
 from vae_lightning import __version__
 from vae_lightning.conf_folder import default_options
+from vae_lightning.data.node import CONTENT, FILES
 from vae_lightning.runs import upgrade
 from vae_lightning.runs.upgrade import TARGET, is_ours, part_name, revision
 
 DECIDES_THE_RESULT = (
     "data", "model", "likelihood", "prior", "posterior", "objective", "estimator", "beta_schedule", "optimizer",
-    "lr_schedule", "kl_weight", "latent_dim", "seed", "smoke",
+    "lr_schedule", "kl_weight", "latent_dim", "seed", "smoke", "callbacks",
 )  # fmt: skip
 TRAINER_KEYS_THAT_DECIDE = ("max_epochs", "precision", "gradient_clip_val")
 DECIDES_NOTHING = ("data_dir", "evaluation_batch_size", "fused")
@@ -66,6 +67,9 @@ def settings(config: Config, also: Collection[str] = ()) -> dict[str, Any]:
     trainer = config.get("trainer")
     trainer = trainer if isinstance(trainer, dict) else {}
     chosen = {key: config[key] for key in DECIDES_THE_RESULT if key in config}
+    if isinstance(data := chosen.get("data"), dict) and CONTENT in data:  # wherever the files lie
+        source = {key: value for key, value in data["source"].items() if key not in FILES}
+        chosen["data"] = {**data, "source": source}
     chosen["trainer"] = {key: trainer[key] for key in TRAINER_KEYS_THAT_DECIDE if key in trainer}
     return dict(_leaves(chosen, "")) | {key: value for key, value in _leaves(config, "") if key in also}
 

@@ -95,6 +95,7 @@ class RunConfig(Section):
     lr_schedule: Part
     trainer: Node
     metrics: list[Node] = []
+    callbacks: list[Node] = []
 
     @cached_property
     def identity(self) -> RunIdentity:

@@ -21,8 +21,13 @@ MOVED = {
 ADDED: dict[str, Any] = {
     # 0.4.0
     "prior": {"name": "standard_normal", "_target_": f"{PACKAGE}.distributions.StandardNormalPrior"},
+    # 0.5.0
+    "data": {"scale": "auto", "drop_last": False},
+    "callbacks": [],
+    "model": {"encoder": {"depth": None}, "decoder": {"depth": None}},
 }
-"""Top-level keys that an earlier version did not have, each with the value that stands for what that version did."""
+"""Keys that an earlier version did not have, each with the value that stands for what that version did. Below the top
+level a part takes that value by itself."""
 TARGET = "_target_"
 
 
