@@ -37,7 +37,8 @@ class Decoder(nn.Module):
 
     def forward(self, codes: Tensor) -> Tensor:
         values: Tensor = self.last(self.layers(codes))
-        return values.unflatten(1, self.shape)
+        images: Tensor = values.unflatten(1, self.shape)
+        return images
 
 
 class FlatDecoder(Decoder):

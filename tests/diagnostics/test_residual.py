@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vae_lightning.diagnostics import ResidualMoments, verdict
+from vae_lightning.diagnostics import ResidualMoments, ResidualRows, verdict
 
 
 def generator(seed: int) -> torch.Generator:
@@ -106,3 +106,23 @@ def test_one_image_with_a_pixel_that_no_other_shows_pays_for_no_unit() -> None:
     metric = ResidualMoments(4)
     metric.update(torch.arange(n), residual.reshape(1, n, 1, 2, 2).expand(2, -1, -1, -1, -1), variances)
     assert metric.compute().largest < 0.5
+
+
+@pytest.mark.parametrize("batches", [1, 7])
+def test_residuals_that_are_kept_tell_what_their_products_tell(batches: int) -> None:
+    """More images than pixels, and more pixels than images: their span is smaller than either."""
+    for n, n_pixels in ((600, 40), (100, 500)):
+        shared = torch.randn(n, 3, generator=generator(1)) @ torch.randn(3, n_pixels, generator=generator(2))
+        scores = shared + 0.5 * torch.randn(2, n, n_pixels, generator=generator(3)) + 0.2
+        curvatures = torch.rand(n_pixels, generator=generator(4)).add(0.5).expand(2, n, -1)
+        found = []
+        for metric in (ResidualMoments(n_pixels), ResidualRows(n_pixels)):
+            for rows in torch.arange(n).tensor_split(batches):
+                metric.update(
+                    rows, *(values[:, rows].reshape(2, -1, 1, 1, n_pixels) for values in (scores, curvatures))
+                )
+            found.append(metric.compute())
+        products, kept = found
+        torch.testing.assert_close(kept.eigenvalues[:3], products.eigenvalues[:3], rtol=1e-4, atol=1e-5)
+        assert (kept.largest, kept.error) == pytest.approx((products.largest, products.error), rel=1e-3)
+        torch.testing.assert_close(kept.pixel_variance, products.pixel_variance)

@@ -12,7 +12,7 @@ from vae_lightning.data import ImageDataModule
 from vae_lightning.evaluation import Effort, Evaluated, Evaluator, Metric, forecast_of
 from vae_lightning.module import VAE
 from vae_lightning.runs.trainer import quieten_lightning
-from vae_lightning.theory import LinearVAE, linear_vae, pixel_moments
+from vae_lightning.theory import LinearVAE, PixelMoments, linear_vae, pixel_moments
 
 SPECTRUM = [4.0, 2.0, 1.0, 0.3, 0.1]
 VARIANCE = 0.5
@@ -36,7 +36,9 @@ def optimum(
     data.splits["test"] = data.splits["train"]
     model = build_model(checked(config), data.image_shape)
     solution = linear_vae(torch.tensor(SPECTRUM, dtype=torch.float64), latent_dim, kl_weight, VARIANCE)
-    _, vectors = torch.linalg.eigh(pixel_moments(data.splits["train"], "none").covariance)
+    moments = pixel_moments(data.splits["train"], "none")
+    assert isinstance(moments, PixelMoments)
+    _, vectors = torch.linalg.eigh(moments.covariance)
     basis = vectors.flip(1)[:, :latent_dim].float()
     networks: tuple[Any, Any] = (model.encoder, model.decoder)
     encoder, decoder = networks[0].layers[1], networks[1].layers[0]

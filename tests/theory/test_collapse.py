@@ -25,7 +25,7 @@ from vae_lightning.theory import (
     linear_vae,
     pixel_moments,
 )
-from vae_lightning.theory.collapse import leading_eigenpairs
+from vae_lightning.theory.moments import leading_eigenpairs
 
 SPECTRUM = [4.0, 2.0, 1.0, 0.3, 0.1]
 
@@ -42,7 +42,7 @@ def grey_images() -> Images:
 def test_moments_are_numpys_whatever_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     images = grey_images()
     values = images.pixels.flatten(1).double() / 255
-    monkeypatch.setattr("vae_lightning.theory.collapse.IMAGES_AT_ONCE", 1234)
+    monkeypatch.setattr("vae_lightning.theory.moments.IMAGES_AT_ONCE", 1234)
     found = pixel_moments(images, "none")
     torch.testing.assert_close(found.mean, values.mean(0), atol=1e-6, rtol=0)
     torch.testing.assert_close(found.covariance, values.T.cov(correction=0), atol=1e-6, rtol=1e-5)

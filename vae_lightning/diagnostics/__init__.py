@@ -18,14 +18,20 @@ from vae_lightning.diagnostics.latent_space import (
     frechet_distance_to_prior,
 )
 from vae_lightning.diagnostics.over_images import PerImageMetric, RateDistortion, RateDistortionMetric
-from vae_lightning.diagnostics.residual import ResidualMoments, ResidualSpectrum, residual_spectrum
+from vae_lightning.diagnostics.residual import (
+    ResidualMoments,
+    ResidualRows,
+    ResidualSpectrum,
+    residual_moments,
+    residual_spectrum,
+)
 from vae_lightning.diagnostics.verdicts import Verdict, verdict
 
 __all__ = [
     "MeanMoments", "MutualInformation", "NearTheData", "NearestNeighbourClassifier", "PerImageMetric",
-    "PosteriorMeanMoments", "RateDistortion", "RateDistortionMetric", "ResidualMoments", "ResidualSpectrum",
-    "Sensitivity", "Verdict",
+    "PosteriorMeanMoments", "RateDistortion", "RateDistortionMetric", "ResidualMoments", "ResidualRows",
+    "ResidualSpectrum", "Sensitivity", "Verdict",
     "active_directions", "active_units", "collapse_epsilon", "continuity", "decoder_sensitivity",
-    "frechet_distance_to_prior", "linear_probe", "log_px", "mutual_information", "residual_spectrum",
-    "share_collapsed", "verdict",
+    "frechet_distance_to_prior", "linear_probe", "log_px", "mutual_information", "residual_moments",
+    "residual_spectrum", "share_collapsed", "verdict",
 ]  # fmt: skip

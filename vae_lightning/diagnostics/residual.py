@@ -12,10 +12,13 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 from vae_lightning.diagnostics.over_images import Sums
 from vae_lightning.distributions.arithmetic import without_autocast
-from vae_lightning.theory.collapse import floored, leading_eigenpairs, one_thread
+from vae_lightning.theory.collapse import floored
+from vae_lightning.theory.moments import MOST_PIXELS, ROUNDING, leading_eigenpairs, one_thread
 
 N_FOLDS = 8
 """Images are dealt to these by their row, so that neither batches nor ranks matter."""
@@ -25,8 +28,10 @@ N_DIRECTIONS = 10
 """Leading directions among which the choosing folds choose."""
 N_EIGENVALUES = 40
 """Of the spectrum that are computed."""
-MOST_PIXELS = 4096
-"""The sums take 64 bytes for each pair of pixels, and each eigenvector some hundred passes over them."""
+MOST_IMAGES = 1_000
+"""Of images of more than ``MOST_PIXELS`` pixels, whose residuals are kept themselves."""
+MOST_DIRECTIONS = 300
+"""Leading ones of those residuals, within which the test is done: it asks for the largest alone."""
 
 
 PerSample = Float[Tensor, "samples batch channels height width"]
@@ -83,6 +88,73 @@ class ResidualMoments(Sums):
 
     def compute(self) -> ResidualSpectrum:
         return residual_spectrum(self.products, self.sums, self.n, self.variances / self.n.sum())
+
+
+class ResidualRows(Metric):
+    """The same of images of many pixels: keeps the residuals of the first images, not their products.
+
+    The residuals of two halves of the samples stand for the two factors of each product. They all lie in a space of a
+    few hundred dimensions or, where there are more, nearly so; in a basis of it the products are small.
+    """
+
+    full_state_update = False
+    one: list[Tensor]
+    other: list[Tensor]
+    rows: list[Tensor]
+    variances: Tensor
+    n: Tensor
+
+    def __init__(self, n_pixels: int) -> None:
+        super().__init__()
+        for name in ("one", "other", "rows"):
+            self.add_state(name, [], dist_reduce_fx="cat")
+        self.add_state("variances", torch.zeros(n_pixels, dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("n", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, rows: Int[Tensor, " batch"], scores: PerSample, curvatures: PerSample) -> None:
+        """Add images by the likelihood's scores and curvatures for at least two samples of their codes."""
+        self.variances += curvatures.mean(0).flatten(1).sum(0).double()
+        self.n += len(rows)
+        first = rows < MOST_IMAGES
+        half = len(scores) // 2
+        self.one.append(scores[:half].mean(0).flatten(1)[first].float())
+        self.other.append(scores[half:].mean(0).flatten(1)[first].float())
+        self.rows.append(rows[first])
+
+    def compute(self) -> ResidualSpectrum:
+        one, other, rows = (dim_zero_cat(state) for state in (self.one, self.other, self.rows))
+        variance = floored(self.variances / self.n, int(self.n))
+        scale = variance.clamp_min(torch.finfo(variance.dtype).tiny).rsqrt().to(one)
+        one, other = one * scale, other * scale
+        basis = _basis(torch.cat([one, other]))
+        one, other = ((residuals @ basis).double() for residuals in (one, other))
+        products = torch.zeros(N_FOLDS, basis.shape[1], basis.shape[1], dtype=torch.float64, device=one.device)
+        sums, n = products.new_zeros(N_FOLDS, basis.shape[1]), products.new_zeros(N_FOLDS)
+        for fold in range(N_FOLDS):
+            mine = rows % N_FOLDS == fold
+            product = one[mine].T @ other[mine]
+            products[fold] = (product + product.T) / 2
+            sums[fold] = (one[mine] + other[mine]).sum(0) / 2
+            n[fold] = int(mine.sum())
+        found = residual_spectrum(products, sums, n, torch.ones_like(sums[0]))
+        return found._replace(pixel_variance=variance)
+
+
+def _basis(rows: Float[Tensor, "rows pixels"]) -> Float[Tensor, "pixels directions"]:
+    """Return orthonormal columns that span the rows, or what is largest of them: by the products of the rows."""
+    with one_thread():
+        values, vectors = torch.linalg.eigh((rows @ rows.T).double())
+    values, vectors = values.flip(0)[:MOST_DIRECTIONS], vectors.flip(1)[:, :MOST_DIRECTIONS]
+    kept = values > ROUNDING * values[0].clamp_min(torch.finfo(values.dtype).tiny)
+    kept[0] = True  # also of residuals that are all zero
+    directions = rows.T @ (vectors[:, kept] * values[kept].clamp_min(1e-30).rsqrt()).to(rows)
+    basis: Tensor = torch.linalg.qr(directions).Q
+    return basis
+
+
+def residual_moments(n_pixels: int) -> ResidualMoments | ResidualRows:
+    """Return what gathers the residuals of images of so many pixels."""
+    return ResidualMoments(n_pixels) if n_pixels <= MOST_PIXELS else ResidualRows(n_pixels)
 
 
 def residual_spectrum(

@@ -34,5 +34,5 @@ class PoissonLikelihood(LikelihoodFacts):
         return (pixels * values - values.exp() - torch.lgamma(pixels + 1)).sum(IMAGE_DIMS)
 
     def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
-        rate = self.mean(values)
+        rate = at_least_float32(values).exp()
         return pixels - rate, rate

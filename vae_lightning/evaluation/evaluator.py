@@ -16,8 +16,7 @@ from torch import Tensor
 
 from vae_lightning.combinations import kl_coefficient, why_no_price
 from vae_lightning.data import Batch, ImageDataModule
-from vae_lightning.diagnostics import PerImageMetric, ResidualMoments, ResidualSpectrum, log_px
-from vae_lightning.diagnostics.residual import MOST_PIXELS
+from vae_lightning.diagnostics import PerImageMetric, ResidualSpectrum, log_px, residual_moments
 from vae_lightning.evaluation.evaluated import Effort, Evaluated
 from vae_lightning.evaluation.measure import Metric, measured
 from vae_lightning.evaluation.metrics import OWN
@@ -31,12 +30,6 @@ IMAGES_AT_ONCE = 100
 """Importance samples are drawn and decoded in blocks of so many codes for so many images: memory does not know K."""
 ALSO_REPORTED = (1, 50)
 AFTER_TRAINING = Effort(importance_samples=10, residual_samples=2, thorough=False)
-
-
-def _why_no_residual(model: VAE, n_pixels: int) -> str | None:
-    if model.likelihood.why_no_score:
-        return "the residual test is not known for this likelihood"
-    return f"{n_pixels} pixels are more than the residual test takes" if n_pixels > MOST_PIXELS else None
 
 
 class Evaluator(LightningModule):
@@ -68,9 +61,8 @@ class Evaluator(LightningModule):
         self.forecast_of_data = forecast
         self.own_metrics = metrics
         self.rows = PerImageMetric()
-        n_pixels = math.prod(data.image_shape)
-        unfit = _why_no_residual(model, n_pixels)
-        self.residual = None if unfit else ResidualMoments(n_pixels)
+        unfit = "the residual test is not known for this likelihood" if model.likelihood.why_no_score else None
+        self.residual = None if unfit else residual_moments(math.prod(data.image_shape))
         self.why_no_verdict = why_no_price(model.objective, model.posterior, kl_weight) or unfit
         most = effort.importance_samples
         self.reported = [*(k for k in ALSO_REPORTED if k < most), most]

@@ -2,6 +2,7 @@
 means."""
 
 import copy
+import math
 
 import torch
 from jaxtyping import Float, Int
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from vae_lightning.data import ImageDataModule
 from vae_lightning.data.loader import as_floats
 from vae_lightning.data.preparation import TRAINING_PART, binarized
-from vae_lightning.data.splits import Pixels
+from vae_lightning.data.splits import Images, Pixels
 from vae_lightning.diagnostics import (
     NearestNeighbourClassifier,
     NearTheData,
@@ -20,10 +21,10 @@ from vae_lightning.diagnostics import (
     linear_probe,
 )
 from vae_lightning.diagnostics.classes import N_TRAINING
-from vae_lightning.diagnostics.latent_space import Decode
+from vae_lightning.diagnostics.latent_space import N_STEPS, Decode
 from vae_lightning.module import VAE
 from vae_lightning.randomness import Stream, generator_for, seed_for
-from vae_lightning.theory import Forecast, PixelMoments, forecast, pixel_moments
+from vae_lightning.theory import Forecast, MomentsOfMany, PixelMoments, forecast, pixel_moments
 
 N_CODES = 1000
 """Codes from the prior on which the decoder is measured, and images with which its own are compared."""
@@ -33,12 +34,19 @@ N_WALKS = 100
 N_JUDGED = 1000
 """Test images on which the nearest neighbours are judged."""
 N_REFERENCES = 10_000
-"""Training images among which the nearest is looked for."""
+"""Training images among which the nearest is looked for; of many pixels fewer."""
+MOST_NUMBERS = 78_400_000
+"""Of the images that are decoded or held for one question: 100,000 of MNIST's, 300 MB."""
 
 
 def _prior_codes(model: VAE, stream: Stream, *position: int) -> Float[Tensor, "codes latent"]:
     generator = generator_for(model.seed, stream, *position, device=model.device)
     return model.prior.sample((N_CODES, model.latent_dim), generator)
+
+
+def affordable(n: int, numbers_each: int, least: int = 20) -> int:
+    """Return how many of ``n`` things to make or hold: fewer where each has many numbers, yet at least some."""
+    return min(n, max(least, MOST_NUMBERS // numbers_each))
 
 
 def _in_pieces(network: Decode) -> Decode:
@@ -50,18 +58,22 @@ def measured_sensitivity(
 ) -> Sensitivity:
     """Measure what the decoder reads. Without a ``pixel_variance`` nothing is known of what that is worth in nats."""
     codes, redrawn = (_prior_codes(model, Stream.SENSITIVITY_CODES, index) for index in range(2))
+    n_codes = affordable(N_CODES, model.latent_dim * math.prod(data.image_shape), CODES_AT_ONCE)
+    codes, redrawn = codes[:n_codes], redrawn[:n_codes]
     return decoder_sensitivity(_in_pieces(model.decode), codes, redrawn, pixel_variance, data.once(variance_of_images))
 
 
 def evenness_between_images(model: VAE, means: Float[Tensor, "images latent"]) -> float | None:
     """Measure the continuity along walks from one test image's code to another's."""
-    n_walks = min(N_WALKS, len(means) // 2)
+    n_pixels = model.decode(means[:1])[0].numel()
+    n_walks = affordable(min(N_WALKS, len(means) // 2), 3 * (N_STEPS + 1) * n_pixels)
     return continuity(_in_pieces(model.decode), means[:n_walks], means[n_walks : 2 * n_walks])
 
 
 def share_near_the_data(model: VAE, data: ImageDataModule) -> float:
     """Measure the completeness of decoded prior samples."""
-    values = _in_pieces(model.decoder)(_prior_codes(model, Stream.PRIOR_SAMPLES))
+    n_codes = affordable(N_CODES, 3 * math.prod(data.image_shape))
+    values = _in_pieces(model.decoder)(_prior_codes(model, Stream.PRIOR_SAMPLES)[:n_codes])
     decoded = model.likelihood.mean(values)
     if data.binarize != "none" and model.likelihood.is_binary:  # means are not binary, draws are
         generator = generator_for(model.seed, Stream.PRIOR_SAMPLES, N_CODES, device=model.device)
@@ -121,7 +133,7 @@ def forecast_of(model: VAE, data: ImageDataModule) -> Forecast | None:
 # Of the images alone: asked once, also for all jobs of a sweep.
 
 
-def moments_of_training_images(data: ImageDataModule) -> PixelMoments:
+def moments_of_training_images(data: ImageDataModule) -> PixelMoments | MomentsOfMany:
     """Return mean and covariance of the training images."""
     return pixel_moments(data.splits["train"], data.binarize)
 
@@ -135,7 +147,8 @@ def variance_of_images(data: ImageDataModule) -> float:
 def near_the_data(data: ImageDataModule) -> NearTheData:
     """Return how close test images are to training images."""
     held_out = as_floats(data.splits["test"].pixels[:N_CODES])
-    return NearTheData(held_out, as_floats(_training_pixels(data, N_REFERENCES)))
+    n = affordable(N_REFERENCES, held_out[0].numel())
+    return NearTheData(held_out, as_floats(_training_pixels(data, n)))
 
 
 def classifier_of(data: ImageDataModule) -> tuple[NearestNeighbourClassifier, float] | None:
@@ -144,7 +157,8 @@ def classifier_of(data: ImageDataModule) -> tuple[NearestNeighbourClassifier, fl
     training, test = data.splits["train"], data.splits["test"]
     if not int(training.labels.max()) > 0:
         return None
-    nearest = NearestNeighbourClassifier(training)
+    n = affordable(N_REFERENCES, training.pixels[0].numel())
+    nearest = NearestNeighbourClassifier(Images(training.pixels[:n], training.labels[:n]))
     rows = torch.arange(min(N_JUDGED, len(test.labels)), device=test.labels.device)
     return nearest, nearest.accuracy(test.select(rows))
 

@@ -1,6 +1,6 @@
 """Closed forms and forecasts: what a VAE will learn, from the data's moments. Pure functions, no training."""
 
-from vae_lightning.theory.collapse import Forecast, PixelMoments, forecast, lives, pixel_moments, spectrum
+from vae_lightning.theory.collapse import Forecast, forecast, lives
 from vae_lightning.theory.conventions import Convention, bernoulli_conventions, gaussian_conventions
 from vae_lightning.theory.linear_vae import (
     LinearVAE,
@@ -9,9 +9,10 @@ from vae_lightning.theory.linear_vae import (
     learned_variance,
     linear_vae,
 )
+from vae_lightning.theory.moments import MomentsOfMany, PixelMoments, pixel_moments
 
 __all__ = [
-    "Convention", "Forecast", "LinearVAE", "PixelMoments", "bernoulli_conventions", "collapsed_share", "forecast",
-    "gaussian_conventions", "learned_critical_weights", "learned_variance", "linear_vae", "lives", "pixel_moments",
-    "spectrum",
+    "Convention", "Forecast", "LinearVAE", "MomentsOfMany", "PixelMoments", "bernoulli_conventions", "collapsed_share",
+    "forecast", "gaussian_conventions", "learned_critical_weights", "learned_variance", "linear_vae", "lives",
+    "pixel_moments",
 ]  # fmt: skip

@@ -13,64 +13,23 @@ networks the onset and the counts near it carry over. The Gaussian onset is also
 derived here.
 """
 
-import contextlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.sparse.linalg import ArpackError, eigsh
 from torch import Tensor
 
-from vae_lightning.data import Images
-from vae_lightning.data.loader import as_floats
 from vae_lightning.distributions import Likelihood
 from vae_lightning.theory.inverse import inverse_of_increasing
 from vae_lightning.theory.linear_vae import learned_critical_weights, learned_variance, linear_vae
+from vae_lightning.theory.moments import ROUNDING, MomentsOfMany, PerDirection, PerPixel, PixelMoments
 
-PerPixel = Float[Tensor, " pixels"]
-Covariance = Float[Tensor, "pixels pixels"]
-PerDirection = Float[Tensor, " directions"]
-IMAGES_AT_ONCE = 1_000
-"""Summed in single precision, which so few images leave exact to about 1e-6; the sums of sums are in double."""
 FEWEST_IMAGES = 10
 """As many images must show what F says of a pixel."""
 LARGEST_VALUE = 1e7
 """Where the decoder's value of a mean is looked for; one nearer than 1e-7 to its least or largest is taken there."""
-FEW_OF = 10
-"""So many times as many eigenvalues there must be for some of them to be cheaper than all."""
-ROUNDING = 1e-6
-"""Of the largest eigenvalue: what is smaller is rounding in the sums."""
-
-
-class PixelMoments(NamedTuple):
-    """Mean and covariance of what the decoder is shown."""
-
-    mean: PerPixel
-    covariance: Covariance
-    n_images: int
-
-
-def pixel_moments(images: Images, binarize: Literal["none", "dynamic", "static"]) -> PixelMoments:
-    """Return the moments of a split, dividing by the number of images.
-
-    Under dynamic binarisation each pixel is a fresh Bernoulli draw: its mean and its covariance with other pixels are
-    those of the grey images, its own variance is p (1 - p).
-    """
-    n_images, n_pixels, device = len(images.pixels), images.pixels[0].numel(), images.pixels.device
-    mean = torch.zeros(n_pixels, dtype=torch.float64, device=device)
-    for chunk in images.pixels.split(IMAGES_AT_ONCE):
-        mean += as_floats(chunk).flatten(1).sum(0, dtype=torch.float64) / n_images
-    covariance = torch.zeros(n_pixels, n_pixels, dtype=torch.float64, device=device)
-    with one_thread():
-        for chunk in images.pixels.split(IMAGES_AT_ONCE):
-            centred = as_floats(chunk).flatten(1) - mean.float()  # centred first: single precision then loses nothing
-            covariance += (centred.T @ centred).double() / n_images
-    if binarize == "dynamic":
-        covariance.diagonal().copy_(mean * (1 - mean))
-    return PixelMoments(mean, covariance, n_images)
+LEAST_DIRECTIONS = 20
+"""Looked at also where there are fewer latent units."""
 
 
 def lives(critical_weight: float, kl_weight: float) -> bool:
@@ -90,6 +49,9 @@ class Forecast(NamedTuple):
     """That Gaussian's sigma^2; None where it is learned, or where there is none."""
     least_variance: float = 0.0
     """Below which a learned sigma^2 cannot fall."""
+    total: float = 0.0
+    """The trace of the data's covariance: of many pixels only the leading ``eigenvalues`` are known."""
+    n_pixels: int = 0
 
     def active_units(self, kl_weight: float) -> int:
         """Return how many units survive: one per direction whose critical weight exceeds ``kl_weight``."""
@@ -99,7 +61,8 @@ class Forecast(NamedTuple):
         """Return sigma^2 at the end of a training at ``kl_weight``, where the decoder has one."""
         if self.eigenvalues is None or self.variance is not None:
             return self.variance
-        return max(self.least_variance, learned_variance(self.eigenvalues, self.latent_dim, kl_weight))
+        found = learned_variance(self.eigenvalues, self.latent_dim, kl_weight, self.total, self.n_pixels)
+        return max(self.least_variance, found)
 
     def kl_per_unit(self, kl_weight: float) -> Float[Tensor, " latent"] | None:
         """Return the KL of each unit of the linear model with a Gaussian decoder, in nats; else None."""
@@ -109,26 +72,28 @@ class Forecast(NamedTuple):
         return linear_vae(self.eigenvalues, self.latent_dim, kl_weight, variance).kl_per_unit
 
 
-def forecast(moments: PixelMoments, likelihood: Likelihood, latent_dim: int) -> Forecast | None:
+def forecast(moments: PixelMoments | MomentsOfMany, likelihood: Likelihood, latent_dim: int) -> Forecast | None:
     """Return the forecast, or None where the likelihood does not know its score, or has one that is not linear in x.
 
     Of a score that is linear in x, with slope k, the covariance is k Cov(x) k: the data's moments are all it takes.
     """
     if likelihood.why_no_score:
         return None
+    n, total, n_pixels = max(latent_dim, LEAST_DIRECTIONS), float(moments.variance.sum()), len(moments.mean)
     if (least := likelihood.least_variance) is not None:  # sigma^2 follows from the units that live
-        eigenvalues = _descending(moments.covariance)
-        weights = torch.minimum(learned_critical_weights(eigenvalues), eigenvalues / least)
-        return Forecast(weights, latent_dim, eigenvalues, None, least)
+        eigenvalues = moments.leading(n)
+        weights = torch.minimum(learned_critical_weights(eigenvalues, total, n_pixels), eigenvalues / least)
+        return Forecast(weights, latent_dim, eigenvalues, None, least, total, n_pixels)
     if (one_variance := likelihood.variance) is not None:
-        eigenvalues = _descending(moments.covariance)
+        eigenvalues = moments.leading(n)
         return Forecast(eigenvalues / one_variance, latent_dim, eigenvalues, one_variance)
-    varies = moments.covariance.diagonal() > 0  # the decoder knows the others without a code
+    varies = moments.variance > 0  # the decoder knows the others without a code
     slope, curvature = _collapsed_score(likelihood, moments.mean[varies])
     if slope is None:
         return None
-    variance = floored(curvature / slope.square(), moments.n_images)
-    return Forecast(spectrum(moments.covariance[varies][:, varies], variance), latent_dim, None, None)
+    scale = torch.zeros_like(moments.mean)
+    scale[varies] = floored(curvature / slope.square(), moments.n_images).rsqrt()
+    return Forecast(moments.leading(n, scale), latent_dim, None, None)
 
 
 def _collapsed_score(likelihood: Likelihood, mean: PerPixel) -> tuple[PerPixel | None, PerPixel]:
@@ -151,45 +116,3 @@ def floored(variance: PerPixel, n_images: int) -> PerPixel:
     A pixel that hardly an image shows has a variance near 0, and one image that shows it would seem to pay for a unit.
     """
     return torch.maximum(variance, variance.max() * min(1.0, FEWEST_IMAGES / n_images))
-
-
-def spectrum(covariance: Covariance, variance: PerPixel) -> PerPixel:
-    """Return the eigenvalues of F^{-1/2} C F^{-1/2}, descending, for F = diag ``variance``."""
-    scale = variance.rsqrt()
-    return _descending(scale.unsqueeze(1) * covariance * scale)
-
-
-def _descending(covariance: Covariance) -> PerPixel:
-    with one_thread():
-        eigenvalues: Tensor = torch.linalg.eigvalsh(covariance)
-    descending = eigenvalues.flip(0)
-    return torch.where(descending > ROUNDING * descending[:1], descending, 0.0)
-
-
-def leading_eigenpairs(matrix: Covariance, n: int) -> tuple[PerDirection, Float[Tensor, "pixels directions"]]:
-    """Return the ``n`` largest eigenvalues of a symmetric matrix, descending, and their eigenvectors as columns.
-
-    By Lanczos iterations where they are few of many: the ten largest of 3,072 took a fifth of the time of all. The
-    iterations begin at a fixed vector, so that equal matrices have equal answers.
-    """
-    size = len(matrix)
-    n = min(n, size)
-    if size > FEW_OF * n:
-        start = np.random.default_rng(0).standard_normal(size)
-        with contextlib.suppress(ArpackError):  # as of a matrix of zeros
-            values, vectors = eigsh(matrix.cpu().numpy(), k=n, which="LA", v0=start)
-            order = values.argsort()[::-1].copy()
-            return torch.from_numpy(values[order]).to(matrix), torch.from_numpy(vectors[:, order]).to(matrix)
-    every = torch.linalg.eigh(matrix)
-    return every.eigenvalues.flip(0)[:n], every.eigenvectors.flip(1)[:, :n]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep to one thread: for small matrices several gain little, and on busy cores they take many times as long."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)

@@ -14,6 +14,8 @@ from torch import Tensor
 
 PerDirection = Float[Tensor, " dimension"]
 PerUnit = Float[Tensor, " latent"]
+ALL_KNOWN = 1e-4
+"""Of their sum: what is missing to the total beyond that are eigenvalues that are not known."""
 
 
 class LinearVAE(NamedTuple):
@@ -73,28 +75,46 @@ def linear_vae(eigenvalues: PerDirection, latent_dim: int, kl_weight: float, var
     )
 
 
-def learned_variance(eigenvalues: PerDirection, latent_dim: int, kl_weight: float) -> float:
+def learned_variance(
+    eigenvalues: PerDirection,
+    latent_dim: int,
+    kl_weight: float,
+    total: float | None = None,
+    dimension: int | None = None,
+) -> float:
     """Return the sigma^2 at which a linear VAE with a learned variance ends.
 
     With r living units it is sum_{i>r} l_i / (D - w r), and r follows: unit i lives while l_i > w sigma^2. At w = 1
     this is probabilistic PCA (Tipping & Bishop 1999, eq. 8). 0 where the units explain everything: sigma^2 falls
-    without end.
+    without end. Where only the leading eigenvalues are known, ``total`` is the sum of all ``dimension``.
     """
-    dimension = len(eigenvalues)
-    n_living = int((learned_critical_weights(eigenvalues)[:latent_dim] > kl_weight).sum())
+    dimension = len(eigenvalues) if dimension is None else dimension
+    weights = learned_critical_weights(eigenvalues, total, dimension)[:latent_dim]
+    n_living = int((weights > kl_weight).sum())
     price = dimension - kl_weight * n_living
-    return float(eigenvalues[n_living:].sum()) / price if price > 0 else 0.0
+    return float(_sums_from(eigenvalues, total)[n_living]) / price if price > 0 else 0.0
 
 
-def learned_critical_weights(eigenvalues: PerDirection) -> PerDirection:
+def learned_critical_weights(
+    eigenvalues: PerDirection, total: float | None = None, dimension: int | None = None
+) -> PerDirection:
     """Return the KL weight below which each direction lives where sigma^2 is learned.
 
     At its threshold direction i has l_i = w sigma^2 with the i - 1 before it alive; put into the sigma^2 of
     :func:`learned_variance`, that is w_i = l_i D / (sum_{j>=i} l_j + (i - 1) l_i).
     """
-    rest = eigenvalues.flip(0).cumsum(0).flip(0)
+    rest = _sums_from(eigenvalues, total)[:-1]
     before = torch.arange(len(eigenvalues), device=eigenvalues.device)
-    return (eigenvalues * len(eigenvalues) / (rest + before * eigenvalues)).nan_to_num(0.0)
+    dimension = len(eigenvalues) if dimension is None else dimension
+    return (eigenvalues * dimension / (rest + before * eigenvalues)).nan_to_num(0.0)
+
+
+def _sums_from(eigenvalues: PerDirection, total: float | None) -> Float[Tensor, " _"]:
+    """Return the sums of all eigenvalues from each one on, and of those behind the last that is known."""
+    own = torch.nn.functional.pad(eigenvalues.flip(0).cumsum(0).flip(0), (0, 1))
+    # By their own sum where all are known: a difference of totals has the rounding of the largest.
+    behind = 0.0 if total is None else max(0.0, total - float(own[0]))
+    return own + (behind if behind > ALL_KNOWN * float(own[0]) else 0.0)
 
 
 def collapsed_share(

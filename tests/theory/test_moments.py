@@ -1,0 +1,78 @@
+"""Moments of many pixels: the same numbers without the covariance matrix."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from vae_lightning.data import Images
+from vae_lightning.distributions import (
+    BernoulliLikelihood,
+    GaussianLearnedLikelihood,
+    GaussianLikelihood,
+    Likelihood,
+    PoissonLikelihood,
+)
+from vae_lightning.theory import Forecast, MomentsOfMany, PixelMoments, forecast, pixel_moments
+
+N_PIXELS = 60
+
+
+def images(kind: str) -> Images:
+    """400 images made of five factors; the last pixel never varies."""
+    generator = torch.Generator().manual_seed(5)
+    factors = torch.randn(400, 5, generator=generator) * torch.tensor([2.0, 1.5, 1.0, 0.7, 0.5])
+    values = factors @ torch.randn(5, N_PIXELS, generator=generator) / 5
+    values += 0.1 * torch.randn(400, N_PIXELS, generator=generator)
+    if kind == "counts":
+        pixels = torch.poisson(values.exp(), generator=generator)
+    else:
+        pixels = (torch.sigmoid(values) * 255).round().to(torch.uint8)
+    pixels[:, -1] = 0
+    return Images(pixels.reshape(400, 1, 6, 10), torch.zeros(400, dtype=torch.long))
+
+
+@pytest.mark.parametrize("few_images", [3000, 10], ids=["by products of images", "by products with vectors"])
+@pytest.mark.parametrize(
+    ("likelihood", "kind", "binarize"),
+    [
+        (GaussianLikelihood(variance=0.5, mean="sigmoid"), "grey", "none"),
+        (GaussianLearnedLikelihood(initial_variance=0.5, min_log_sigma=-6.0, mean="sigmoid"), "grey", "none"),
+        (BernoulliLikelihood(), "grey", "none"),
+        (BernoulliLikelihood(), "grey", "dynamic"),
+        (PoissonLikelihood(), "counts", "none"),
+    ],
+)
+def test_the_forecast_of_many_pixels_is_the_one_by_the_whole_covariance(
+    likelihood: Likelihood, kind: str, binarize: Any, few_images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = images(kind)
+    whole = pixel_moments(data, binarize)
+    monkeypatch.setattr("vae_lightning.theory.moments.MOST_PIXELS", 10)
+    monkeypatch.setattr("vae_lightning.theory.moments.FEW_IMAGES", few_images)
+    monkeypatch.setattr("vae_lightning.theory.moments.ROWS_AT_ONCE", 7_000)  # several pieces
+    many = pixel_moments(data, binarize)
+    assert isinstance(whole, PixelMoments)
+    assert isinstance(many, MomentsOfMany)
+    torch.testing.assert_close(many.variance, whole.variance, rtol=1e-5, atol=1e-7)
+    one, other = forecast(whole, likelihood, 8), forecast(many, likelihood, 8)
+    assert isinstance(one, Forecast)
+    assert isinstance(other, Forecast)
+    n = len(other.critical_weights)
+    assert n == 20
+    torch.testing.assert_close(other.critical_weights, one.critical_weights[:n], rtol=2e-4, atol=1e-6)
+    for weight in (0.1, 0.5, 1.0, 3.0):
+        assert other.active_units(weight) == one.active_units(weight)
+        if (variance := one.variance_at(weight)) is not None:
+            assert other.variance_at(weight) == pytest.approx(variance, rel=1e-4)
+
+
+def test_counts_have_the_spectrum_of_their_dispersion() -> None:
+    """Of a Poisson likelihood the critical weights are the eigenvalues of mean^-1/2 Cov mean^-1/2."""
+    data = images("counts")
+    found = forecast(pixel_moments(data, "none"), PoissonLikelihood(), 8)
+    values = data.pixels.flatten(1)[:, :-1].double()
+    scale = values.mean(0).rsqrt()
+    expected = torch.linalg.eigvalsh(scale[:, None] * values.T.cov(correction=0) * scale).flip(0)
+    assert found is not None
+    torch.testing.assert_close(found.critical_weights[:8], expected[:8], rtol=1e-4, atol=1e-6)
