@@ -87,8 +87,8 @@ def _checked_node(path: str, value: Any, faults: list[Fault], must_be_built: boo
         return value
     value = {key: _checked_node(f"{path}.{key}", item, faults) for key, item in value.items()}
     where = f"{path}.{TARGET}"
-    if TARGET not in value:
-        if must_be_built or path in PARTS:
+    if value.get(TARGET, UNDECIDED) == UNDECIDED:
+        if must_be_built or path in PARTS or TARGET in value:
             faults.append(Fault(where, Code.MISSING, f"{where}: missing; it names the class or function to build"))
         return value
     not_arguments = {TARGET, MECHANICS, *(["name"] if path in PARTS else []), *([CONTENT] if path == "data" else [])}

@@ -167,7 +167,10 @@ def _layout_of(values: Tensor, name: str) -> Layout:
     if values.ndim != 4:
         message = f"data: {name} have the shape {shape}; a table has 2 dimensions, images have 3 or 4"
         raise UserError(message, Code.INVALID, ["data"])
-    first, last = values.shape[1] in CHANNELS, values.shape[3] in CHANNELS
+    one, two, three = values.shape[1:]
+    first, last = one in CHANNELS, three in CHANNELS
+    if first and last:  # the channels are fewer than the sides
+        first, last = one < min(two, three), three < min(one, two)
     if first == last:
         message = f"data.layout=auto: the shape {shape} of {name} does not tell; take NCHW or NHWC"
         raise UserError(message, Code.INCOMPATIBLE, ["data.layout"])
