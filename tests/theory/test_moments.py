@@ -14,6 +14,7 @@ from vae_lightning.distributions import (
     PoissonLikelihood,
 )
 from vae_lightning.theory import Forecast, MomentsOfMany, PixelMoments, forecast, pixel_moments
+from vae_lightning.theory.moments import leading_eigenpairs
 
 N_PIXELS = 60
 
@@ -76,3 +77,29 @@ def test_counts_have_the_spectrum_of_their_dispersion() -> None:
     expected = torch.linalg.eigvalsh(scale[:, None] * values.T.cov(correction=0) * scale).flip(0)
     assert found is not None
     torch.testing.assert_close(found.critical_weights[:8], expected[:8], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("rank", [3, 30, 200])
+def test_leading_eigenpairs_of_few_directions_are_found_without_going_on_for_ever(
+    rank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the directions in which there is nothing, iterations would look for each until their limit."""
+    generator = torch.Generator().manual_seed(rank)
+    rows = torch.randn(rank, 500, generator=generator, dtype=torch.float64)
+    matrix = rows.T @ rows
+    values, vectors = leading_eigenpairs(matrix, 40)
+    torch.testing.assert_close(values, torch.linalg.eigvalsh(matrix).flip(0)[:40], rtol=1e-9, atol=1e-7)
+    torch.testing.assert_close(matrix @ vectors, vectors * values, rtol=1e-7, atol=1e-6)
+
+
+def test_the_forecast_of_data_of_few_directions_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vae_lightning.theory.moments.MOST_PIXELS", 10)
+    monkeypatch.setattr("vae_lightning.theory.moments.FEW_IMAGES", 10)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(100, 3, generator=generator) @ torch.randn(3, 90, generator=generator)
+    data = Images(values.reshape(100, 1, 9, 10), torch.zeros(100, dtype=torch.long))
+    found = forecast(pixel_moments(data, "none"), GaussianLikelihood(variance=1.0, mean="identity"), 8)
+    assert found is not None
+    expected = torch.linalg.eigvalsh(values.double().T.cov(correction=0)).flip(0)
+    torch.testing.assert_close(found.critical_weights[:3], expected[:3], rtol=1e-4, atol=1e-5)
+    assert found.critical_weights[3:].abs().max() == 0

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float
-from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
 from vae_lightning.data import Images
@@ -26,6 +26,8 @@ FEW_OF = 10
 """So many times as many eigenvalues there must be for some of them to be cheaper than all."""
 ROUNDING = 1e-6
 """Of the largest eigenvalue: what is smaller is rounding in the sums."""
+MOST_RESTARTS = 30
+"""Of Lanczos iterations, which mostly need five."""
 MOST_PIXELS = 1_024
 """Up to so many the covariance matrix is formed; it takes 8 MB, and all its eigenvalues 0.2 s."""
 FEW_IMAGES = 3_000
@@ -76,7 +78,10 @@ class MomentsOfMany(NamedTuple):
                 return descending(products / self.n_images)[:n]
             operator = LinearOperator((len(scale),) * 2, matvec=lambda v: self._times(v, scale), dtype=np.float64)
             start = np.random.default_rng(0).standard_normal(len(scale))
-            found = eigsh(operator, k=n, which="LA", v0=start, return_eigenvectors=False)
+            try:
+                found = eigsh(operator, k=n, which="LA", v0=start, maxiter=MOST_RESTARTS, return_eigenvectors=False)
+            except ArpackNoConvergence as stopped:  # of data of few directions, in the others of which there is nothing
+                found = np.pad(stopped.eigenvalues, (0, n - len(stopped.eigenvalues)))
         return without_rounding(torch.from_numpy(np.sort(found)[::-1].copy()))
 
     def _pieces_of_pixels(self, scale: PerPixel) -> Iterator[Tensor]:
@@ -149,8 +154,9 @@ def leading_eigenpairs(matrix: Covariance, n: int) -> tuple[PerDirection, Float[
     n = min(n, size)
     if size > FEW_OF * n:
         start = np.random.default_rng(0).standard_normal(size)
-        with contextlib.suppress(ArpackError):  # as of a matrix of zeros
-            values, vectors = eigsh(matrix.cpu().numpy(), k=n, which="LA", v0=start)
+        # As of a matrix of zeros, or of fewer directions than are asked for: the others have all the same eigenvalue.
+        with contextlib.suppress(ArpackError):
+            values, vectors = eigsh(matrix.cpu().numpy(), k=n, which="LA", v0=start, maxiter=MOST_RESTARTS)
             order = values.argsort()[::-1].copy()
             return torch.from_numpy(values[order]).to(matrix), torch.from_numpy(vectors[:, order]).to(matrix)
     every = torch.linalg.eigh(matrix)
