@@ -1,6 +1,7 @@
 """The configs in ``conf/``, and the one interpolation of ours in them: ``${run:}``, what a run is by its own config."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -20,10 +21,11 @@ def resolved(config: DictConfig, derive: bool = True) -> dict[str, Any]:
     return OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)  # type: ignore[return-value]
 
 
-def composed(overrides: Sequence[str], derive: bool = True) -> dict[str, Any]:
-    """Return the resolved config that a command line of overrides asks for."""
+def composed(overrides: Sequence[str], derive: bool = True, also: Path | None = None) -> dict[str, Any]:
+    """Return the resolved config that a command line of overrides asks for; options may come from a folder ``also``."""
     from hydra import compose, initialize_config_dir
 
+    overrides = [*overrides, *([f"hydra.searchpath=[file://{also.absolute()}]"] if also else [])]
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         return resolved(compose("config", overrides=list(overrides)), derive)
 

@@ -31,8 +31,13 @@ def forecast() -> None:
     told = "accepted as in vae-train; several values do not need it"
     parser.add_argument("-m", "--multirun", action="store_true", help=told)
     parser.add_argument("--figure", type=Path, help="where the curve is drawn (default forecast.png)")
+    told = "a folder of configs of your own, as in vae-train"
+    parser.add_argument("--config-dir", "-cd", type=Path, help=told)
     options = parser.parse_intermixed_args()
-    configs = configs_of(options.overrides)
+    if options.config_dir and not options.config_dir.is_dir():
+        message = f"--config-dir {options.config_dir}: not a folder"
+        raise UserError(message, Code.MISSING, ["--config-dir", options.config_dir])
+    configs = configs_of(options.overrides, options.config_dir)
 
     from rich.console import Console
 
@@ -41,14 +46,16 @@ def forecast() -> None:
     forecast_configs(configs, options.figure, Console(markup=False, highlight=False))
 
 
-def configs_of(overrides: list[str]) -> list[dict[str, Any]]:
-    """Return the resolved config of every combination of the overrides' values."""
+def configs_of(overrides: list[str], also: Path | None = None) -> list[dict[str, Any]]:
+    """Return the resolved config of every combination of the overrides' values, by options also of another folder."""
     from itertools import product
 
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     parsed = OverridesParser.create().parse_overrides(overrides)
-    return [composed(chosen, derive=False) for chosen in product(*(_values(override) for override in parsed))]
+    return [
+        composed(chosen, derive=False, also=also) for chosen in product(*(_values(override) for override in parsed))
+    ]
 
 
 def _values(override: "Override") -> list[str]:

@@ -44,7 +44,7 @@ def units(
         figure.colorbar(shown, ax=history, label="KL [nats/image]")
     history.set(xlabel="epoch", ylabel="unit, by its last KL", title="who lives, who dies")
     for axis in (bars.xaxis, spectrum.xaxis, history.xaxis, history.yaxis):
-        axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     return figure
 
 
