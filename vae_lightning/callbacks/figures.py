@@ -19,6 +19,7 @@ from vae_lightning.plots import (
     aggregate_posterior,
     collapse_curve,
     curves,
+    drawable,
     image_grid,
     latent_scatter,
     residuals,
@@ -171,7 +172,7 @@ class RunFigures(Callback):
         codes = torch.cartesian_prod(along.flip(0), along).flip(1)
         images = torch.cat([model.decode(piece).cpu() for piece in codes.split(CODES_AT_ONCE)])
         low, high = value_range(data)
-        shown = ((images - low) / (high - low)).clamp(0, 1)
+        shown = drawable((images - low) / ((high - low) or 1)).clamp(0, 1)
         picture = to_pil_image(make_grid(shown, nrow=PLANE_SIDE, padding=0))
         # As small as it may be: a page holds those of many runs.
         picture.save(self.run_directory / FIGURES / LATENT_PLANE, quality=PLANE_QUALITY, method=4)

@@ -61,7 +61,7 @@ _last: list[tuple[str, Splits]] = []
 def remembered(source: Any) -> Splits:
     """Return the parts of a source; one that was called with the same settings just before is not called again."""
     try:
-        key = json.dumps(source, default=_spelled, sort_keys=True)
+        key = json.dumps(source, default=spelled, sort_keys=True)
     except TypeError:
         return as_splits(source())
     if _last and _last[0][0] == key:
@@ -71,10 +71,12 @@ def remembered(source: Any) -> Splits:
     return splits
 
 
-def _spelled(value: Any) -> Any:
+def spelled(value: Any) -> Any:
     """Return a function, with the arguments bound to it, in words. Raises TypeError of what has no lasting name."""
     if isinstance(value, partial):
-        return [_spelled(value.func), value.args, value.keywords]
+        return [spelled(value.func), value.args, dict(value.keywords)]
+    if isinstance(value, Mapping):  # of OmegaConf
+        return dict(value)
     name = f"{value.__module__}.{value.__qualname__}" if callable(value) and hasattr(value, "__qualname__") else "<"
     if "<" in name:  # a local function, a lambda, an object
         raise TypeError(f"{value!r} has no lasting name")

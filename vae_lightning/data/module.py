@@ -10,6 +10,7 @@ from lightning.pytorch import LightningDataModule
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from vae_lightning.data.accepted import spelled
 from vae_lightning.data.loader import EvaluationLoader, TrainingLoader, as_floats, n_batches
 from vae_lightning.data.preparation import TRAINING_PART, Binarize, Prepared, binarized, prepared_splits
 from vae_lightning.data.scale import Scale, ScaleOption
@@ -117,12 +118,9 @@ class ImageDataModule(LightningDataModule):
         self.splits, self.scale = splits, scale
 
     def _what_decides_the_images(self) -> str:
-        source = [getattr(self.source, "func", self.source)]
-        source += [getattr(self.source, part, None) for part in ("args", "keywords")]
         seed = self.seed if self.validation_size else None
-        # What JSON does not know is the same where it is the same object: what it prints of itself may hide a part.
         how = [self.validation_size, self.binarize, self._asked_scale]
-        return json.dumps([source, *how, seed], default=id, sort_keys=True)
+        return json.dumps([self.source, *how, seed], default=_spelled_or_same, sort_keys=True)
 
     def share(self) -> None:
         """Keep the images, and what was asked by :meth:`once`, for data modules of the same images in this process
@@ -190,6 +188,14 @@ class ImageDataModule(LightningDataModule):
         device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
         self.splits[split] = Images(*(tensor.to(device) for tensor in self.splits[split]))
         return self.splits[split]
+
+
+def _spelled_or_same(value: Any) -> Any:
+    """Return what something is in words; of what has no lasting name, what is the same for the same object alone."""
+    try:
+        return spelled(value)
+    except TypeError:
+        return id(value)
 
 
 def nearest_multiples(batch_size: int, world_size: int) -> str:

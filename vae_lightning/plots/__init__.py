@@ -2,12 +2,13 @@
 
 from vae_lightning.plots.curves import curves, forecast_curves
 from vae_lightning.plots.evaluation import aggregate_posterior, collapse_curve, residuals, units
-from vae_lightning.plots.images import image_grid, inverse_normal_grid, latent_scatter
+from vae_lightning.plots.images import drawable, image_grid, inverse_normal_grid, latent_scatter
 
 __all__ = [
     "aggregate_posterior",
     "collapse_curve",
     "curves",
+    "drawable",
     "forecast_curves",
     "image_grid",
     "inverse_normal_grid",

@@ -12,13 +12,11 @@ MANIFOLD_SIDE = 20
 def image_grid(images: Image, n_columns: int, title: str, value_range: tuple[float, float]) -> Figure:
     """Draw images as tiles, row by row, black at the low end of ``value_range`` and white at the high end.
 
-    Three channels are colours, of four the last is an opacity, which is left out; any other number is averaged.
+    Their channels are shown as by :func:`drawable`.
     """
     from torchvision.utils import make_grid
 
-    tiles = (
-        make_grid(_drawable(images), nrow=n_columns, padding=1, pad_value=sum(value_range) / 2).movedim(0, 2).numpy()
-    )
+    tiles = make_grid(drawable(images), nrow=n_columns, padding=1, pad_value=sum(value_range) / 2).movedim(0, 2).numpy()
     height, width = tiles.shape[:2]
     tall = max(1.0, 6 * height / width) + 0.4
     figure = Figure(figsize=(6, tall))
@@ -30,7 +28,8 @@ def image_grid(images: Image, n_columns: int, title: str, value_range: tuple[flo
     return figure
 
 
-def _drawable(images: Image) -> Image:
+def drawable(images: Image) -> Image:
+    """Return images of one or three channels: of four the last is an opacity, any other number is averaged."""
     n_channels = images.shape[1]
     if n_channels in {3, 4}:
         return images[:, :3]
