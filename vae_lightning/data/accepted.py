@@ -24,6 +24,8 @@ Layout = Literal["auto", "NHW", "NHWC", "NCHW", "table"]
 DIMENSIONS = {"NHW": 3, "NHWC": 4, "NCHW": 4, "table": 2}
 CHANNELS = (1, 3, 4)
 """By which a dimension is known as that of the channels: grey, colours, and colours with an opacity."""
+MOST_CLASSES = 1_000
+"""Numbers from there on are names of classes, not their ranks."""
 LEAST_IMAGES = 2
 """In each part: of one there is no variance."""
 
@@ -49,26 +51,40 @@ def as_splits(
         return Splits(training, test)
     images = as_images(found, layout, "data")
     if test_fraction is None:
-        message = "data.test_fraction: must be given, between 0 and 1, for data that have no test part of their own"
-        raise UserError(message, Code.MISSING, ["data.test_fraction"])
+        message = (
+            "data: there is no test part; data=own, which calls a function of yours, draws one (data.test_fraction)"
+        )
+        raise UserError(message, Code.MISSING, ["data"])
     return split_off(images, test_fraction, split_seed)
 
 
 _last: list[tuple[str, Splits]] = []
-"""The parts that a function from outside this package gave last: what they are is asked before they are used."""
+"""The parts that a source gave last: what they are is asked before they are used."""
 
 
 def remembered(source: Any) -> Splits:
-    """Return the parts of a source; one that was called with the same settings just before is not called again."""
-    try:
-        key = json.dumps(source, default=spelled, sort_keys=True)
-    except TypeError:
-        return as_splits(source())
-    if _last and _last[0][0] == key:
+    """Return the parts of a source, and keep them for whoever asks next."""
+    key = _key(source)
+    if key and _last and _last[0][0] == key:
         return _last[0][1]
     splits = as_splits(source())
-    _last[:] = [(key, splits)]
+    _last[:] = [(key, splits)] if key else []
     return splits
+
+
+def taken(source: Any) -> Splits:
+    """Return the parts of a source: those that are kept of it, which are then no longer kept, or loaded now."""
+    kept = _last[0][1] if _last and _last[0][0] == _key(source) else None
+    _last.clear()
+    return as_splits(source()) if kept is None else kept
+
+
+def _key(source: Any) -> str | None:
+    """Return what decides the parts of a source; None where it has no lasting name."""
+    try:
+        return json.dumps(source, default=spelled, sort_keys=True)
+    except TypeError:
+        return None
 
 
 def spelled(value: Any) -> Any:
@@ -195,7 +211,7 @@ def as_labels(labels: Any, n_images: int, name: str) -> Int[Tensor, " n"]:
             f"data.labels: {name} labels are not whole numbers (the first is {array[array != np.round(array)][0]:g})"
         )
         raise UserError(message, Code.INVALID, ["data.labels"])
-    if array.dtype.kind in "iuf" and array.size and array.min() >= 0:
+    if array.dtype.kind in "iuf" and array.size and 0 <= array.min() <= array.max() < MOST_CLASSES:
         return torch.from_numpy(array.astype(np.int64))
     return torch.from_numpy(np.unique(array, return_inverse=True)[1].astype(np.int64))
 

@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from pydantic import NonNegativeInt
 from torch import Tensor
 
-from vae_lightning.data.accepted import check_parts, common_type, remembered
+from vae_lightning.data.accepted import check_parts, common_type, taken
 from vae_lightning.data.loader import as_floats
 from vae_lightning.data.scale import (
     IN_UNIT_INTERVAL,
@@ -53,7 +53,7 @@ def prepared_splits(
     Under dynamic binarisation the training images stay grey, to be drawn each time they are seen. Raises UserError
     where the validation part does not fit, the data cannot be had or are none, or the pixels cannot be binarised.
     """
-    splits = remembered(source)
+    splits = taken(source)
     check_parts(splits)
     meaning, (training, test) = in_scale(splits, scale)
     n_images = len(training.pixels)
