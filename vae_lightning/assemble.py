@@ -31,6 +31,9 @@ from vae_lightning.runs.run_config import Node, Part, RunConfig
 from vae_lightning.runs.upgrade import TARGET
 from vae_lightning.schedules import Controller, Schedule
 
+PAIR = 2
+"""A mean and a log variance."""
+
 if TYPE_CHECKING:
     import lightning.pytorch
 
@@ -226,7 +229,11 @@ def _check_network(key: str, network: Any, given: tuple[int, ...], expected: tup
     shown = f"{key}: given 2 x {_product(given)}"
     was_training = network.training
     try:
-        found = joined(network.eval()(torch.zeros(2, *given)))
+        outputs = network.eval()(torch.zeros(2, *given))
+        if isinstance(outputs, tuple) and len(outputs) != PAIR:
+            message = f"{shown}, it gives a tuple of {len(outputs)}; a tuple must be (mean, log variance)"
+            raise UserError(message, Code.INCOMPATIBLE, [key])
+        found = joined(outputs)
     except UserError:
         raise
     except Exception as error:  # whatever the user's module raises of a shape it does not take

@@ -101,10 +101,14 @@ def pixel_conflicts(likelihood: Likelihood, scale: str, binarize: str) -> Confli
         other = " likelihood.mean=identity" if scale == "real" else " likelihood.mean=identity, or poisson"
         yield reason + other, ("likelihood", "data.scale")
     if likelihood.means_in_unit_interval and scale not in IN_UNIT_INTERVAL:
-        reason = f"likelihood.mean=sigmoid: its means lie in [0, 1], and {meaning}; take likelihood.mean=identity"
+        remedy = "take likelihood=poisson, data.scale=bytes if they are pixels of 0 to 255, or likelihood.mean=identity"
+        if scale == "real":
+            remedy = "take likelihood.mean=identity, or divide by 255 what are pixels of 0 to 255"
+        reason = f"likelihood.mean=sigmoid: its means lie in [0, 1], and {meaning}; {remedy}"
         yield reason, ("likelihood.mean", "data.scale")
     if likelihood.needs_counts and scale not in ("counts", "binary"):
-        yield f"likelihood: this one is of counts, and {meaning}", ("likelihood", "data.scale")
+        reason = f"likelihood: this one is of counts, and {meaning}; take data.scale=counts if they are counts"
+        yield reason, ("likelihood", "data.scale")
     if likelihood.needs_grey_pixels and binarize != "none":
         reason = f"data.binarize={binarize}: this density is unbounded on pixels of 0 and 1; take likelihood=bernoulli"
         yield reason, ("likelihood", "data.binarize")

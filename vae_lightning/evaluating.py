@@ -143,7 +143,7 @@ def _config_of(run_directory: Path, data_dir: str | None, allowed: Sequence[str]
         config = checked({key: value for key, value in saved.items() if key != "run"})
     except UserError as error:
         path = run_directory / directory.CONFIG
-        raise UserError(f"{path}: not the config of a run\n{error}", error.code, (path, *error.about)) from error
+        raise UserError(f"{path}: cannot be built\n{error}", error.code, (path, *error.about)) from error
     check_fingerprint(run_directory, saved)
     return config
 

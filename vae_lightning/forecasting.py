@@ -11,7 +11,8 @@ from rich.console import Console
 from vae_lightning import assemble, theory
 from vae_lightning.combinations import check_together, is_weighted_elbo, pixel_conflicts
 from vae_lightning.config import checked
-from vae_lightning.data.node import DATA_MODULE, nested
+from vae_lightning.data.node import DATA_MODULE, nested, typed_key
+from vae_lightning.data.scale import IN_WORDS, Scale
 from vae_lightning.data.splits import Images
 from vae_lightning.distributions import Likelihood
 from vae_lightning.errors import Code, UserError
@@ -33,7 +34,7 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
 
     Raises UserError where a config is wrong, or its likelihood has no forecast.
     """
-    checked_configs = [checked(_without_batches(config), parts=READ) for config in configs]
+    checked_configs = [_checked(config) for config in configs]
     path = figure or Path("forecast.png")
     if not path.parent.is_dir():
         raise UserError(f"--figure {path}: there is no folder {path.parent}", Code.MISSING, [path.parent])
@@ -41,7 +42,7 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
     missing: list[str] = []
     for same in _but_for_the_weight(checked_configs):
         first, weights = same[0], sorted({float(config.kl_weight) for config in same})
-        found, training, likelihood = _forecast(first)
+        found, training, scale, likelihood = _forecast(first)
         binarize = first.data["binarize"]
         binarised = [] if binarize == "none" else [f"({binarize} binarisation)"]
         name = " ".join((first.data.name, first.likelihood.name, *binarised))
@@ -53,7 +54,14 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
             curves.append((name, found, weights))
         else:
             elsewhere = _elsewhere(likelihood, weights[0], training.pixels[0].numel(), first.latent_dim)
-            rows = [("data", name), ("latent_dim", str(first.latent_dim)), *(("note", note) for note in _notes(first))]
+            shape = "x".join(map(str, training.pixels.shape[1:]))
+            images = f"{len(training.pixels):,} training images of {shape}; {IN_WORDS[scale]}"
+            rows = [
+                ("data", name),
+                ("images", images),
+                ("latent_dim", str(first.latent_dim)),
+                *(("note", note) for note in _notes(first)),
+            ]
             console.print(forecast_page("vae-forecast", found, weights[0], elsewhere, rows))
     if curves:
         _draw(curves, path)
@@ -85,17 +93,30 @@ def _draw(curves: Sequence[Curve], path: Path) -> None:
 def critical_weights(config: dict[str, Any]) -> list[float] | None:
     """Return the KL weights below which the units of a composed config can live, the largest first; None where no
     forecast is known."""
-    found, _, _ = _forecast(checked(_without_batches(config), parts=READ))
+    found, *_ = _forecast(_checked(config))
     return None if found is None else found.critical_weights[: found.latent_dim].tolist()
 
 
-def _forecast(config: RunConfig) -> tuple[Forecast | None, Images, Likelihood]:
-    """Return the forecast of a checked config, the training images that it is of, and the likelihood."""
+def _forecast(config: RunConfig) -> tuple[Forecast | None, Images, Scale, Likelihood]:
+    """Return the forecast of a checked config, the training images that it is of, what their values mean, and the
+    likelihood."""
     (splits, scale), likelihood = assemble.build_splits(config), assemble.build_likelihood(config)
     training, binarize = splits["train"], config.data["binarize"]
     check_together(pixel_conflicts(likelihood, scale, binarize))
     found = theory.forecast(theory.pixel_moments(training, binarize), likelihood, config.latent_dim)
-    return found, training, likelihood
+    return found, training, scale, likelihood
+
+
+def _checked(config: dict[str, Any]) -> RunConfig:
+    """Return a config checked as far as a forecast reads it; what is wrong is told by the keys as they were typed."""
+    try:
+        return checked(_without_batches(config), parts=READ)
+    except UserError as error:
+        about = [typed_key(key, config["data"]) for key in error.about]
+        message = str(error)
+        for key, typed in zip(error.about, about, strict=True):
+            message = message.replace(key, typed)
+        raise UserError(message, error.code, about) from error
 
 
 def _without_batches(config: dict[str, Any]) -> dict[str, Any]:

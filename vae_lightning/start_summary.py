@@ -15,6 +15,9 @@ from vae_lightning.schedules import has_feedback
 from vae_lightning.terminal import framed_list
 from vae_lightning.theory import Forecast
 
+LEAST_LARGEST = 32
+"""What some pixel of pictures in bytes is sure to reach."""
+
 
 def start_summary(
     config: RunConfig, data: ImageDataModule, model: VAE, trainer: Trainer, model_forecast: Forecast | None
@@ -40,8 +43,20 @@ def start_summary(
         ("length", length),
         ("device", f"{devices}, threads: {torch.get_num_threads()}, precision {config.trainer['precision']}"),
     ]
-    notes = caveats(model.objective, model.objective.estimator, model.posterior, model.likelihood, data.binarize)
+    notes = [
+        *_doubts(data),
+        *caveats(model.objective, model.objective.estimator, model.posterior, model.likelihood, data.binarize),
+    ]
     return framed_list("vae-train", [*rows, *(("note", note) for note in notes)])
+
+
+def _doubts(data: ImageDataModule) -> list[str]:
+    """Say where bytes may be something else than pixels."""
+    pixels = data.splits["train"].pixels
+    largest = int(pixels.max()) if data.scale == "bytes" else LEAST_LARGEST
+    if data.scale == "bytes" and (largest < LEAST_LARGEST or min(data.image_shape[1:]) == 1):
+        return [f"the largest byte is {largest}, and each is divided by 255; if these are counts: data.scale=counts"]
+    return []
 
 
 def _collapse(model: VAE) -> str:

@@ -14,6 +14,7 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
+from vae_lightning.data.files import NAMES_OF_ARRAYS, content_of
 from vae_lightning.data.splits import Images, Splits
 from vae_lightning.errors import Code, UserError
 from vae_lightning.randomness import Stream, generator_for
@@ -102,15 +103,23 @@ def spelled(value: Any) -> Any:
 def split_off(images: Images, test_fraction: float, split_seed: int) -> Splits:
     """Return images as a training part and a test part drawn by a seed. It is the same for all runs."""
     n = len(images.pixels)
+    if n < 2 * LEAST_IMAGES:
+        message = (
+            f"data: {n} image{'' if n == 1 else 's'}; there must be at least {2 * LEAST_IMAGES}, to train and to test"
+        )
+        raise UserError(message, Code.INVALID, ["data"])
     n_test = max(LEAST_IMAGES, round(test_fraction * n))
     order = torch.randperm(n, generator=generator_for(split_seed, Stream.TEST_SPLIT))
     return Splits(images.select(order[n_test:].sort().values), images.select(order[:n_test].sort().values))
 
 
 def _of_mapping(found: Mapping[str, Any]) -> Any:
-    if {"train", "test"} <= set(found):
-        return found["train"], found["test"]
-    raise UserError(f"data: a dict with the keys {sorted(found)}; it must have train and test", Code.INVALID, ["data"])
+    content = content_of(found)
+    if content is None:
+        message = f"data: a dict with the keys {', '.join(sorted(map(str, found)))}; it must have {NAMES_OF_ARRAYS}"
+        raise UserError(message, Code.INVALID, ["data"])
+    parts = [part.values if part.labels is None else tuple(part) for part in content if part is not None]
+    return tuple(parts) if len(parts) > 1 else parts[0]
 
 
 def _is_pair_of_parts(found: Any) -> bool:
@@ -119,6 +128,8 @@ def _is_pair_of_parts(found: Any) -> bool:
         return False
     if not _is_array(found[1]):
         return True
+    if isinstance(found, list):  # of images
+        return False
     labels_at_most = np.ndim(found[1]) < 2 or (np.shape(found[1])[1:] == (1,) and np.shape(found[0])[1:] != (1,))
     return not labels_at_most
 
@@ -135,7 +146,7 @@ def as_images(part: Any, layout: Layout = "auto", name: str = "data") -> Images:
         pixels, labels = part
     elif _is_array(part):
         pixels, labels = part, None
-    elif hasattr(part, "__getitem__") and hasattr(part, "__len__"):
+    elif hasattr(part, "__getitem__") and hasattr(part, "__len__") and not isinstance(part, tuple | str | Mapping):
         pixels, labels = _of_dataset(part, name)
     else:
         message = (
@@ -143,7 +154,18 @@ def as_images(part: Any, layout: Layout = "auto", name: str = "data") -> Images:
         )
         raise UserError(message, Code.INVALID, ["data"])
     values = in_layout(as_tensor(pixels, name), layout, name)
+    check_finite(values, name)
     return Images(values, as_labels(labels, len(values), name))
+
+
+def check_finite(values: Tensor, name: str) -> None:
+    """Raise UserError with the first row, from 0, that holds a number which is not finite."""
+    if values.is_floating_point() and not (finite := values.flatten(1).isfinite().all(1)).all():
+        bad = (~finite).nonzero().flatten()
+        message = (
+            f"data: {len(bad)} rows of {name} hold numbers that are not finite (NaN or infinite), the first of them "
+        )
+        raise UserError(f"{message}row {int(bad[0])}, counted from 0; leave them out", Code.NOT_FINITE, ["data"])
 
 
 def as_tensor(values: Any, name: str) -> Tensor:
@@ -252,10 +274,7 @@ def check_parts(splits: Splits) -> None:
             raise UserError(message, Code.INVALID, ["data"])
         if images.pixels[0].numel() == 0:
             raise UserError(f"data: the {name} images have no pixels", Code.INVALID, ["data"])
-        if images.pixels.is_floating_point() and not (finite := images.pixels.flatten(1).isfinite().all(1)).all():
-            bad = (~finite).nonzero().flatten()
-            message = f"data: {len(bad)} {name} images hold numbers that are not finite (NaN or infinite), the first "
-            raise UserError(f"{message}in row {int(bad[0])}", Code.NOT_FINITE, ["data"])
+        check_finite(images.pixels, f"{name} images")
     one, other = (tuple(images.pixels.shape[1:]) for images in splits)
     if one != other:
         message = f"data: training images have the shape {one}, test images {other}"

@@ -58,7 +58,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 class _Memory:
-    """Digests of files by path, size and time, in the user's cache folder. Without one nothing is remembered."""
+    """Digests of files by path, size and times, in the user's cache folder. Without one nothing is remembered."""
 
     def __init__(self) -> None:
         root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -71,13 +71,13 @@ class _Memory:
 
     def digest(self, file: Path) -> str:
         about = file.stat()
-        stamp: list[object] = [about.st_size, about.st_mtime_ns]
+        stamp: list[object] = [about.st_size, about.st_mtime_ns, about.st_ctime_ns]
         key = str(file.absolute())
         known = self.known.get(key)
-        if isinstance(known, list) and known[:2] == stamp and len(known) == 3:
-            return str(known[2])
+        if isinstance(known, list) and known[:-1] == stamp:
+            return str(known[-1])
         found = _digest_of_file(file)
-        if time.time() - about.st_mtime > YOUNG_S:
+        if time.time() - max(about.st_mtime, about.st_ctime) > YOUNG_S:
             self.known[key] = [*stamp, found]
             self.changed = True
         return found

@@ -19,6 +19,7 @@ TRAINING_LABELS = ("y_train", "train_labels")
 TEST_LABELS = ("y_test", "test_labels")
 WHOLE = ("x", "images", "pixels", "data", "values", "arr_0")
 LABELS = ("y", "labels", "targets", "target")
+NAMES_OF_ARRAYS = f"{WHOLE[0]} and {LABELS[0]}, or {TRAINING[0]} and {TEST[0]}"
 SPARSE = {"format", "shape", "data"}
 """Names in a file of scipy's ``save_npz``."""
 SUFFIXES = (".npy", ".npz", ".pt", ".pth", ".csv", ".tsv", ".parquet")
@@ -99,6 +100,15 @@ def _content(loaded: Any, path: Path, key: str) -> Content:
         return Content(Part(*loaded))
     if not isinstance(loaded, Mapping):
         return Content(Part(loaded))
+    content = content_of(loaded)
+    if content is None:
+        message = f"{key}={path}: holds {', '.join(sorted(map(str, loaded)))}; name the arrays {NAMES_OF_ARRAYS}"
+        raise UserError(message, Code.INVALID, [key, path])
+    return content
+
+
+def content_of(loaded: Mapping[str, Any]) -> Content | None:
+    """Return what arrays by name are; None where their names do not tell."""
     names = set(loaded)
 
     def one_of(candidates: tuple[str, ...]) -> Any:
@@ -111,11 +121,7 @@ def _content(loaded: Any, path: Path, key: str) -> Content:
     whole = training if training is not None else one_of(WHOLE)
     if whole is None and len(names) == 1:
         whole = loaded[next(iter(names))]
-    if whole is None:
-        known = f"{WHOLE[0]} and {LABELS[0]}, or {TRAINING[0]} and {TEST[0]}"
-        message = f"{key}={path}: holds {', '.join(sorted(map(str, names)))}; name the arrays {known}"
-        raise UserError(message, Code.INVALID, [key, path])
-    return Content(Part(whole, labels))
+    return None if whole is None else Content(Part(whole, labels))
 
 
 def read_table(path: Path) -> Any:
@@ -131,12 +137,14 @@ def numbers_of_table(table: Any, name: str) -> npt.NDArray[Any]:
     """Return the columns of a table as numbers. Raises UserError where a column has none, or a row lacks one."""
     words = [str(column) for column in table.columns if table[column].dtype.kind not in "biuf"]
     if words:
-        message = f"data.path: the columns {', '.join(words[:5])} of {name} are not numbers; leave them out, or give "
-        raise UserError(f"{message}one as data.label_column", Code.INVALID, ["data.path"])
+        told = (
+            f"data.path: columns of {name} that are not numbers: {', '.join(words[:5])}; take them out of the file, or "
+        )
+        raise UserError(f"{told}name one by data=table data.label_column", Code.INVALID, ["data.path"])
     gaps = table.isna().any()
     if gaps.any():
         column = gaps[gaps].index[0]
         row = int(table[column].isna().to_numpy().argmax())
         message = f"data.path: {int(table.isna().to_numpy().sum())} values of {name} are missing, the first in column "
-        raise UserError(f"{message}{column}, row {row}", Code.NOT_FINITE, ["data.path"])
+        raise UserError(f"{message}{column}, row {row} (counted from 0)", Code.NOT_FINITE, ["data.path"])
     return np.asarray(table.to_numpy())

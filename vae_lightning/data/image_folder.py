@@ -41,7 +41,8 @@ def folder(
     """Return the images in a folder, of any format that Pillow reads. Its subfolders are the classes.
 
     Args:
-        path: the folder. Where its subfolders are ``train`` and ``test``, these are the two parts.
+        path: the folder; what is transparent in an image is white. Where its subfolders are ``train`` and ``test``,
+            these are the two parts.
         test_path: the folder of the test part; None: ``test_fraction`` of the images.
         test_fraction: drawn by ``split_seed``, the same for all runs.
         split_seed: of that draw.
@@ -52,10 +53,10 @@ def folder(
     Raises:
         UserError: there are no images, one cannot be read, sizes differ, or all do not fit into memory.
     """
-    root = existing(path, "data.path")
+    root = _existing_folder(path, "data.path")
     shape = (size[0], size[1]) if size is not None else None
     if test_path is not None:
-        parts = [root, existing(test_path, "data.test_path")]
+        parts = [root, _existing_folder(test_path, "data.test_path")]
     else:
         parts = [root / part for part in PARTS] if sorted(_subfolders(root)) == sorted(PARTS) else [root]
     files = [_image_files(part) for part in parts]
@@ -74,20 +75,24 @@ def folder(
     return Splits(*decoded) if len(decoded) > 1 else split_off(decoded[0], test_fraction, split_seed)
 
 
+def _existing_folder(path: str, key: str) -> Path:
+    found = existing(path, key)
+    if not found.is_dir():
+        raise UserError(f"{key}={path}: not a folder; for a file of arrays take data=array", Code.INVALID, [key, path])
+    return found
+
+
 def _subfolders(root: Path) -> list[str]:
     return [child.name for child in root.iterdir() if child.is_dir()]
 
 
 def _image_files(root: Path) -> list[Path]:
-    if not root.is_dir():
-        raise UserError(
-            f"data.path={root}: not a folder; for a file of arrays take data=array", Code.INVALID, ["data.path"]
-        )
     suffixes = Image.registered_extensions()
     found = sorted(file for file in root.rglob("*") if file.suffix.lower() in suffixes and file.is_file())
     if not found:
         there = sorted({file.suffix for file in root.rglob("*") if file.is_file()})
-        message = f"data.path={root}: there are no images in it or below (files end in {', '.join(there) or 'nothing'})"
+        other = f"files end in {', '.join(there)}" if there else "nor any other file"
+        message = f"data.path={root}: there are no images in it or below ({other})"
         raise UserError(message, Code.NOT_FOUND, ["data.path", root])
     return found
 
@@ -155,6 +160,9 @@ def _decoded(files: Sequence[Path], size: tuple[int, int], crop: bool, kind: Cha
 def _as_bytes(image: Any, size: tuple[int, int], crop: bool, kind: Channels) -> Tensor:
     if image.mode in {"I;16", "I"}:  # 16 bits, of which Pillow would keep the lower eight
         image = Image.fromarray(np.round(np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("L" if kind == "grey" else "RGB")
     height, width = size
     if (image.height, image.width) != size:

@@ -14,6 +14,7 @@ from vae_lightning.data.accepted import Fraction, Layout, as_images, as_labels, 
 from vae_lightning.data.files import Part, existing, numbers_of_table, read_array, read_file, read_table
 from vae_lightning.data.splits import Images, Splits
 from vae_lightning.errors import Code, UserError, first_line
+from vae_lightning.spelling import did_you_mean
 
 
 def array(
@@ -112,7 +113,8 @@ def _rows(path: str, label_column: str | None, key: str) -> Images:
     labels = None
     if label_column is not None:
         if label_column not in columns:
-            message = f"data.label_column={label_column}: {found.name} has {', '.join(map(str, columns.columns[:8]))}"
+            hint = did_you_mean(label_column, map(str, columns.columns))
+            message = f"data.label_column={label_column}: not a column of {found.name}; {hint}"
             raise UserError(message, Code.INVALID, ["data.label_column"])
         labels = columns.pop(label_column).to_numpy()
     return as_images((numbers_of_table(columns, found.name), labels), "table", key)
@@ -134,8 +136,6 @@ def torchvision_images(
         UserError: there is no such class, or it cannot be had with these arguments.
     """
     from torchvision import datasets
-
-    from vae_lightning.spelling import did_you_mean
 
     if dataset not in datasets.__all__:
         message = f"data.dataset={dataset}: not in torchvision.datasets; {did_you_mean(dataset, datasets.__all__)}"
@@ -177,14 +177,14 @@ def own(*, function: Callable[..., Any], test_fraction: Fraction, split_seed: No
         layout: the order of the dimensions.
     """
     try:
-        found = function()
+        found = as_splits(function(), layout=layout, test_fraction=test_fraction, split_seed=split_seed)
     except UserError:
         raise
     except Exception as error:
         name = getattr(getattr(function, "func", function), "__qualname__", str(function))
-        message = f"data.function: {name} raised {type(error).__name__}: {first_line(error)}"
+        message = f"data.function: {name}, or what it gave, raised {type(error).__name__}: {first_line(error)}"
         raise UserError(message, Code.CANNOT_BUILD, ["data.function"]) from error
-    return as_splits(found, layout=layout, test_fraction=test_fraction, split_seed=split_seed)
+    return found
 
 
 array.files = ("path", "labels", "test_path", "test_labels")  # type: ignore[attr-defined]

@@ -43,7 +43,11 @@ def verdict(living: int, latent_dim: int, residual: ResidualSpectrum, kl_weight:
     elif surely_does_not and not dead:
         word, why = "healthy", f"and there is no need of more: {pays}"
     elif surely_does_not:
-        first = f"; below a kl_weight of {residual.largest:.3g} a first one could live" if living == 0 else ""
+        first = (
+            f"; below a kl_weight of {residual.largest:.3g} a first one could live"
+            if living == 0 and residual.largest > 0
+            else ""
+        )
         word, why = "pruned", f"and rightly: {pays}{first}"
     elif dead:
         word, why = "collapsed", f"though {pays}: the model ignores, or has not learned yet, what it should tell"

@@ -65,7 +65,7 @@ def collapse_curve(epsilons: Float[Tensor, " thresholds"], share: Float[Tensor, 
 
 def residuals(
     residual: Float[Tensor, " directions"],
-    critical_weights: Float[Tensor, " directions"] | None,
+    critical_weights: Float[Tensor, " _"] | None,
     kl_weight: float | None,
 ) -> Figure:
     """Draw the data's spectrum and what the model left of it, both in units of the KL weight: above it, a unit pays."""
@@ -73,7 +73,8 @@ def residuals(
     axes = figure.add_subplot()
     places = np.arange(1, len(residual) + 1)
     if critical_weights is not None:
-        axes.semilogy(places, critical_weights.clamp_min(1e-12).numpy(), "o-", ms=3, label="the data (forecast)")
+        of_data = np.arange(1, len(critical_weights) + 1)
+        axes.semilogy(of_data, critical_weights.clamp_min(1e-12).numpy(), "o-", ms=3, label="the data (forecast)")
     axes.semilogy(places, residual.clamp_min(1e-12).numpy(), "s-", ms=3, label="what the model leaves")
     if kl_weight:
         axes.axhline(kl_weight, color="black", linestyle="--", linewidth=1, label=f"KL weight {kl_weight:.4g}")

@@ -44,7 +44,7 @@ def forecast_page(
             ("expected KL", expected),
         ],
     )
-    return Group(summary, table, elsewhere)
+    return Group(summary, table, *([elsewhere] if conventions else []))
 
 
 def forecast_curve_table(forecast: Forecast, kl_weights: Sequence[float]) -> RenderableType:
