@@ -1,6 +1,7 @@
 """Data of the user's own: every kind of file and object gives the two parts, or one clear error."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,17 @@ def test_sixteen_bits_are_not_cut_to_the_lower_eight(tmp_path: Path) -> None:
     assert torch.cat([images.pixels[:, 0, 0, 0] for images in splits]).sort().values.tolist() == [0, 1, 100, 255]
 
 
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    for index in range(4):
+        values = np.zeros((3, 3, 4), dtype=np.uint8)
+        values[..., 0] = 200
+        values[0, 0, 3] = 255  # one pixel is to be seen
+        Image.fromarray(values).save(tmp_path / f"{index}.png")
+    pixels = folder(path=str(tmp_path), **{**FOLDER, "test_fraction": 0.5}).training.pixels
+    assert pixels[0, :, 0, 0].tolist() == [200, 0, 0]
+    assert pixels[0, :, 1, 1].tolist() == [255, 255, 255]
+
+
 def test_a_table_is_standardised_by_its_training_part(tmp_path: Path) -> None:
     random = np.random.default_rng(1)
     frame = pd.DataFrame(random.normal(5, 3, (80, 3)), columns=list("abc")).assign(d=1.0, kind=["x", "y"] * 40)
@@ -146,6 +158,8 @@ RETURNED = {
     "a Dataset": TensorDataset(PIXELS, KINDS),
     "two Datasets": (TensorDataset(PIXELS[:9]), TensorDataset(PIXELS[9:])),
     "a dict": {"train": PIXELS[:9], "test": PIXELS[9:]},
+    "a dict as an npz": {"x": PIXELS, "y": KINDS},
+    "a list of images": list(PIXELS),
     "our own": Splits(Images(PIXELS[:9], KINDS[:9]), Images(PIXELS[9:], KINDS[9:])),
 }
 
@@ -238,6 +252,9 @@ NO_DATA = {
     "five dimensions": (torch.rand(3, 3, 3, 3, 3), Code.INVALID),
     "an ambiguous shape": (torch.rand(9, 3, 5, 3), Code.INCOMPATIBLE),
     "words": (np.array(["a", "b"]), Code.INVALID),
+    "two images of different sizes": ([torch.rand(4, 4), torch.rand(3, 4)], Code.INVALID),
+    "three arrays": ((torch.rand(9, 4), torch.rand(9, 4), torch.rand(9, 4)), Code.INVALID),
+    "a string": ("x.npy", Code.INVALID),
     "complex numbers": (torch.rand(9, 4).to(torch.complex64), Code.INVALID),
     "None": (None, Code.INVALID),
     "too few labels": ((torch.rand(9, 4), torch.zeros(8)), Code.INCOMPATIBLE),
@@ -348,7 +365,8 @@ def test_digests_are_remembered_by_size_and_time(
     with monkeypatch.context() as patch:
         patch.setattr("vae_lightning.data.content._digest_of_file", None)  # it is not read again
         assert checked(of_array(tmp_path / "x.npy")).fingerprint == before
-    np.save(tmp_path / "x.npy", grey(41))
+    np.save(tmp_path / "x.npy", 255 - grey(40))
+    os.utime(tmp_path / "x.npy", ns=(0, known[str(tmp_path / "x.npy")][1]))  # as a copy that keeps times does
     assert checked(of_array(tmp_path / "x.npy")).fingerprint != before
 
 
