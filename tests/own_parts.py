@@ -59,3 +59,15 @@ class Counting(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert self.n > 0
+
+
+class LazyEncoder(nn.Module):
+    """Learns the number of pixels from its first input, and draws its weights then."""
+
+    def __init__(self, image_shape: tuple[int, int, int], n_outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.LazyLinear(n_outputs))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        outputs: Tensor = self.layers(pixels)
+        return outputs

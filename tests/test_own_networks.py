@@ -74,6 +74,18 @@ def test_a_network_that_does_not_fit_is_told_the_shapes(
     assert (refused.value.code, refused.value.about) == (code, (about,))
 
 
+def test_weights_that_are_drawn_at_the_first_input_follow_the_seed(owned: Callable[..., Config]) -> None:
+    lazy = "model.encoder._target_=own_parts.LazyEncoder"
+    drawn = []
+    for global_seed, seed in ((1, 0), (2, 0), (3, 1)):
+        torch.manual_seed(global_seed)
+        drawn.append(
+            build_model(checked(owned(lazy, f"seed={seed}")), (1, 8, 8)).state_dict()["encoder.layers.1.weight"]
+        )
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
 def test_custom_asks_for_both_networks(configure: Callable[..., Config]) -> None:
     with pytest.raises(UserError) as refused:
         checked(configure("data=digits", "model=custom"))

@@ -198,11 +198,9 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_li
         encoder = _build("model.encoder", config.model.encoder, image_shape, posterior.n_parameters)
         output_shape = (image_shape[0] * likelihood.values_per_pixel, *image_shape[1:])
         decoder = _build("model.decoder", config.model.decoder, latent_dim, output_shape)
-    for key, network, given, expected in (
-        ("model.encoder", encoder, image_shape, (posterior.n_parameters,)),
-        ("model.decoder", decoder, (latent_dim,), output_shape),
-    ):
-        _check_network(key, network, given, expected)
+        # Here, because layers that wait for their first input draw their weights at it.
+        _check_network("model.encoder", encoder, image_shape, (posterior.n_parameters,))
+        _check_network("model.decoder", decoder, (latent_dim,), output_shape)
     return VAE(
         encoder=encoder,
         decoder=decoder,

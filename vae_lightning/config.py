@@ -62,7 +62,7 @@ def checked(values: Node | RunConfig, parts: Collection[str] | None = None) -> R
         return values
     faults: list[Fault] = []
     as_typed = values.get("data")
-    values = _validated(RunConfig, {**values, "data": nested(as_typed)}, "", faults)
+    values = _validated(RunConfig, values | ({"data": nested(as_typed)} if as_typed else {}), "", faults)
     if not faults:
         looked_into = values if parts is None else [key for key in values if key in parts]
         values = values | {key: _checked_node(key, values[key], faults) for key in looked_into}

@@ -103,3 +103,19 @@ def test_the_forecast_of_data_of_few_directions_ends(monkeypatch: pytest.MonkeyP
     expected = torch.linalg.eigvalsh(values.double().T.cov(correction=0)).flip(0)
     torch.testing.assert_close(found.critical_weights[:3], expected[:3], rtol=1e-4, atol=1e-5)
     assert found.critical_weights[3:].abs().max() == 0
+
+
+@pytest.mark.parametrize("latent_dim", [8, 120])
+def test_directions_that_are_hard_to_tell_apart_are_not_taken_for_nothing(
+    latent_dim: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Noise, whose leading eigenvalues lie close together; and more units than pixels."""
+    monkeypatch.setattr("vae_lightning.theory.moments.MOST_PIXELS", 10)
+    monkeypatch.setattr("vae_lightning.theory.moments.FEW_IMAGES", 10)
+    monkeypatch.setattr("vae_lightning.theory.moments.MOST_RESTARTS", 1)
+    values = torch.randn(800, 100, generator=torch.Generator().manual_seed(1))
+    data = Images(values.reshape(800, 1, 10, 10), torch.zeros(800, dtype=torch.long))
+    found = forecast(pixel_moments(data, "none"), GaussianLikelihood(variance=1.0, mean="identity"), latent_dim)
+    assert found is not None
+    expected = torch.linalg.eigvalsh(values.double().T.cov(correction=0)).flip(0)
+    torch.testing.assert_close(found.critical_weights, expected[: max(20, min(latent_dim, 99))], rtol=1e-4, atol=1e-5)

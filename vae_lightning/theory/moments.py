@@ -78,10 +78,16 @@ class MomentsOfMany(NamedTuple):
                 return descending(products / self.n_images)[:n]
             operator = LinearOperator((len(scale),) * 2, matvec=lambda v: self._times(v, scale), dtype=np.float64)
             start = np.random.default_rng(0).standard_normal(len(scale))
+            n = min(n, len(scale) - 1)
+            how = {"k": n, "which": "LA", "v0": start, "tol": ROUNDING, "return_eigenvectors": False}
             try:
-                found = eigsh(operator, k=n, which="LA", v0=start, maxiter=MOST_RESTARTS, return_eigenvectors=False)
-            except ArpackNoConvergence as stopped:  # of data of few directions, in the others of which there is nothing
-                found = np.pad(stopped.eigenvalues, (0, n - len(stopped.eigenvalues)))
+                found = eigsh(operator, maxiter=MOST_RESTARTS, **how)
+            except ArpackNoConvergence as stopped:
+                total = float((scale.square() * self.variance).sum())
+                if total - stopped.eigenvalues.sum() > ROUNDING * total:  # there is more, however long it takes
+                    found = eigsh(operator, **how)
+                else:  # data of few directions: in the others there is nothing
+                    found = np.pad(stopped.eigenvalues, (0, n - len(stopped.eigenvalues)))
         return without_rounding(torch.from_numpy(np.sort(found)[::-1].copy()))
 
     def _pieces_of_pixels(self, scale: PerPixel) -> Iterator[Tensor]:
@@ -119,9 +125,10 @@ def pixel_moments(images: Images, binarize: Binarize) -> PixelMoments | MomentsO
         variance = torch.zeros_like(mean)
         for chunk in images.pixels.split(max(1, ROWS_AT_ONCE // n_pixels)):
             variance += (as_floats(chunk).flatten(1) - mean.float()).square().sum(0, dtype=torch.float64) / n_images
+        mean, variance = mean.cpu(), variance.cpu()
         noise = mean * (1 - mean) - variance if binarize == "dynamic" else None
         shown = variance if noise is None else variance + noise
-        return MomentsOfMany(mean.cpu(), shown.cpu(), n_images, images.pixels.cpu(), noise)
+        return MomentsOfMany(mean, shown, n_images, images.pixels.cpu(), noise)
     covariance = torch.zeros(n_pixels, n_pixels, dtype=torch.float64, device=device)
     with one_thread():
         for chunk in images.pixels.split(IMAGES_AT_ONCE):
