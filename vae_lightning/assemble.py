@@ -22,7 +22,7 @@ from vae_lightning.data.preparation import Prepared
 from vae_lightning.data.splits import Splits
 from vae_lightning.distributions import Likelihood, PosteriorFamily, Prior
 from vae_lightning.errors import Code, UserError, first_line
-from vae_lightning.networks import joined
+from vae_lightning.networks.layers import joined
 from vae_lightning.objectives import Estimator, Objective
 from vae_lightning.optimizers import OptimizerFactory, optimizer_of
 from vae_lightning.randomness import Stream, seed_for

@@ -20,7 +20,7 @@ from vae_lightning.diagnostics import (
 )
 from vae_lightning.distributions import Likelihood, Posterior, PosteriorFamily, Prior
 from vae_lightning.distributions.shapes import Codes, KlWeight, Pixels
-from vae_lightning.networks import joined
+from vae_lightning.networks.layers import joined
 from vae_lightning.objectives import Bound, Objective, elbo_terms
 from vae_lightning.optimizers import OptimizerFactory, ParameterGroups, hooks_of, optimizer_of
 from vae_lightning.randomness import Stream, generator_for, seed_for
