@@ -5,6 +5,7 @@ What is undefined is refused before anything starts; what is biased, idle or no 
 
 from collections.abc import Iterator
 
+import torch
 from torch.optim import Optimizer
 
 from vae_lightning.data.scale import IN_UNIT_INTERVAL, IN_WORDS
@@ -13,6 +14,8 @@ from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives import Estimator, Objective, Unpriced
 from vae_lightning.optimizers import hooks_of
 from vae_lightning.schedules import Controller, Schedule, has_feedback
+from vae_lightning.theory import Forecast, NoForecast
+from vae_lightning.theory.eigenvalues import PerDirection
 
 AnySchedule = Schedule | Controller
 Conflicts = Iterator[tuple[str, tuple[str, ...]]]
@@ -136,6 +139,40 @@ def has_weighted_kl(objective: Objective, posterior: PosteriorFamily) -> bool:
 def is_weighted_elbo(objective: Objective, posterior: PosteriorFamily) -> bool:
     """Return whether kl_weight multiplies the whole KL of an ELBO: the model that closed forms and forecasts are of."""
     return posterior.has_density and objective.is_weighted_elbo
+
+
+def why_units_live(objective: Objective, posterior: PosteriorFamily) -> str | None:
+    """Say why no KL weight decides which units live; None where it does."""
+    nothing = torch.empty(0)
+    critical = objective.critical_kl_weights(nothing)
+    if isinstance(critical, Unpriced):
+        return critical.reason
+    if posterior.least_variance_of_mean > 0:
+        return f"each unit of this posterior has at least {posterior.least_kl_per_unit:.3g} nats whatever kl_weight is"
+    return None
+
+
+def under_objective(found: Forecast | NoForecast, objective: Objective) -> Forecast | NoForecast:
+    """Return a forecast of a plain ELBO as it is under an objective that charges otherwise, where that one answers."""
+    if isinstance(found, NoForecast) or isinstance(objective.critical_kl_weights(found.critical_weights), Unpriced):
+        return found
+
+    def critical(of_elbo: PerDirection) -> PerDirection:
+        answer = objective.critical_kl_weights(of_elbo)
+        return of_elbo if isinstance(answer, Unpriced) else answer
+
+    return found.charged(critical)
+
+
+def ceiling_price(objective: Objective, posterior: PosteriorFamily, kl_weight_in_force: float) -> float | None:
+    """Return what divides the KL's ceiling: the part of a nat's price that no bound gives back; None where a loss pays
+    for KL, or has none."""
+    if not has_weighted_kl(objective, posterior):
+        return None
+    price = objective.kl_coefficient(kl_weight_in_force) if objective.is_weighted_elbo else None
+    if objective.importance_weighted and objective.n_samples > 1:
+        price = kl_weight_in_force - 1  # of E L_k - (w - 1) KL, in which L_k is a bound on log p(x) whatever the KL
+    return price if isinstance(price, float) and price > 0 else None
 
 
 def critical_quantity(

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from vae_lightning.assemble import build_data, build_metrics, build_model
 from vae_lightning.callbacks import RunFigures
+from vae_lightning.combinations import kl_coefficient
 from vae_lightning.config import checked
 from vae_lightning.errors import Code, UserError
 from vae_lightning.evaluation import OWN, Effort, Evaluator, Metric, check_keys, forecast_of, metric_of
@@ -19,6 +20,7 @@ from vae_lightning.files import write_json
 from vae_lightning.module import VAE
 from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
+from vae_lightning.runs.curves import falling_of, read_curves
 from vae_lightning.runs.results import Results
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.saved_config import check_fingerprint, check_origins
@@ -78,7 +80,8 @@ def evaluate(
     last = last_step(config, data)
     kl_weight = model.kl_weight_in_force_at(last._replace(step=min(checkpoint["global_step"] - 1, last.step)))
     effort = Effort(n_importance_samples, RESIDUAL_SAMPLES, thorough=True)
-    evaluation = Evaluator(model, data, kl_weight, effort, forecast_of(model, data), own)
+    falling = falling_of(read_curves(run_directory), kl_weight, kl_coefficient(model.objective, kl_weight))
+    evaluation = Evaluator(model, data, kl_weight, effort, forecast_of(model, data), own, falling)
     _tester(config, run_directory).test(evaluation, datamodule=data, verbose=False)
     at = {"epochs": checkpoint["epoch"] + 1, "steps": checkpoint["global_step"], "kl_weight_at_the_end": kl_weight}
     about = {"latent_dim": model.latent_dim}

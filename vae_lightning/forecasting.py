@@ -1,26 +1,39 @@
 """Config -> which latent directions its KL weight will kill, before any training."""
 
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from vae_lightning import assemble, theory
-from vae_lightning.combinations import check_together, is_weighted_elbo, pixel_conflicts
+from vae_lightning.combinations import (
+    AnySchedule,
+    ceiling_price,
+    check_together,
+    has_weighted_kl,
+    pixel_conflicts,
+    under_objective,
+    why_units_live,
+)
 from vae_lightning.config import checked
+from vae_lightning.data.loader import BATCHES_AT_ONCE
+from vae_lightning.data.loader import n_batches as n_batches_of
 from vae_lightning.data.node import DATA_MODULE, nested, typed_key
 from vae_lightning.data.scale import IN_WORDS, Scale
 from vae_lightning.data.splits import Images
-from vae_lightning.distributions import Likelihood
+from vae_lightning.distributions import Likelihood, PosteriorFamily
 from vae_lightning.errors import Code, UserError
+from vae_lightning.objectives import Objective
 from vae_lightning.report.forecast_table import forecast_curve_table, forecast_page
 from vae_lightning.runs.run_config import RunConfig
-from vae_lightning.runs.summaries import NO_FORECAST
+from vae_lightning.runs.summaries import ceiling_text
 from vae_lightning.schedules import has_feedback
-from vae_lightning.theory import Convention, Forecast
+from vae_lightning.theory import Convention, Forecast, NoForecast
+from vae_lightning.training_step import TrainingStep
 
 DPI = 110
 READ = ("data", "likelihood", "posterior", "objective", "estimator", "beta_schedule")
@@ -29,40 +42,63 @@ Curve = tuple[str, Forecast, list[float]]
 """A name, and of which KL weights to show what of the forecast."""
 
 
-def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, console: Console) -> None:
+class Asked(NamedTuple):
+    """A checked config, and what of it the forecast's data do not know."""
+
+    config: RunConfig
+    batch_size: int
+    drop_last: bool
+
+
+class Foretold(NamedTuple):
+    """What is known of a run before it."""
+
+    found: Forecast | NoForecast
+    images: Images
+    scale: Scale
+    likelihood: Likelihood
+    multiplier: float
+    """Of the KL weight, at the end of the run's beta schedule."""
+    price: Callable[[float], float | None]
+    """What divides the KL's ceiling at a KL weight in force."""
+    least_kl: float
+    notes: list[str]
+
+
+def forecast_configs(
+    configs: Sequence[dict[str, Any]], figure: Path | None, console: Console, active_units: int | None = None
+) -> None:
     """Print the forecast of each config; of configs that differ in the KL weight alone, the curve, and draw it.
 
-    Raises UserError where a config is wrong, or its likelihood has no forecast.
+    With ``active_units`` the KL weight at which so many units live is told as well.
+
+    Raises UserError where a config is wrong, or nothing can be foretold of it.
     """
-    checked_configs = [_checked(config) for config in configs]
+    asked = [_asked(config) for config in configs]
     path = figure or Path("forecast.png")
     if not path.parent.is_dir():
         raise UserError(f"--figure {path}: there is no folder {path.parent}", Code.MISSING, [path.parent])
     curves: list[Curve] = []
     missing: list[str] = []
-    for same in _but_for_the_weight(checked_configs):
-        first, weights = same[0], sorted({float(config.kl_weight) for config in same})
-        found, training, scale, likelihood = _forecast(first)
+    for same in _but_for_the_weight(asked):
+        first, weights = same[0].config, sorted({float(one.config.kl_weight) for one in same})
+        foretold = _foretold(same[0])
+        found = foretold.found
         binarize = first.data["binarize"]
         binarised = [] if binarize == "none" else [f"({binarize} binarisation)"]
         name = " ".join((first.data.name, first.likelihood.name, *binarised))
-        if found is None:
-            missing.append(f"likelihood={first.likelihood.name}: no forecast; {NO_FORECAST}")
-        elif len(weights) > 1:
+        if isinstance(found, NoForecast):
+            missing.append(f"likelihood={first.likelihood.name}: no forecast; {found.reason}")
+            continue
+        in_force = [weight * foretold.multiplier for weight in weights]
+        if len(weights) > 1:
             console.print(f"{name}, latent {first.latent_dim}")
-            console.print(forecast_curve_table(found, weights))
-            curves.append((name, found, weights))
+            console.print(forecast_curve_table(found, in_force, [_ceiling(foretold, weight) for weight in in_force]))
+            curves.append((name, found, in_force))
         else:
-            elsewhere = _elsewhere(likelihood, weights[0], training.pixels[0].numel(), first.latent_dim)
-            shape = "x".join(map(str, training.pixels.shape[1:]))
-            images = f"{len(training.pixels):,} training images of {shape}; {IN_WORDS[scale]}"
-            rows = [
-                ("data", name),
-                ("images", images),
-                ("latent_dim", str(first.latent_dim)),
-                *(("note", note) for note in _notes(first)),
-            ]
-            console.print(forecast_page("vae-forecast", found, weights[0], elsewhere, rows))
+            console.print(_page(foretold, found, first, name, weights[0], in_force[0]))
+        if active_units is not None:
+            console.print(_weight_for(found, active_units, foretold.multiplier), soft_wrap=True)
     if curves:
         _draw(curves, path)
         console.print(f"drawn into {path}", soft_wrap=True)
@@ -72,13 +108,64 @@ def forecast_configs(configs: Sequence[dict[str, Any]], figure: Path | None, con
         raise UserError("\n".join(missing), Code.INCOMPATIBLE, ["likelihood"])
 
 
-def _notes(config: RunConfig) -> Iterator[str]:
-    """Say what the run has that the forecast does not know."""
-    if not is_weighted_elbo(assemble.build_objective(config), assemble.build_posterior(config)):
-        parts = f"objective={config.objective.name} posterior={config.posterior.name}"
-        yield f"this is of a plain VAE; {parts} may keep others"
-    if has_feedback(assemble.build_beta_schedule(config)):
+def _page(
+    foretold: Foretold, found: Forecast, config: RunConfig, name: str, kl_weight: float, in_force: float
+) -> RenderableType:
+    n_pixels = foretold.images.pixels[0].numel()
+    elsewhere = _elsewhere(foretold.likelihood, in_force, n_pixels, config.latent_dim)
+    shape = "x".join(map(str, foretold.images.pixels.shape[1:]))
+    images = f"{len(foretold.images.pixels):,} training images of {shape}; {IN_WORDS[foretold.scale]}"
+    at_the_end = [("at the end", f"{in_force:g}, by beta_schedule={config.beta_schedule.name}")]
+    rows = [
+        ("data", name),
+        ("images", images),
+        ("latent_dim", str(config.latent_dim)),
+        ("kl_weight", f"{kl_weight:g}"),
+        *(at_the_end if in_force != kl_weight else []),
+        ("KL ceiling", _ceiling_text(foretold, in_force)),
+        *(("note", note) for note in foretold.notes),
+    ]
+    return forecast_page("vae-forecast", found, in_force, elsewhere, rows)
+
+
+def _ceiling(foretold: Foretold, in_force: float) -> float | None:
+    price, found = foretold.price(in_force), foretold.found
+    if price is None or isinstance(found, NoForecast) or found.greatest_gain is None:
+        return None
+    return found.greatest_gain.value / price + foretold.least_kl
+
+
+def _ceiling_text(foretold: Foretold, in_force: float) -> str:
+    return ceiling_text(foretold.found, foretold.price(in_force), foretold.least_kl)
+
+
+def _weight_for(found: Forecast, active_units: int, multiplier: float) -> str:
+    """Return at which KL weights so many units live. Raises UserError where there are none."""
+    try:
+        below, above = found.kl_weight_for(active_units)
+    except ValueError as error:
+        raise UserError(f"--active-units: {error}", Code.INVALID, ["--active-units"]) from error
+    middle = f", as {math.sqrt(below * above) / multiplier:.4g}" if 0 < below < above < math.inf else ""
+    least, most = below / multiplier, above / multiplier
+    return f"{active_units} units live at a kl_weight from {least:.4g} to {most:.4g}{middle}"
+
+
+def _notes(
+    config: RunConfig, objective: Objective, posterior: PosteriorFamily, schedule: AnySchedule, found: Forecast
+) -> Iterator[str]:
+    """Say what the numbers are not of."""
+    if not has_weighted_kl(objective, posterior):
+        yield "there is no KL in this loss: this is of a plain VAE"
+    elif reason := why_units_live(objective, posterior):
+        yield f"{reason}; this is of a plain VAE"
+    elif not posterior.is_gaussian:
+        yield f"posterior={config.posterior.name}: the weights are right to second order; the KL is its own"
+    if objective.importance_weighted and objective.n_samples > 1:
+        yield "no weight stops a decoder from reading directions that live below kl_weight inf; their KL may stay 0"
+    if has_feedback(schedule):
         yield "a controller will move the KL weight; the forecast is of the weight given here"
+    if found.unpriced:
+        yield f"undecided: {found.unpriced} changes of pixels' values would pay at any weight to second order"
 
 
 def _draw(curves: Sequence[Curve], path: Path) -> None:
@@ -93,18 +180,40 @@ def _draw(curves: Sequence[Curve], path: Path) -> None:
 def critical_weights(config: dict[str, Any]) -> list[float] | None:
     """Return the KL weights below which the units of a composed config can live, the largest first; None where no
     forecast is known."""
-    found, *_ = _forecast(_checked(config))
-    return None if found is None else found.critical_weights[: found.latent_dim].tolist()
+    found = _foretold(_asked(config)).found
+    return None if isinstance(found, NoForecast) else found.critical_weights[: found.latent_dim].tolist()
 
 
-def _forecast(config: RunConfig) -> tuple[Forecast | None, Images, Scale, Likelihood]:
-    """Return the forecast of a checked config, the training images that it is of, what their values mean, and the
-    likelihood."""
+def _foretold(asked: Asked) -> Foretold:
+    """Return what is known of a run of a checked config before it."""
+    config = asked.config
     (splits, scale), likelihood = assemble.build_splits(config), assemble.build_likelihood(config)
     training, binarize = splits["train"], config.data["binarize"]
     check_together(pixel_conflicts(likelihood, scale, binarize))
+    objective, posterior = assemble.build_objective(config), assemble.build_posterior(config)
+    schedule = assemble.build_beta_schedule(config)
     found = theory.forecast(theory.pixel_moments(training, binarize), likelihood, config.latent_dim)
-    return found, training, scale, likelihood
+    found = under_objective(found, objective)
+    n_batches = n_batches_of(len(training.pixels), asked.batch_size, asked.drop_last)
+    if config.smoke:
+        n_batches = min(n_batches, BATCHES_AT_ONCE)
+    total = n_batches * (1 if config.smoke else int(config.trainer["max_epochs"]))
+    multiplier = 1.0 if has_feedback(schedule) else float(schedule(TrainingStep(total - 1, total, n_batches)))
+    return Foretold(
+        found,
+        training,
+        scale,
+        likelihood,
+        multiplier,
+        lambda in_force: ceiling_price(objective, posterior, in_force),
+        config.latent_dim * posterior.least_kl_per_unit,
+        [] if isinstance(found, NoForecast) else list(_notes(config, objective, posterior, schedule, found)),
+    )
+
+
+def _asked(config: dict[str, Any]) -> Asked:
+    data = nested(config["data"])
+    return Asked(_checked(config), data.get("batch_size", 1), data.get("drop_last", False))
 
 
 def _checked(config: dict[str, Any]) -> RunConfig:
@@ -130,11 +239,12 @@ def _without_batches(config: dict[str, Any]) -> dict[str, Any]:
     return {**config, "data": {"_target_": "vae_lightning.data.prepared_splits", **kept}}
 
 
-def _but_for_the_weight(configs: Sequence[RunConfig]) -> list[list[RunConfig]]:
+def _but_for_the_weight(asked: Sequence[Asked]) -> list[list[Asked]]:
     """Group configs that differ in nothing but the KL weight."""
-    groups: dict[str, list[RunConfig]] = {}
-    for config in configs:
-        groups.setdefault(json.dumps(config.changed(kl_weight=0.0).plain(), sort_keys=True), []).append(config)
+    groups: dict[str, list[Asked]] = {}
+    for one in asked:
+        alike = [one.config.changed(kl_weight=0.0).plain(), *one[1:]]
+        groups.setdefault(json.dumps(alike, sort_keys=True), []).append(one)
     return list(groups.values())
 
 

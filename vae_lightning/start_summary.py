@@ -4,23 +4,30 @@ import torch
 from lightning.pytorch import Trainer
 from rich.console import RenderableType
 
-from vae_lightning.combinations import caveats, critical_quantity, has_weighted_kl, is_weighted_elbo, kl_computation
+from vae_lightning.combinations import (
+    caveats,
+    ceiling_price,
+    critical_quantity,
+    has_weighted_kl,
+    kl_computation,
+    why_units_live,
+)
 from vae_lightning.data import ImageDataModule
 from vae_lightning.data.scale import IN_WORDS
 from vae_lightning.module import VAE
 from vae_lightning.runs.run_config import RunConfig
-from vae_lightning.runs.summaries import forecast_text
+from vae_lightning.runs.summaries import ceiling_text, forecast_text
 from vae_lightning.runs.trainer import last_step, steps_per_epoch
 from vae_lightning.schedules import has_feedback
 from vae_lightning.terminal import framed_list
-from vae_lightning.theory import Forecast
+from vae_lightning.theory import Forecast, NoForecast
 
 LEAST_LARGEST = 32
 """What some pixel of pictures in bytes is sure to reach."""
 
 
 def start_summary(
-    config: RunConfig, data: ImageDataModule, model: VAE, trainer: Trainer, model_forecast: Forecast | None
+    config: RunConfig, data: ImageDataModule, model: VAE, trainer: Trainer, model_forecast: Forecast | NoForecast
 ) -> RenderableType:
     """Return what a run is about to do."""
     training, test = data.splits["train"].pixels, data.splits["test"].pixels
@@ -40,6 +47,7 @@ def start_summary(
         ("optimiser", f"{config.optimizer.name}, learning rate {config.lr_schedule.name}"),
         ("collapse", _collapse(model)),
         ("forecast", _forecast(config, data, model, model_forecast)),
+        ("KL ceiling", _ceiling(config, data, model, model_forecast)),
         ("length", length),
         ("device", f"{devices}, threads: {torch.get_num_threads()}, precision {config.trainer['precision']}"),
     ]
@@ -68,9 +76,16 @@ def _collapse(model: VAE) -> str:
     return f"kl_weight·σ² {critical:g}: a direction of the data can live only if its variance is larger{learned}"
 
 
-def _forecast(config: RunConfig, data: ImageDataModule, model: VAE, model_forecast: Forecast | None) -> str:
+def _forecast(config: RunConfig, data: ImageDataModule, model: VAE, found: Forecast | NoForecast) -> str:
     if not has_weighted_kl(model.objective, model.posterior):
         return "none: there is no KL in this loss"
     # A controller will decide the weight at the end.
     at_the_end = None if has_feedback(model.beta_schedule) else model.kl_weight_in_force_at(last_step(config, data))
-    return forecast_text(model_forecast, at_the_end, is_weighted_elbo(model.objective, model.posterior))
+    return forecast_text(found, at_the_end, why_units_live(model.objective, model.posterior))
+
+
+def _ceiling(config: RunConfig, data: ImageDataModule, model: VAE, found: Forecast | NoForecast) -> str:
+    if has_feedback(model.beta_schedule):
+        return "none: a controller will decide the weight"
+    price = ceiling_price(model.objective, model.posterior, model.kl_weight_in_force_at(last_step(config, data)))
+    return ceiling_text(found, price, model.latent_dim * model.posterior.least_kl_per_unit)

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from vae_lightning.assemble import build_callbacks, build_data, build_metrics, build_model, build_trainer
 from vae_lightning.callbacks import EpochProgress, Interruption, RunFigures, Saving, UnitMonitor
-from vae_lightning.combinations import batch_conflicts, check_together, pixel_conflicts
+from vae_lightning.combinations import batch_conflicts, check_together, kl_coefficient, pixel_conflicts
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import Code, Interrupted, UserError
@@ -24,7 +24,7 @@ from vae_lightning.evaluation import AFTER_TRAINING, Evaluator, Metric, forecast
 from vae_lightning.module import VAE
 from vae_lightning.runs import directory
 from vae_lightning.runs.curve_logger import JsonLinesLogger
-from vae_lightning.runs.curves import continue_curves
+from vae_lightning.runs.curves import continue_curves, falling_of, read_curves
 from vae_lightning.runs.description import description
 from vae_lightning.runs.lock import PATIENCE_S, locked_run
 from vae_lightning.runs.results import Results
@@ -37,7 +37,7 @@ from vae_lightning.runs.trainer import last_step, quieten_lightning, steps_per_e
 from vae_lightning.runs.wandb_session import wandb_session
 from vae_lightning.start_summary import start_summary
 from vae_lightning.terminal import print_line
-from vae_lightning.theory import Forecast
+from vae_lightning.theory import Forecast, NoForecast
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
 
@@ -48,7 +48,7 @@ class _Parts(NamedTuple):
     data: ImageDataModule
     model: VAE
     trainer: Trainer
-    forecast: Forecast | None
+    forecast: Forecast | NoForecast
     metrics: list[Metric]
     timer: Timer
 
@@ -155,7 +155,8 @@ def _results(config: RunConfig, parts: _Parts) -> Results:
     data, model, trainer, model_forecast, metrics, timer = parts
     how_long: dict[str, float] = {"epochs": trainer.current_epoch, "steps": trainer.global_step}
     kl_weight = model.kl_weight_in_force_at(last_step(config, data))
-    evaluation = Evaluator(model, data, kl_weight, AFTER_TRAINING, model_forecast, metrics)
+    falling = falling_of(read_curves(config.directory), kl_weight, kl_coefficient(model.objective, kl_weight))
+    evaluation = Evaluator(model, data, kl_weight, AFTER_TRAINING, model_forecast, metrics, falling)
     with _signals_told(trainer):
         trainer.test(evaluation, datamodule=data, verbose=False)
     how_long["seconds"] = round(timer.time_elapsed("train"), 3)

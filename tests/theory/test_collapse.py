@@ -25,7 +25,7 @@ from vae_lightning.theory import (
     linear_vae,
     pixel_moments,
 )
-from vae_lightning.theory.moments import leading_eigenpairs
+from vae_lightning.theory.eigenvalues import leading_eigenpairs
 
 SPECTRUM = [4.0, 2.0, 1.0, 0.3, 0.1]
 

@@ -14,7 +14,7 @@ from vae_lightning.distributions import (
     PoissonLikelihood,
 )
 from vae_lightning.theory import Forecast, MomentsOfMany, PixelMoments, forecast, pixel_moments
-from vae_lightning.theory.moments import leading_eigenpairs
+from vae_lightning.theory.eigenvalues import leading_eigenpairs
 
 N_PIXELS = 60
 

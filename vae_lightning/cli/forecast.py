@@ -31,6 +31,8 @@ def forecast() -> None:
     told = "accepted as in vae-train; several values do not need it"
     parser.add_argument("-m", "--multirun", action="store_true", help=told)
     parser.add_argument("--figure", type=Path, help="where the curve is drawn (default forecast.png)")
+    told = "also say at which KL weight so many units live"
+    parser.add_argument("--active-units", type=int, metavar="N", help=told)
     told = "a folder of configs of your own, as in vae-train"
     parser.add_argument("--config-dir", "-cd", type=Path, help=told)
     options = parser.parse_intermixed_args()
@@ -43,7 +45,7 @@ def forecast() -> None:
 
     from vae_lightning.forecasting import forecast_configs
 
-    forecast_configs(configs, options.figure, Console(markup=False, highlight=False))
+    forecast_configs(configs, options.figure, Console(markup=False, highlight=False), options.active_units)
 
 
 def configs_of(overrides: list[str], also: Path | None = None) -> list[dict[str, Any]]:

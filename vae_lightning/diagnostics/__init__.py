@@ -16,22 +16,20 @@ from vae_lightning.diagnostics.latent_space import (
     continuity,
     decoder_sensitivity,
     frechet_distance_to_prior,
+    read_in_nats,
 )
 from vae_lightning.diagnostics.over_images import PerImageMetric, RateDistortion, RateDistortionMetric
-from vae_lightning.diagnostics.residual import (
-    ResidualMoments,
-    ResidualRows,
-    ResidualSpectrum,
-    residual_moments,
-    residual_spectrum,
-)
-from vae_lightning.diagnostics.verdicts import Verdict, verdict
+from vae_lightning.diagnostics.progress import still_falling
+from vae_lightning.diagnostics.regions import RegionalGain, regional_gains
+from vae_lightning.diagnostics.residual import ResidualRows, Residuals, ResidualSpectrum, residual_spectrum
+from vae_lightning.diagnostics.verdicts import MORE_REGIONS, SOME_REGIONS, Evidence, Verdict, evidence, verdict
 
 __all__ = [
-    "MeanMoments", "MutualInformation", "NearTheData", "NearestNeighbourClassifier", "PerImageMetric",
-    "PosteriorMeanMoments", "RateDistortion", "RateDistortionMetric", "ResidualMoments", "ResidualRows",
-    "ResidualSpectrum", "Sensitivity", "Verdict",
-    "active_directions", "active_units", "collapse_epsilon", "continuity", "decoder_sensitivity",
-    "frechet_distance_to_prior", "linear_probe", "log_px", "mutual_information", "residual_moments",
-    "residual_spectrum", "share_collapsed", "verdict",
+    "MORE_REGIONS", "SOME_REGIONS",
+    "Evidence", "MeanMoments", "MutualInformation", "NearTheData", "NearestNeighbourClassifier", "PerImageMetric",
+    "PosteriorMeanMoments", "RateDistortion", "RateDistortionMetric", "RegionalGain", "ResidualRows",
+    "ResidualSpectrum", "Residuals", "Sensitivity", "Verdict",
+    "active_directions", "active_units", "collapse_epsilon", "continuity", "decoder_sensitivity", "evidence",
+    "frechet_distance_to_prior", "linear_probe", "log_px", "mutual_information", "read_in_nats", "regional_gains",
+    "residual_spectrum", "share_collapsed", "still_falling", "verdict",
 ]  # fmt: skip

@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
+
+from vae_lightning.distributions import Likelihood
 
 Codes = Float[Tensor, "codes latent"]
 SomeImages = Float[Tensor, "_ channels height width"]
@@ -49,6 +51,26 @@ def decoder_sensitivity(
     paid = (change / pixel_variance).sum(1) / 2 if pixel_variance is not None else 0 * change.sum(1)
     output_variance = float((images - images.mean(0)).square().mean(0).sum())
     return Sensitivity(change.sum(1), paid, output_variance / data_variance if data_variance else 0.0)
+
+
+@torch.no_grad()
+def read_in_nats(
+    decoder: Callable[[Codes], Tensor], likelihood: Likelihood, codes: Codes, redrawn: Codes, generator: Generator
+) -> Float[Tensor, " latent"]:
+    """Return the mean of KL(p(x|z) || p(x|z with z_i redrawn)) for each unit, from one draw x for each code, in nats.
+
+    It is what a likelihood without one natural parameter per pixel has instead of ``Sensitivity.paid_per_unit``: for
+    small changes both are the same.
+    """
+    values = decoder(codes)
+    drawn = likelihood.sample(values, generator)
+    log_px = likelihood.log_prob(drawn, values)
+    found = []
+    for unit in range(codes.shape[1]):
+        other = codes.clone()
+        other[:, unit] = redrawn[:, unit]
+        found.append((log_px - likelihood.log_prob(drawn, decoder(other))).double().mean())
+    return torch.stack(found)
 
 
 @torch.no_grad()

@@ -1,40 +1,67 @@
 """The residual test: would one more latent unit pay its way? A trained model's own answer, with an error bar.
 
-Let r = E_{q(z|x)}[score] and F = E[curvature] per pixel, of log p(x|z) by the parameter eta that the likelihood
-names: of an exponential family x - E[mean of p(x|z)] and E[A''(eta(z))]. By the argument of
+Let r = E_{q(z|x)}[score] and J = E[curvature], a block of each pixel, of log p(x|z) by the parameters that the
+likelihood names: of an exponential family x - E[mean of p(x|z)] and E[A''(eta(z))]. By the argument of
 :mod:`vae_lightning.theory.collapse`, applied at the trained model instead of the collapsed one, a unit that adds a
-small u z to eta raises the weighted ELBO if and only if the largest eigenvalue of F^{-1/2} Cov(r) F^{-1/2} exceeds the
-KL weight.
+small u z to the parameters, the same u at every code, raises the weighted ELBO if and only if the largest eigenvalue of
+W Cov(r) W', W J W' = I, exceeds the KL weight. Of units whose effect depends on the code, and of what one more unit
+would earn, :mod:`vae_lightning.diagnostics.regions` speaks.
 """
 
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from vae_lightning.diagnostics.over_images import Sums
-from vae_lightning.distributions.arithmetic import without_autocast
 from vae_lightning.theory.collapse import floored
-from vae_lightning.theory.moments import MOST_PIXELS, ROUNDING, leading_eigenpairs, one_thread
+from vae_lightning.theory.eigenvalues import ROUNDING, leading_eigenpairs, one_thread
+from vae_lightning.theory.held_out import FEWEST_ROWS, N_FOLDS, N_JUDGES, fold_of_rows
+from vae_lightning.theory.moments import MOST_PIXELS
+from vae_lightning.theory.whitening import whitening_blocks
 
-N_FOLDS = 8
-"""Images are dealt to these by their row, so that neither batches nor ranks matter."""
-N_JUDGES = 2
-"""Folds that judge a direction at a time; the others choose it."""
 N_DIRECTIONS = 10
 """Leading directions among which the choosing folds choose."""
 N_EIGENVALUES = 40
 """Of the spectrum that are computed."""
-MOST_IMAGES = 1_000
-"""Of images of more than ``MOST_PIXELS`` pixels, whose residuals are kept themselves."""
+MOST_IMAGES = 10_000
+"""Whose residuals are kept; of more than ``MOST_PIXELS`` values fewer."""
+FEWER_IMAGES = 1_000
 MOST_DIRECTIONS = 300
-"""Leading ones of those residuals, within which the test is done: it asks for the largest alone."""
+"""Leading ones of many values, within which the test is done: it asks for the largest alone."""
+
+Rows = Float[Tensor, "images values"]
+PerSample = Float[Tensor, "samples batch *values"]
 
 
-PerSample = Float[Tensor, "samples batch channels height width"]
+class Residuals(NamedTuple):
+    """Scores of some images at a trained model, averaged over codes. Two averages of different codes each, so that
+    products of one with the other are free of the scatter of the codes."""
+
+    one: Rows
+    other: Rows
+    curvature: Rows | None
+    """Of each image, where there is one value per pixel."""
+    blocks: Float[Tensor, "v v pixels"]
+    """J: the mean curvature of each pixel's values."""
+    images: Int[Tensor, " images"]
+    """Which images of the split they are of."""
+
+    @property
+    def mean(self) -> Rows:
+        return (self.one + self.other) / 2
+
+    def whitened(self) -> "Residuals":
+        """Return them multiplied by W, W J W' = I."""
+        v, n = len(self.blocks), len(self.one)
+        if v == 1:
+            scale = floored(self.blocks.flatten(), n).clamp_min(torch.finfo(torch.double).tiny).rsqrt().to(self.one)
+            return self._replace(one=self.one * scale, other=self.other * scale)
+        w = whitening_blocks(self.blocks)[0].to(self.one)
+        one, other = (torch.einsum("pdv,nvp->npd", w, rows.unflatten(1, (v, -1))).flatten(1) for rows in self[:2])
+        return self._replace(one=one, other=other)
 
 
 class ResidualSpectrum(NamedTuple):
@@ -50,94 +77,93 @@ class ResidualSpectrum(NamedTuple):
     """What directions chosen on some folds are worth on the others."""
     error: float
     """Standard error of ``largest``; infinite where there are too few images to tell."""
-    pixel_variance: Float[Tensor, " pixels"]
-    """F, not below what the images can tell."""
-
-
-class ResidualMoments(Sums):
-    """Sums residuals and their products, fold by fold."""
-
-    products: Tensor
-    sums: Tensor
-    variances: Tensor
-    n: Tensor
-
-    def __init__(self, n_pixels: int) -> None:
-        folds, pixels = (N_FOLDS,), (n_pixels,)
-        super().__init__(products=folds + pixels + pixels, sums=folds + pixels, variances=pixels, n=folds)
-
-    def update(self, rows: Int[Tensor, " batch"], scores: PerSample, curvatures: PerSample) -> None:
-        """Add images by the likelihood's scores and curvatures for some samples of their codes.
-
-        The mean over L samples is not yet the mean over q; so the products are those of different samples, which are
-        unbiased from L = 2 on: sum_{j<l} s_j s_l' / (L (L - 1) / 2), made symmetric.
-        """
-        n_samples = len(scores)
-        residuals = scores.mean(0).flatten(1)
-        earlier = scores.cumsum(0)[:-1].flatten(2)
-        later = scores[1:].flatten(2)
-        folds = rows % N_FOLDS
-        with without_autocast(scores):
-            for fold in range(N_FOLDS):
-                mine = folds == fold
-                products = earlier[:, mine].flatten(0, 1).T @ later[:, mine].flatten(0, 1)
-                self.products[fold] += (products + products.T).double() / (n_samples * (n_samples - 1))
-                self.sums[fold] += residuals[mine].sum(0).double()
-                self.n[fold] += int(mine.sum())
-        self.variances += curvatures.mean(0).flatten(1).sum(0).double()
-
-    def compute(self) -> ResidualSpectrum:
-        return residual_spectrum(self.products, self.sums, self.n, self.variances / self.n.sum())
+    pixel_variance: Float[Tensor, " pixels"] | None
+    """F, not below what the images can tell; None where there are several values per pixel."""
 
 
 class ResidualRows(Metric):
-    """The same of images of many pixels: keeps the residuals of the first images, not their products.
-
-    The residuals of two halves of the samples stand for the two factors of each product. They all lie in a space of a
-    few hundred dimensions or, where there are more, nearly so; in a basis of it the products are small.
-    """
+    """Keeps the residuals of some images, evenly spread over the split, and sums the curvatures of all."""
 
     full_state_update = False
     one: list[Tensor]
     other: list[Tensor]
+    curvatures: list[Tensor]
     rows: list[Tensor]
-    variances: Tensor
+    blocks: Tensor
     n: Tensor
 
-    def __init__(self, n_pixels: int) -> None:
+    def __init__(self, n_pixels: int, values_per_pixel: int, n_images: int) -> None:
         super().__init__()
-        for name in ("one", "other", "rows"):
+        self.v = values_per_pixel
+        for name in ("one", "other", "curvatures", "rows"):
             self.add_state(name, [], dist_reduce_fx="cat")
-        self.add_state("variances", torch.zeros(n_pixels, dtype=torch.float64), dist_reduce_fx="sum")
+        blocks = torch.zeros(values_per_pixel, values_per_pixel, n_pixels, dtype=torch.float64)
+        self.add_state("blocks", blocks, dist_reduce_fx="sum")
         self.add_state("n", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        most = MOST_IMAGES if n_pixels * values_per_pixel <= MOST_PIXELS else FEWER_IMAGES
+        self.kept = torch.zeros(n_images, dtype=torch.bool)
+        self.kept[torch.linspace(0, n_images - 1, min(most, n_images)).long()] = True
 
-    def update(self, rows: Int[Tensor, " batch"], scores: PerSample, curvatures: PerSample) -> None:
+    def update(self, rows: Int[Tensor, " batch"], scores: PerSample, curvatures: Float[Tensor, "..."]) -> None:
         """Add images by the likelihood's scores and curvatures for at least two samples of their codes."""
-        self.variances += curvatures.mean(0).flatten(1).sum(0).double()
+        curvature = curvatures.mean(0)
+        of_pixels = curvature.reshape(self.v, len(rows), self.v, -1)
+        self.blocks += of_pixels.sum(1, dtype=torch.float64)
         self.n += len(rows)
-        first = rows < MOST_IMAGES
+        mine = self.kept.to(rows.device)[rows]
         half = len(scores) // 2
-        self.one.append(scores[:half].mean(0).flatten(1)[first].float())
-        self.other.append(scores[half:].mean(0).flatten(1)[first].float())
-        self.rows.append(rows[first])
+        self.one.append(scores[:half].mean(0).flatten(1)[mine].float())
+        self.other.append(scores[half:].mean(0).flatten(1)[mine].float())
+        if self.v == 1:
+            self.curvatures.append(curvature.flatten(1)[mine].float())
+        self.rows.append(rows[mine])
 
-    def compute(self) -> ResidualSpectrum:
-        one, other, rows = (dim_zero_cat(state) for state in (self.one, self.other, self.rows))
-        variance = floored(self.variances / self.n, int(self.n))
-        scale = variance.clamp_min(torch.finfo(variance.dtype).tiny).rsqrt().to(one)
-        one, other = one * scale, other * scale
+    def compute(self) -> Residuals:
+        rows = dim_zero_cat(self.rows)
+        order = rows.argsort()
+        one, other = (dim_zero_cat(state)[order] for state in (self.one, self.other))
+        curvature = dim_zero_cat(self.curvatures)[order] if self.v == 1 else None
+        return Residuals(one, other, curvature, self.blocks / self.n, rows[order])
+
+
+def residual_spectrum(residuals: Residuals) -> ResidualSpectrum:
+    """Return the spectrum of W Cov(r) W' and a cross-validated largest eigenvalue."""
+    n = len(residuals.one)
+    one, other = residuals.whitened()[:2]
+    variance = floored(residuals.blocks.flatten(), n) if len(residuals.blocks) == 1 else None
+    if one.shape[1] > MOST_PIXELS:
         basis = _basis(torch.cat([one, other]))
-        one, other = ((residuals @ basis).double() for residuals in (one, other))
-        products = torch.zeros(N_FOLDS, basis.shape[1], basis.shape[1], dtype=torch.float64, device=one.device)
-        sums, n = products.new_zeros(N_FOLDS, basis.shape[1]), products.new_zeros(N_FOLDS)
-        for fold in range(N_FOLDS):
-            mine = rows % N_FOLDS == fold
-            product = one[mine].T @ other[mine]
-            products[fold] = (product + product.T) / 2
-            sums[fold] = (one[mine] + other[mine]).sum(0) / 2
-            n[fold] = int(mine.sum())
-        found = residual_spectrum(products, sums, n, torch.ones_like(sums[0]))
-        return found._replace(pixel_variance=variance)
+        one, other = one @ basis, other @ basis
+    mean = (one + other).mean(0, dtype=torch.float64) / 2
+    one, other = one - mean.to(one), other - mean.to(other)
+    fold = fold_of_rows(n).to(one.device)
+    with one_thread():
+        moments = torch.stack([_products(one, other, fold == index) for index in range(N_FOLDS)])
+        share = torch.bincount(fold, minlength=N_FOLDS).to(moments) / n
+        eigenvalues = leading_eigenpairs((share.reshape(-1, 1, 1) * moments).sum(0), N_EIGENVALUES)[0]
+        if n < FEWEST_ROWS:  # too few images to choose on some and judge on others
+            return ResidualSpectrum(eigenvalues, float(eigenvalues[0]), float("inf"), variance)
+        every, worth = torch.arange(N_FOLDS, device=one.device), []
+        for judges in every.split(N_JUDGES):
+            choosers = every[~torch.isin(every, judges)]
+            directions = leading_eigenpairs(moments[choosers].mean(0), N_DIRECTIONS)[1]
+            shown = _along(moments[choosers], directions)
+            # Surely large, in every fold: not by one image that is unlike all others.
+            best = (shown.mean(0) - 2 * shown.std(0) / len(shown) ** 0.5).argmax()
+            worth.append(_along(moments[judges], directions[:, best : best + 1]).flatten())
+    judged = torch.cat(worth)
+    return ResidualSpectrum(eigenvalues, float(judged.mean()), float(judged.std() / len(judged) ** 0.5), variance)
+
+
+def _products(one: Rows, other: Rows, mine: Bool[Tensor, " images"]) -> Float[Tensor, "d d"]:
+    """Return the mean products of one average with the other, made symmetric."""
+    product = (one[mine].T @ other[mine]).double() / mine.sum().clamp_min(1)
+    return (product + product.T) / 2
+
+
+def _along(moments: Float[Tensor, "folds d d"], directions: Float[Tensor, "d directions"]) -> Tensor:
+    """Return what directions are worth on each fold."""
+    return torch.stack([(directions * (moment @ directions)).sum(0) for moment in moments])
 
 
 def _basis(rows: Float[Tensor, "rows pixels"]) -> Float[Tensor, "pixels directions"]:
@@ -150,54 +176,3 @@ def _basis(rows: Float[Tensor, "rows pixels"]) -> Float[Tensor, "pixels directio
     directions = rows.T @ (vectors[:, kept] * values[kept].clamp_min(1e-30).rsqrt()).to(rows)
     basis: Tensor = torch.linalg.qr(directions).Q
     return basis
-
-
-def residual_moments(n_pixels: int) -> ResidualMoments | ResidualRows:
-    """Return what gathers the residuals of images of so many pixels."""
-    return ResidualMoments(n_pixels) if n_pixels <= MOST_PIXELS else ResidualRows(n_pixels)
-
-
-def residual_spectrum(
-    products: Float[Tensor, "folds pixels pixels"],
-    sums: Float[Tensor, "folds pixels"],
-    n: Float[Tensor, " folds"],
-    variance: Float[Tensor, " pixels"],
-) -> ResidualSpectrum:
-    """Return the spectrum of F^{-1/2} Cov(r) F^{-1/2} and a cross-validated largest eigenvalue."""
-    n_images = int(n.sum())
-    variance = floored(variance, n_images)
-    scale = variance.clamp_min(torch.finfo(variance.dtype).tiny).rsqrt()
-    mean = sums.sum(0) / n_images
-
-    def second_moment(folds: Tensor) -> Tensor:
-        """Return the scaled second moment about the mean of all images."""
-        count = n[folds].sum()
-        cross = torch.outer(sums[folds].sum(0) / count, mean)
-        moment = products[folds].sum(0) / count - cross - cross.T + torch.outer(mean, mean)
-        return scale.unsqueeze(1) * moment * scale
-
-    def by_fold(folds: Tensor, directions: Tensor) -> Float[Tensor, "folds directions"]:
-        """Return what directions are worth on each fold: u' M u of its second moment M, which is not formed."""
-        scaled = scale.unsqueeze(1) * directions
-        along_mean = mean @ scaled
-        found = []
-        for fold in folds.tolist():
-            of_products = (scaled * (products[fold] @ scaled)).sum(0) / n[fold]
-            found.append(of_products + along_mean * (along_mean - 2 * (sums[fold] / n[fold]) @ scaled))
-        return torch.stack(found)
-
-    every = torch.arange(len(n), device=n.device)
-    with one_thread():
-        eigenvalues = leading_eigenpairs(second_moment(every), N_EIGENVALUES)[0]
-        if int(n.min()) < 2:  # too few images to choose on some and judge on others
-            return ResidualSpectrum(eigenvalues, float(eigenvalues[0]), float("inf"), variance)
-        worth = []
-        for judges in every.split(N_JUDGES):
-            choosers = every[~torch.isin(every, judges)]
-            directions = leading_eigenpairs(second_moment(choosers), N_DIRECTIONS)[1]
-            shown = by_fold(choosers, directions)
-            # Surely large, in every fold: not by one image that is unlike all others.
-            best = (shown.mean(0) - 2 * shown.std(0) / len(shown) ** 0.5).argmax()
-            worth.append(by_fold(judges, directions[:, best : best + 1]).flatten())
-    judged = torch.cat(worth)
-    return ResidualSpectrum(eigenvalues, float(judged.mean()), float(judged.std() / len(judged) ** 0.5), variance)

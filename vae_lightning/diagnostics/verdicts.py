@@ -1,14 +1,68 @@
-"""Was a unit's death pruning or harm? After Dai et al. 2020, decided by the residual test."""
+"""What became of a model's latent units, judged by the nats at stake: after Dai et al. 2020, by the residual test.
 
+The words, with what an intervention would show:
+
+* healthy: no unit to spare, and one more would not improve the objective;
+* pruned: units to spare, and none of them would improve it: they are rightly dead;
+* collapsed: units to spare, though one more would improve it, or the decoder ignores one that would pay;
+* starved: no unit to spare, and one more would improve it: more units would pay;
+* undertrained: the same training carried on would improve it;
+* undecided: the images cannot tell, or something else is wrong that has to be mended first.
+
+Units are counted by directions of the code: a rotation of the units changes nothing.
+"""
+
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from vae_lightning.diagnostics.residual import ResidualSpectrum
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-STARVED = "latent_dim is too small, or the units have not learned yet what they could tell"
-N_ERRORS = 2.0
-"""A margin counts when it is this many standard errors away from 1."""
+from vae_lightning.diagnostics.active_units import active_directions
+from vae_lightning.diagnostics.regions import RegionalGain, regional_gains
+from vae_lightning.diagnostics.residual import Residuals, ResidualSpectrum, residual_spectrum
+from vae_lightning.diagnostics.unread import gain_of_reading, idle_nats, told_twice
+from vae_lightning.estimates import Mean
+from vae_lightning.theory.linear_vae import gain_of_direction
 
-Word = Literal["healthy", "pruned", "collapsed", "starved", "undecided"]
+MATTERS = 0.1
+"""Nats per image below which a gain is no harm: two trainings that differ in the seed differ by as much."""
+REAL = 0.75
+"""Of the gain with the most regions: from so much on that with the fewest is no matter of how finely one cuts."""
+SOME_REGIONS = (1, 4, 10)
+MORE_REGIONS = (1, 4, 10, 20)
+
+Word = Literal["healthy", "pruned", "collapsed", "starved", "undertrained", "undecided"]
+Codes = Float[Tensor, "images latent"]
+
+
+class Evidence(NamedTuple):
+    """What a verdict is made of."""
+
+    price: float
+    """What the loss charges for a nat of KL, above 0."""
+    written: Bool[Tensor, " latent"]
+    """Units whose posterior mean moves with the image."""
+    read: Bool[Tensor, " latent"]
+    """Units that the decoder reads."""
+    directions: int
+    """In which the means of the units that are both vary."""
+    kl_per_unit: Float[Tensor, " latent"]
+    residual: ResidualSpectrum
+    gains: Sequence[RegionalGain]
+    """What one more unit would earn, by the number of regions; the first is of one region."""
+    of_reading: Float[Tensor, "2 latent"]
+    """What the decoder would earn by reading each unit, and the standard errors."""
+    idle: Mean
+    """Nats of KL that a linear change of the codes would save."""
+    twice: Sequence[tuple[int, int]]
+    """Pairs of units that tell the same."""
+    falling: Mean | None
+    """What as much training again would bring, by the curves; None where there are none. It tells only what seems to be
+    missing from what is on its way: while a loss falls, a unit that does not pay is rightly dead all the same."""
+    cause: str | None
+    """What is wrong and has to be mended first, in a sentence."""
 
 
 class Verdict(NamedTuple):
@@ -16,41 +70,155 @@ class Verdict(NamedTuple):
 
     word: Word
     margin: float
-    """What one more unit would earn over what the KL weight charges for it: above 1 it would pay."""
+    """What one more unit, the same at every code, would earn over what the KL weight charges for it: above 1 it would
+    pay."""
     error: float
     """Standard error of the margin."""
+    stake: Mean
+    """Nats of the objective per image that the verdict says could be had; of healthy and pruned those that one more
+    unit would bring."""
+    at_most: float
+    """What an ideally gated unit could bring, in the same nats: an upper view."""
     sentence: str
 
 
-def verdict(living: int, latent_dim: int, residual: ResidualSpectrum, kl_weight: float) -> Verdict:
-    """Judge a model by its dead units and by the residual's largest eigenvalue over the KL weight in force, above 0.
+def evidence(
+    residuals: Residuals,
+    means: Codes,
+    codes: Codes,
+    kl_per_unit: Float[Tensor, " latent"],
+    *,
+    written: Bool[Tensor, " latent"],
+    read: Bool[Tensor, " latent"],
+    price: float,
+    residual: ResidualSpectrum | None = None,
+    n_regions: tuple[int, ...] = SOME_REGIONS,
+    falling: Mean | None = None,
+    cause: str | None = None,
+) -> Evidence:
+    """Gather what a verdict is made of.
 
-    ``living`` units are those that the encoder writes and the decoder reads.
+    Args:
+        residuals: of some images at the trained model.
+        means: posterior means of these images.
+        codes: a draw from the posterior of each.
+        kl_per_unit: mean KL of each unit, in nats.
+        written: units whose posterior mean moves with the image.
+        read: units that the decoder reads.
+        price: what the loss charges for a nat.
+        residual: the spectrum of the residuals, where it is known already.
+        n_regions: of codes, by which units are looked for whose effect depends on the code.
+        falling: what as much training again would bring, by the curves.
+        cause: what is wrong and has to be mended first.
     """
-    margin, spread = residual.largest / kl_weight, residual.error / kl_weight
-    at_most = max(float(residual.eigenvalues[0]) / kl_weight, margin)
+    living = written & read
+    return Evidence(
+        price=price,
+        written=written,
+        read=read,
+        directions=active_directions(means[:, living]) if bool(living.any()) else 0,
+        kl_per_unit=kl_per_unit.double(),
+        residual=residual or residual_spectrum(residuals),
+        gains=regional_gains(residuals, means, codes, price, n_regions),
+        of_reading=gain_of_reading(residuals, means, codes),
+        idle=idle_nats(means, codes),
+        twice=told_twice(means, written),
+        falling=falling,
+        cause=cause,
+    )
+
+
+def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911
+    """Judge a model by the nats at stake: more than ``MATTERS``, beyond two standard errors."""
+    price, latent_dim = found.price, len(found.written)
+    margin, spread = found.residual.largest / price, found.residual.error / price
+    gain, at_most = _gain(found), _at_most(found)
+    spare = latent_dim - found.directions
+
+    def as_word(word: Word, stake: Mean, why: str) -> Verdict:
+        return Verdict(word, margin, spread, stake, at_most, f"{word}: {_units(found)}{why}")
+
+    if found.cause:
+        return as_word("undecided", Mean(0.0, float("inf")), f"; first mend what is wrong: {found.cause}")
+    if (ignored := _ignored(found)) is not None:
+        unit, net = ignored
+        why = f"; the decoder ignores unit {unit}, which would earn {_told(net)} beyond its KL: train the decoder on"
+        return as_word("collapsed", net, why)
+    if (waste := _waste(found)) is not None:
+        stake, why = waste
+        return as_word("undertrained", stake, f"; {why}: train on")
+    if gain.surely_above(MATTERS):
+        earns = f"one more unit would earn {_told(gain)}"
+        if found.falling is not None and found.falling.surely_above(max(MATTERS, gain.value / 2)):
+            why = f"; {earns}, and as much training again brings some {_told(found.falling)}: train on, then ask again"
+            return as_word("undertrained", found.falling, why)
+        if spare:
+            return as_word("collapsed", gain, f", though {earns}: the model ignores what it should tell")
+        return as_word("starved", gain, f", and {earns}: latent_dim is too small")
+    surely_not = Mean(MATTERS, 0.0).surely_above(gain) and gain_of_direction(_largest(found), price) < MATTERS
+    if not surely_not:
+        most = max(at_most, gain_of_direction(_largest(found), price))
+        return as_word("undecided", gain, f"; one more unit would earn {_told(gain)}, at most {most:.2f}")
+    more = f"one more unit would earn {_told(gain)} ({margin:.2f} ± {spread:.2f} times its price)"
+    if at_most > MATTERS:
+        more += f", an ideally gated one up to {at_most:.2f}"
+    if not spare:
+        return as_word("healthy", gain, f", and there is no need of more: {more}")
+    nothing = found.directions == 0 and found.residual.largest > 0
+    first = f"; below a kl_weight of {found.residual.largest:.3g} a first one could live" if nothing else ""
+    return as_word("pruned", gain, f", and no small change of one would pay: {more}{first}")
+
+
+def _units(found: Evidence) -> str:
+    latent_dim, living = len(found.written), int((found.written & found.read).sum())
     dead = latent_dim - living
-    units = f"{dead} of {latent_dim} units {'is' if dead == 1 else 'are'} dead"
+    told = f"{dead} of {latent_dim} units {'is' if dead == 1 else 'are'} dead"
     if not dead:
-        units = f"all {latent_dim} units live" if latent_dim > 1 else "the one unit lives"
-    pays = f"one more unit would earn {margin:.2f} ± {spread:.2f} times what the KL weight charges for it"
-    surely_pays = margin - N_ERRORS * spread > 1
-    surely_does_not = margin + N_ERRORS * spread < 1 and at_most <= 1
-    word: Word
-    if not surely_pays and not surely_does_not:
-        between = f"(at most {at_most:.2f}): these images cannot tell whether that is above 1"
-        word, why = "undecided", f"and {pays} {between}"
-    elif surely_does_not and not dead:
-        word, why = "healthy", f"and there is no need of more: {pays}"
-    elif surely_does_not:
-        first = (
-            f"; below a kl_weight of {residual.largest:.3g} a first one could live"
-            if living == 0 and residual.largest > 0
-            else ""
-        )
-        word, why = "pruned", f"and rightly: {pays}{first}"
-    elif dead:
-        word, why = "collapsed", f"though {pays}: the model ignores, or has not learned yet, what it should tell"
-    else:
-        word, why = "starved", f"and {pays}: {STARVED}"
-    return Verdict(word, margin, spread, f"{word}: {units}, {why}")
+        told = f"all {latent_dim} units live" if latent_dim > 1 else "the one unit lives"
+    return f"{told} in {found.directions} directions" if found.directions < living else told
+
+
+def _told(gain: Mean) -> str:
+    return f"{gain.value:.2f} ± {gain.error:.2g} nats"
+
+
+def _gain(found: Evidence) -> Mean:
+    """Return what one more unit would earn: the same one everywhere, or one of regions that are really there."""
+    if not found.gains:
+        return Mean(0.0, float("inf"))
+    pooled, regional = found.gains[0].gain, [each.gain for each in found.gains[1:]]
+    if regional and regional[0].value >= REAL * max(each.value for each in regional):
+        return max(pooled, regional[0], key=lambda gain: gain.value)
+    return pooled
+
+
+def _at_most(found: Evidence) -> float:
+    return max((each.gain.value for each in found.gains), default=float("inf"))
+
+
+def _largest(found: Evidence) -> float:
+    """Return the largest margin that the images leave possible."""
+    return max(float(found.residual.eigenvalues[0]), found.residual.largest) / found.price
+
+
+def _ignored(found: Evidence) -> tuple[int, Mean] | None:
+    """Return the unit that the decoder ignores although it would pay the most, and what it would earn beyond its KL."""
+    unread = found.written & ~found.read
+    net = torch.where(unread, found.of_reading[0] - found.price * found.kl_per_unit.to(found.of_reading), -torch.inf)
+    unit = int(net.argmax())
+    earns = Mean(float(net[unit]), float(found.of_reading[1, unit]))
+    return (unit, earns) if earns.surely_above(MATTERS) else None
+
+
+def _waste(found: Evidence) -> tuple[Mean, str] | None:
+    """Return what units that tell nothing cost, which training on would save, and why."""
+    idle_units = ~found.read
+    unread = found.price * float(found.kl_per_unit[idle_units].sum())
+    idle = Mean(found.price * found.idle.value, found.price * found.idle.error)
+    if unread > MATTERS:
+        return Mean(unread, 0.0), f"units that the decoder does not read cost {unread:.2f} nats"
+    if idle.surely_above(MATTERS):
+        pairs = ", ".join(f"{one} and {other}" for one, other in found.twice[:3])
+        same = f" (units {pairs} tell the same)" if pairs else ""
+        return idle, f"the codes are not distributed as the prior, which costs {_told(idle)}{same}"
+    return None

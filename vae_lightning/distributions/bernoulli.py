@@ -20,7 +20,7 @@ class BernoulliLikelihood(LikelihoodFacts):
     needs_unit_interval = True
     is_binary = True
     loss_elsewhere = "cross_entropy"
-    why_no_score = None
+    score_is_natural = True
 
     def mean(self, values: Means) -> Means:
         return torch.sigmoid(at_least_float32(values))
@@ -36,6 +36,10 @@ class BernoulliLikelihood(LikelihoodFacts):
         mean = torch.sigmoid(at_least_float32(values))
         return pixels - mean, mean * (1 - mean)
 
+    def greatest_log_prob(self, pixels: Pixels) -> PerImage:
+        """Return that of a decoder whose means are the pixels: minus their entropies, 0 where they are binary."""
+        return (torch.xlogy(pixels, pixels) + torch.xlogy(1 - pixels, 1 - pixels)).sum(IMAGE_DIMS)
+
 
 class ContinuousBernoulliLikelihood(LikelihoodFacts):
     """Density exp(eta x - A(eta)) on [0, 1] per pixel, eta the decoder's value (Loaiza-Ganem & Cunningham 2019).
@@ -46,7 +50,7 @@ class ContinuousBernoulliLikelihood(LikelihoodFacts):
     variance = None
     needs_unit_interval = True
     needs_grey_pixels = True
-    why_no_score = None
+    score_is_natural = True
 
     def mean(self, values: Means) -> Means:
         return continuous_bernoulli_mean(at_least_float32(values))

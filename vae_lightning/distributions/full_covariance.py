@@ -56,6 +56,8 @@ class FullCovariancePosterior(nn.Module):
 
     has_density = True
     is_gaussian = True
+    least_kl_per_unit = 0.0
+    least_variance_of_mean = 0.0
     has_closed_form_kl = True
     least_batch_size = 1
     noise = staticmethod(standard_normal)

@@ -42,7 +42,7 @@ def normal_sample(mean: Tensor, variance: float | Tensor, generator: Generator) 
 class OneVarianceGaussian(LikelihoodFacts, ABC):
     """Independent N(mean, sigma^2) per pixel. The kinds below differ in where the one sigma^2 comes from."""
 
-    why_no_score = None
+    score_is_natural = True
     squash: Mean
 
     @property
@@ -93,6 +93,11 @@ class GaussianLikelihood(OneVarianceGaussian):
     @property
     def sigma_squared(self) -> float:
         return self.variance
+
+    def greatest_log_prob(self, pixels: Pixels) -> PerImage:
+        """Return that of a decoder whose means are the pixels."""
+        n_pixels = math.prod(pixels.shape[1:])
+        return pixels.new_full((len(pixels),), -0.5 * n_pixels * (LOG_2PI + math.log(self.variance)))
 
 
 class GaussianLearnedLikelihood(OneVarianceGaussian, nn.Module):

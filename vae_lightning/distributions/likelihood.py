@@ -4,8 +4,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Generator
 
+from vae_lightning.distributions.derivatives import LogProb, differentiated
 from vae_lightning.distributions.shapes import Means, PerImage, PerPixel, Pixels, SampledValues, Values
-from vae_lightning.errors import Code, UserError
 from vae_lightning.inheritance import changed_since_stated
 
 LossElsewhere = Literal["squared_error", "cross_entropy"]
@@ -55,15 +55,26 @@ class Likelihood(Protocol):
     def why_no_score(self) -> str | None:
         """Return why :meth:`score_and_curvature` cannot answer, in a sentence; None where it can."""
 
-    def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
-        """Return the gradient of log p(x|z) by one parameter per pixel, and minus its second derivative, elementwise.
+    @property
+    def score_is_natural(self) -> bool:
+        """Return whether :meth:`score_and_curvature` is by the natural parameter of an exponential family, one per
+        pixel: the score is then x - E[x|z] and the curvature Var(x|z)."""
 
-        In the natural parameter of an exponential family they are x - E[x|z] and Var(x|z), which is also how a change
-        of the image is counted in nats: use that parameter where there is one.
+    def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
+        """Return the gradient of log p(x|z) by the decoder's values, and minus its second derivatives.
+
+        With one value per pixel both are elementwise. The parameter may then be any other one per pixel: in the natural
+        one of an exponential family they are x - E[x|z] and Var(x|z), which is also how a change of the image is
+        counted in nats. With v values the score has their shape, and the curvature is (v, *shape): minus the
+        derivatives of the first, second, ... value's score by all values of the same pixel.
 
         Raises:
-            UserError: ``why_no_score`` says why.
+            UserError: ``why_no_score`` says why; or one pixel's probability depends on another's values.
         """
+
+    def greatest_log_prob(self, pixels: Pixels) -> PerImage | None:
+        """Return what log p(x|z) cannot exceed whatever the decoder's values are, in nats; None where nothing bounds
+        it."""
 
     def seen_by_encoder(self, pixels: Pixels) -> Pixels:
         """Return the pixels as the encoder is shown them: any function of them leaves the bound what it is."""
@@ -81,7 +92,8 @@ class Likelihood(Protocol):
 class LikelihoodFacts:
     """The base of our likelihoods, and of a user's own: facts of one that says nothing else.
 
-    A class that changes ``log_prob`` and does not give its score has none: it does not inherit that of another density.
+    The score is had by automatic differentiation of ``log_prob``. A class that changes ``log_prob`` inherits neither
+    the closed form of another density nor its bound.
     """
 
     least_variance: float | None = None
@@ -92,16 +104,23 @@ class LikelihoodFacts:
     needs_grey_pixels: bool = False
     is_binary: bool = False
     loss_elsewhere: LossElsewhere | None = None
-    why_no_score: str | None = "the score of this likelihood is not known"
+    why_no_score: str | None = None
+    score_is_natural: bool = False
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         if changed_since_stated(cls, ("log_prob",), "score_and_curvature"):
-            cls.why_no_score = LikelihoodFacts.why_no_score
+            cls.score_is_natural = False
             cls.score_and_curvature = LikelihoodFacts.score_and_curvature  # type: ignore[method-assign]
+        if changed_since_stated(cls, ("log_prob",), "greatest_log_prob"):
+            cls.greatest_log_prob = LikelihoodFacts.greatest_log_prob  # type: ignore[method-assign]
 
     def seen_by_encoder(self, pixels: Pixels) -> Pixels:
         return pixels
 
     def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
-        raise UserError(f"likelihood: {self.why_no_score}", Code.INCOMPATIBLE, ["likelihood"])
+        log_prob: LogProb = self.log_prob  # type: ignore[attr-defined]
+        return differentiated(log_prob, pixels, values, self.values_per_pixel)
+
+    def greatest_log_prob(self, pixels: Pixels) -> PerImage | None:
+        return None

@@ -1,5 +1,6 @@
 """Posteriors with independent units z = mean + scale x noise, for any symmetric noise: samples, log-density, KL."""
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -60,11 +61,14 @@ class LocationScalePosterior:
     has_density = True
     has_closed_form_kl = True
     least_batch_size = 1
+    least_variance_of_mean = 0.0
 
     def __init__(self, latent_dim: int, *, noise: StandardNoise) -> None:
         self.n_parameters = 2 * latent_dim
         self.standard = noise
         self.is_gaussian = noise.divergence == 0
+        # At a squared scale of 1 / v, by the closed form of the KL.
+        self.least_kl_per_unit = noise.divergence + 0.5 * (1 - noise.variance + math.log(noise.variance))
 
     def noise(self, shape: tuple[int, ...], generator: Generator) -> Float[Tensor, "..."]:
         return self.standard.draw(shape, generator)
@@ -95,6 +99,8 @@ class BatchNormPosterior(nn.Module):
     def __init__(self, latent_dim: int, *, gamma: Positive) -> None:
         super().__init__()
         self.gamma = gamma
+        self.least_variance_of_mean = gamma**2
+        self.least_kl_per_unit = 0.5 * gamma**2
         self.n_parameters = 2 * latent_dim
         self.shift = nn.Parameter(torch.zeros(latent_dim))
         self.register_buffer("running_mean", torch.zeros(latent_dim))

@@ -38,6 +38,8 @@ class PointPosterior:
 
     has_density = False
     is_gaussian = False
+    least_kl_per_unit = 0.0
+    least_variance_of_mean = 0.0
     has_closed_form_kl = False
     least_batch_size = 1
 

@@ -18,7 +18,7 @@ class PoissonLikelihood(LikelihoodFacts):
 
     variance = None
     needs_counts = True
-    why_no_score = None
+    score_is_natural = True
 
     def seen_by_encoder(self, pixels: Pixels) -> Pixels:
         return torch.log1p(pixels)
@@ -36,3 +36,7 @@ class PoissonLikelihood(LikelihoodFacts):
     def score_and_curvature(self, pixels: PerPixel, values: PerPixel) -> tuple[PerPixel, PerPixel]:
         rate = at_least_float32(values).exp()
         return pixels - rate, rate
+
+    def greatest_log_prob(self, pixels: Pixels) -> PerImage:
+        """Return that of a decoder whose rates are the counts."""
+        return (torch.xlogy(pixels, pixels) - pixels - torch.lgamma(pixels + 1)).sum(IMAGE_DIMS)

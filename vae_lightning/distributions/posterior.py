@@ -55,6 +55,14 @@ class PosteriorFamily(Protocol):
         """Return whether any Gaussian of its kind can be reached: closed forms and forecasts are of such a family."""
 
     @property
+    def least_kl_per_unit(self) -> float:
+        """Return the least KL to N(0, 1) that a unit can have, in nats: 0 where the family contains the prior."""
+
+    @property
+    def least_variance_of_mean(self) -> float:
+        """Return how much each unit's mean varies over the images whatever the encoder gives: 0 for most families."""
+
+    @property
     def n_parameters(self) -> int:
         """Return how many numbers the encoder must give per image."""
 

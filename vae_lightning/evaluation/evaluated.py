@@ -4,21 +4,28 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vae_lightning.combinations import has_weighted_kl
+from vae_lightning.combinations import ceiling_price, has_weighted_kl
 from vae_lightning.data import ImageDataModule
 from vae_lightning.diagnostics import (
+    MORE_REGIONS,
+    SOME_REGIONS,
+    Evidence,
     MutualInformation,
+    Residuals,
     ResidualSpectrum,
     Sensitivity,
     Verdict,
+    evidence,
     mutual_information,
     verdict,
 )
 from vae_lightning.diagnostics.active_units import THRESHOLD
 from vae_lightning.distributions import Posterior
+from vae_lightning.estimates import Mean
+from vae_lightning.evaluation.causes import wrong_cause
 from vae_lightning.evaluation.probes import measured_sensitivity
 from vae_lightning.module import VAE
 from vae_lightning.plots import inverse_normal_grid
@@ -65,7 +72,10 @@ class Evaluated:
     noise: Float[Tensor, "1 images latent"]
     log_px: dict[int, Tensor]
     """The bound on log p(x) of each image, by the number of codes; empty where the posterior has no density."""
+    residuals: Residuals | None
     residual: ResidualSpectrum | None
+    falling: Mean | None
+    """What as much training again would bring, by the curves; None where they do not tell."""
 
     @property
     def has_density(self) -> bool:
@@ -77,6 +87,30 @@ class Evaluated:
         """The forecast, where the KL weight multiplies anything."""
         model = self.model
         return self.data_forecast if has_weighted_kl(model.objective, model.posterior) else None
+
+    @property
+    def kl(self) -> Mean:
+        """The KL over the test images."""
+        return Mean.of(self.kl_per_unit.double().sum(1))
+
+    @property
+    def kl_ceiling(self) -> Mean | None:
+        """What the KL cannot exceed at an optimum of this loss on the training images; None where nothing bounds it."""
+        model, found = self.model, self.data_forecast
+        price = ceiling_price(model.objective, model.posterior, self.kl_weight)
+        if found is None or found.greatest_gain is None or price is None:
+            return None
+        least = model.latent_dim * model.posterior.least_kl_per_unit
+        return Mean(found.greatest_gain.value / price + least, found.greatest_gain.error / price)
+
+    @property
+    def above_the_ceiling(self) -> str | None:
+        """A sentence where the KL is above its ceiling by more than both errors; None where it is not."""
+        ceiling = self.kl_ceiling
+        if ceiling is None or not self.kl.surely_above(ceiling):
+            return None
+        told = f"KL {self.kl.value:.3g} nats is above its ceiling {ceiling.value:.3g}"
+        return f"{told}: no optimum of this loss has as much, so the training is not at one yet"
 
     @property
     def means(self) -> Float[Tensor, "images latent"]:
@@ -92,27 +126,54 @@ class Evaluated:
     def sensitivity(self) -> Sensitivity:
         """What the decoder reads of each unit."""
         variance = self.residual.pixel_variance if self.residual else None
-        return measured_sensitivity(self.model, self.data, variance)
+        natural = self.model.likelihood.score_is_natural
+        return measured_sensitivity(self.model, self.data, variance if natural else None)
 
     @cached_property
-    def living(self) -> tuple[bool, ...] | None:
-        """Whether each unit is written by the encoder and read by the decoder, each by the same measure.
+    def written(self) -> Bool[Tensor, " latent"]:
+        """Whether each unit's posterior mean moves with the image (Burda's 0.01)."""
+        return self.means.double().var(0, correction=0) > THRESHOLD
+
+    @cached_property
+    def read(self) -> Bool[Tensor, " latent"]:
+        """Whether the decoder reads each unit, by the same measure as it is written.
 
         In the linear optimum l / a - 1 is what is read, gain^2 / (w sigma^2), and 1 - a / l what is written: near the
         threshold both are the same, and both are held against Burda's 0.01.
         """
+        return self.sensitivity.paid_per_unit > THRESHOLD * self.price
+
+    @cached_property
+    def living(self) -> tuple[bool, ...] | None:
+        """Whether each unit is written by the encoder and read by the decoder."""
         if self.why_no_verdict or self.residual is None:
             return None
-        written = self.means.double().var(0, correction=0) > THRESHOLD
-        read = self.sensitivity.paid_per_unit > THRESHOLD * self.price
-        return tuple((written & read).tolist())
+        return tuple((self.written & self.read).tolist())
+
+    @cached_property
+    def evidence(self) -> Evidence | None:
+        """What the verdict is made of."""
+        if self.living is None or self.residuals is None:
+            return None
+        images = self.residuals.images
+        return evidence(
+            self.residuals,
+            self.means[images],
+            self.codes[images],
+            self.kl_per_unit.double().mean(0),
+            written=self.written,
+            read=self.read,
+            price=self.price,
+            residual=self.residual,
+            n_regions=MORE_REGIONS if self.effort.thorough else SOME_REGIONS,
+            falling=self.falling,
+            cause=wrong_cause(self),
+        )
 
     @cached_property
     def verdict(self) -> Verdict | None:
         """Whether the death of units was pruning or harm."""
-        if self.living is None or self.residual is None:
-            return None
-        return verdict(sum(self.living), self.model.latent_dim, self.residual, self.price)
+        return None if self.evidence is None else verdict(self.evidence)
 
     @cached_property
     def information(self) -> MutualInformation | None:

@@ -16,19 +16,30 @@ from torch import Tensor
 
 from vae_lightning.combinations import kl_coefficient, why_no_price
 from vae_lightning.data import Batch, ImageDataModule
-from vae_lightning.diagnostics import PerImageMetric, ResidualSpectrum, log_px, residual_moments
+from vae_lightning.diagnostics import (
+    PerImageMetric,
+    ResidualRows,
+    Residuals,
+    ResidualSpectrum,
+    log_px,
+    residual_spectrum,
+)
+from vae_lightning.distributions import Posterior
+from vae_lightning.errors import UserError
+from vae_lightning.estimates import Mean
 from vae_lightning.evaluation.evaluated import Effort, Evaluated
 from vae_lightning.evaluation.measure import Metric, measured
 from vae_lightning.evaluation.metrics import OWN
 from vae_lightning.module import VAE
 from vae_lightning.objectives import elbo_terms
 from vae_lightning.randomness import Stream, generator_for
-from vae_lightning.theory import Forecast
+from vae_lightning.theory import Forecast, NoForecast
 
 SAMPLES_AT_ONCE = 10
 IMAGES_AT_ONCE = 100
 """Importance samples are drawn and decoded in blocks of so many codes for so many images: memory does not know K."""
 ALSO_REPORTED = (1, 50)
+FAILED = "the residual test failed"
 AFTER_TRAINING = Effort(importance_samples=10, residual_samples=2, thorough=False)
 
 
@@ -42,6 +53,7 @@ class Evaluator(LightningModule):
         effort: how much is computed.
         forecast: what the spectrum of the training images lets live.
         metrics: diagnostics from outside this package.
+        falling: what as much training again would bring, by the curves.
     """
 
     def __init__(
@@ -50,19 +62,22 @@ class Evaluator(LightningModule):
         data: ImageDataModule,
         kl_weight: float,
         effort: Effort,
-        forecast: Forecast | None = None,
+        forecast: Forecast | NoForecast | None = None,
         metrics: Sequence[Metric] = (),
+        falling: Mean | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.data = data
         self.kl_weight = kl_weight
         self.effort = effort
-        self.forecast_of_data = forecast
+        self.forecast_of_data = forecast if isinstance(forecast, Forecast) else None
         self.own_metrics = metrics
+        self.falling = falling
         self.rows = PerImageMetric()
-        unfit = "the residual test is not known for this likelihood" if model.likelihood.why_no_score else None
-        self.residual = None if unfit else residual_moments(math.prod(data.image_shape))
+        unfit = model.likelihood.why_no_score
+        self.residual: ResidualRows | None = None
+        self.why_no_residual = unfit
         self.why_no_verdict = why_no_price(model.objective, model.posterior, kl_weight) or unfit
         most = effort.importance_samples
         self.reported = [*(k for k in ALSO_REPORTED if k < most), most]
@@ -80,6 +95,9 @@ class Evaluator(LightningModule):
 
         self._elbo_noise = noise(Stream.EVALUATION_NOISE, model.objective.n_samples)
         self._residual_noise = noise(Stream.RESIDUAL_NOISE, self.effort.residual_samples)
+        if self.why_no_residual is None:
+            n_values = model.likelihood.values_per_pixel
+            self.residual = ResidualRows(math.prod(self.data.image_shape), n_values, n_images).to(self.device)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         model = self.model
@@ -92,11 +110,19 @@ class Evaluator(LightningModule):
             columns.append(self._log_px(batch).T)
         self.rows.update(batch.rows, torch.cat([column.double() for column in columns], dim=1))
         if self.residual is not None:
+            self._add_residuals(batch, posterior, self.residual)
+
+    def _add_residuals(self, batch: Batch, posterior: Posterior, residual: ResidualRows) -> None:
+        model = self.model
+        try:
             found = [
                 model.likelihood.score_and_curvature(batch.pixels, model.decoder(codes))
                 for codes in posterior.sample(self._residual_noise[:, batch.rows])
             ]
-            self.residual.update(batch.rows, *(torch.stack(of_samples) for of_samples in zip(*found, strict=True)))
+        except UserError as error:
+            self.residual, self.why_no_residual = None, str(error)
+            return
+        residual.update(batch.rows, *(torch.stack(of_samples) for of_samples in zip(*found, strict=True)))
 
     def _log_px(self, batch: Batch) -> Float[Tensor, "reported batch"]:
         """Go through the batch by groups of images whose bounds lie at multiples of a fixed size in the split."""
@@ -122,17 +148,20 @@ class Evaluator(LightningModule):
     @torch.no_grad()
     def on_test_epoch_end(self) -> None:
         rows = self.rows.compute()
-        residual, caveats = self._residual_spectrum()
-        self.evaluated = self._gathered(rows, residual)
+        residuals, residual, caveats = self._residual_spectrum()
+        self.evaluated = self._gathered(rows, residuals, residual)
         self.results, more = measured((*OWN, *self.own_metrics), self.evaluated)
-        self.results["caveats"] = caveats + more
+        above = self.evaluated.above_the_ceiling
+        self.results["caveats"] = caveats + more + ([above] if above else [])
         if shown := [column for metric in self.own_metrics for column in metric.columns]:
             self.results["columns"] = shown
         self.rows.reset()
         if self.residual is not None:
             self.residual.reset()
 
-    def _gathered(self, rows: Float[Tensor, "images columns"], residual: ResidualSpectrum | None) -> Evaluated:
+    def _gathered(
+        self, rows: Float[Tensor, "images columns"], residuals: Residuals | None, residual: ResidualSpectrum | None
+    ) -> Evaluated:
         model = self.model
         widths = [1, 1, model.latent_dim, model.posterior.n_parameters]
         distortion, labels, kl_per_unit, parameters, log_px_rows = rows.split([*widths, rows.shape[1] - sum(widths)], 1)
@@ -142,7 +171,9 @@ class Evaluator(LightningModule):
             effort=self.effort,
             kl_weight=self.kl_weight,
             price=kl_coefficient(model.objective, self.kl_weight),
-            why_no_verdict=self.why_no_verdict or (None if residual else "the residual test failed"),
+            why_no_verdict=self.why_no_verdict or (None if residual else self.why_no_residual or FAILED),
+            falling=self.falling,
+            residuals=residuals,
             data_forecast=self.forecast_of_data,
             labels=labels.flatten().long(),
             distortion=distortion.flatten(),
@@ -153,16 +184,13 @@ class Evaluator(LightningModule):
             residual=residual,
         )
 
-    def _residual_spectrum(self) -> tuple[ResidualSpectrum | None, list[str]]:
-        """Return the residual spectrum, or why there is none: values that are not finite have no eigenvalues."""
+    def _residual_spectrum(self) -> tuple[Residuals | None, ResidualSpectrum | None, list[str]]:
+        """Return the residuals and their spectrum, or why there is none: what is not finite has no eigenvalues."""
         if self.residual is None:
-            return None, []
+            return None, None, []
         try:
-            found: ResidualSpectrum = self.residual.compute()
+            residuals: Residuals = self.residual.compute()
+            return residuals, residual_spectrum(residuals), []
         except Exception as error:
-            return None, [f"residual test: cannot be had ({(str(error) or type(error).__name__).splitlines()[0]})"]
-        # Torchmetrics squeezes what one pixel has into a scalar.
-        reshaped = found._replace(
-            eigenvalues=found.eigenvalues.reshape(-1), pixel_variance=found.pixel_variance.reshape(-1)
-        )
-        return reshaped, []
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            return None, None, [f"residual test: cannot be had ({reason})"]

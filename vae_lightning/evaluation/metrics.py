@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vae_lightning.combinations import is_weighted_elbo
+from vae_lightning.combinations import why_units_live
 from vae_lightning.diagnostics import (
     active_directions,
     active_units,
@@ -17,6 +17,7 @@ from vae_lightning.diagnostics import (
 )
 from vae_lightning.diagnostics.active_units import DELTA
 from vae_lightning.diagnostics.latent_space import moments
+from vae_lightning.estimates import Mean
 from vae_lightning.evaluation.evaluated import Evaluated
 from vae_lightning.evaluation.measure import Metric, gives, metric_of
 from vae_lightning.evaluation.probes import classifier_of, evenness_between_images, probes, share_near_the_data
@@ -38,9 +39,28 @@ def facts(evaluated: Evaluated) -> tuple[bool, bool, bool, bool]:
     weight of its own; and whether the bound is one on a log p(x): of grey pixels a distribution over 0 and 1 has none.
     """
     model = evaluated.model
-    forecast_applies = is_weighted_elbo(model.objective, model.posterior) and model.posterior.is_gaussian
+    gaussian = model.posterior.has_density and model.posterior.is_gaussian
+    forecast_applies = gaussian and why_units_live(model.objective, model.posterior) is None
     cross_entropy = model.likelihood.is_binary and evaluated.data.binarize == "none"
     return evaluated.has_density, forecast_applies, has_feedback(model.beta_schedule), not cross_entropy
+
+
+@gives("forecast/kl_ceiling", "forecast/kl_ceiling_error")
+def ceiling(evaluated: Evaluated) -> tuple[float, float | None] | None:
+    """Return what the KL cannot exceed at an optimum."""
+    found = evaluated.kl_ceiling
+    return None if found is None else (found.value, found.told_error)
+
+
+@gives("forecast/active_units_on_new_data", "forecast/critical_weights_on_new_data", "forecast/critical_weights_error")
+def forecast_on_new_data(evaluated: Evaluated) -> tuple[list[int] | None, list[float], list[float]] | None:
+    """Return how many units surely and how many perhaps live by what holds on images that chose no direction."""
+    found = evaluated.forecast
+    if found is None or found.held_out is None:
+        return None
+    units = found.units_on_new_data(evaluated.kl_weight)
+    values, errors = (each[: max(N_CRITICAL_WEIGHTS, found.latent_dim)].tolist() for each in found.held_out)
+    return None if units is None else list(units), values, errors
 
 
 @gives("forecast/active_units", "forecast/critical_weights", "forecast/kl_per_unit")
@@ -60,6 +80,15 @@ def bound(evaluated: Evaluated) -> tuple[float, float, float]:
     kl = float(evaluated.kl_per_unit.double().mean(0).sum())
     distortion = float(evaluated.distortion.mean())
     return -(distortion + kl), kl, distortion
+
+
+@gives("test/elbo_error", "test/kl_error", "test/distortion_error", "test/kl_per_unit_error")
+def errors_of_bound(evaluated: Evaluated) -> tuple[float | None, float | None, float | None, list[float]]:
+    """Return their standard errors over images, each with codes of its own, and those of the units' KL."""
+    kl = evaluated.kl_per_unit.double()
+    distortion = evaluated.distortion.double()
+    found = (Mean.of(distortion + kl.sum(1)), evaluated.kl, Mean.of(distortion))
+    return *(each.told_error for each in found), (kl.std(0) / len(kl) ** 0.5).nan_to_num().tolist()
 
 
 @gives("test/active_units", "test/mean_of_mean_per_unit", "test/variance_of_mean_per_unit")
@@ -134,6 +163,19 @@ def judgement(evaluated: Evaluated) -> tuple[str | None, float | None, float | N
     return found.word, found.margin, _or_none(found.error), found.sentence
 
 
+@gives("verdict/nats", "verdict/nats_error", "verdict/nats_at_most", "verdict/gain_by_regions", "verdict/falling")
+def stake(
+    evaluated: Evaluated,
+) -> tuple[float, float | None, float | None, dict[str, list[float]], list[float] | None] | None:
+    """Return the nats at stake, what one more unit would earn by the number of regions, and whether the loss falls."""
+    found, basis = evaluated.verdict, evaluated.evidence
+    if found is None or basis is None:
+        return None
+    gains = {str(each.n_regions): list(each.gain) for each in basis.gains}
+    falling = None if basis.falling is None else list(basis.falling)
+    return found.stake.value, found.stake.told_error, _or_none(found.at_most), gains, falling
+
+
 @gives("test/living_units", "test/living_per_unit")
 def living(evaluated: Evaluated) -> tuple[int, list[bool]] | None:
     """Return which units are written by the encoder and read by the decoder."""
@@ -148,9 +190,8 @@ def log_px(evaluated: Evaluated) -> tuple[float | None, float | None, int, dict[
         return None, None, 0, None
     most = max(evaluated.log_px)
     found = evaluated.log_px[most]
-    error = float(found.std(correction=0) / len(found) ** 0.5)
     by_samples = {str(k): float(of_k.mean()) for k, of_k in evaluated.log_px.items()}
-    return float(found.mean()), error, most, by_samples
+    return Mean.of(found).value, Mean.of(found).told_error, most, by_samples
 
 
 @gives("test/mutual_information", "test/mutual_information_ceiling", "test/marginal_kl", thorough=True)
@@ -200,8 +241,9 @@ def _or_none(error: float) -> float | None:
 OWN: tuple[Metric, ...] = tuple(
     metric_of(function, function.__name__)
     for function in (
-        facts, forecast, bound, units, directions, kl_per_unit, kl_histogram, collapse, sensitivity, continuity,
-        completeness, frechet_distance, judgement, living, log_px, information, residual, probe, classes_shown,
+        facts, forecast, forecast_on_new_data, ceiling, bound, errors_of_bound, units, directions,
+        kl_per_unit, kl_histogram, collapse, sensitivity, continuity,
+        completeness, frechet_distance, judgement, stake, living, log_px, information, residual, probe, classes_shown,
     )
 )  # fmt: skip
 """The metrics of every evaluation."""

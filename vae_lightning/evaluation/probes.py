@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vae_lightning.combinations import under_objective
 from vae_lightning.data import ImageDataModule
 from vae_lightning.data.loader import as_floats
 from vae_lightning.data.preparation import TRAINING_PART, binarized
@@ -19,12 +20,13 @@ from vae_lightning.diagnostics import (
     continuity,
     decoder_sensitivity,
     linear_probe,
+    read_in_nats,
 )
 from vae_lightning.diagnostics.classes import N_TRAINING
 from vae_lightning.diagnostics.latent_space import N_STEPS, Decode
 from vae_lightning.module import VAE
 from vae_lightning.randomness import Stream, generator_for, seed_for
-from vae_lightning.theory import Forecast, MomentsOfMany, PixelMoments, forecast, pixel_moments
+from vae_lightning.theory import Forecast, MomentsOfMany, NoForecast, PixelMoments, forecast, pixel_moments
 
 N_CODES = 1000
 """Codes from the prior on which the decoder is measured, and images with which its own are compared."""
@@ -60,7 +62,12 @@ def measured_sensitivity(
     codes, redrawn = (_prior_codes(model, Stream.SENSITIVITY_CODES, index) for index in range(2))
     n_codes = affordable(N_CODES, model.latent_dim * math.prod(data.image_shape), CODES_AT_ONCE)
     codes, redrawn = codes[:n_codes], redrawn[:n_codes]
-    return decoder_sensitivity(_in_pieces(model.decode), codes, redrawn, pixel_variance, data.once(variance_of_images))
+    found = decoder_sensitivity(_in_pieces(model.decode), codes, redrawn, pixel_variance, data.once(variance_of_images))
+    if pixel_variance is not None:
+        return found
+    generator = generator_for(model.seed, Stream.SENSITIVITY_CODES, 2, device=model.device)
+    paid = read_in_nats(_in_pieces(model.decoder), model.likelihood, codes, redrawn, generator)
+    return found._replace(paid_per_unit=paid)
 
 
 def evenness_between_images(model: VAE, means: Float[Tensor, "images latent"]) -> float | None:
@@ -125,9 +132,11 @@ def untrained_copy(network: nn.Module, seed: int) -> nn.Module:
     return fresh
 
 
-def forecast_of(model: VAE, data: ImageDataModule) -> Forecast | None:
-    """Return what the spectrum of the training images lets live."""
-    return forecast(data.once(moments_of_training_images), model.likelihood, model.latent_dim)
+def forecast_of(model: VAE, data: ImageDataModule) -> Forecast | NoForecast:
+    """Return what the training images let live: under the model's objective, or under a plain ELBO where that one lets
+    units live whatever the KL weight is."""
+    found = forecast(data.once(moments_of_training_images), model.likelihood, model.latent_dim)
+    return under_objective(found, model.objective)
 
 
 # Of the images alone: asked once, also for all jobs of a sweep.

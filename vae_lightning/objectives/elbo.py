@@ -9,7 +9,7 @@ from torch import Tensor
 from vae_lightning.distributions import Likelihood, Posterior, Prior
 from vae_lightning.distributions.shapes import Codes, KlWeight, PerUnit, Pixels
 from vae_lightning.objectives.bound import Bound, Decoder, Draw, OfSamples, log_likelihood, measured_kl_per_unit
-from vae_lightning.objectives.protocol import Estimator, ObjectiveFacts, Price, Unpriced
+from vae_lightning.objectives.protocol import CriticalWeights, Estimator, ObjectiveFacts, Price, Unpriced
 from vae_lightning.ranges import Count, NonNegative
 from vae_lightning.ranks import mean_over_ranks
 from vae_lightning.training_step import Length, Schedule, TrainingStep, steps_of
@@ -79,6 +79,9 @@ class Elbo(ObjectiveFacts):
     def kl_coefficient(self, kl_weight_in_force: float) -> Price:
         return price_at(kl_weight_in_force)
 
+    def critical_kl_weights(self, of_elbo: CriticalWeights) -> CriticalWeights | Unpriced:
+        return of_elbo
+
 
 class FreeBits(Elbo):
     """The KL becomes the sum over groups of max(free_nats, batch mean of the group's KL) (Kingma et al. 2016, eq. 15).
@@ -98,6 +101,11 @@ class FreeBits(Elbo):
         if self.free_nats > 0:
             return Unpriced("objective=free_bits gives away the first nats of each unit")
         return price_at(kl_weight_in_force)
+
+    def critical_kl_weights(self, of_elbo: CriticalWeights) -> CriticalWeights | Unpriced:
+        if self.free_nats > 0:
+            return Unpriced("objective=free_bits gives away the first nats of each unit, whatever kl_weight is")
+        return of_elbo
 
     def penalty(self, kl: KlTerms, kl_weight_in_force: KlWeight, draw: Draw, at: TrainingStep) -> Penalty:
         in_loss, measured = (mean_over_ranks(units.mean(0).unflatten(0, (-1, self.group_size)).sum(1)) for units in kl)
@@ -128,6 +136,9 @@ class Capacity(Elbo):
 
     def kl_coefficient(self, kl_weight_in_force: float) -> Price:
         return Unpriced("objective=capacity holds the KL at a value, whatever a nat earns")
+
+    def critical_kl_weights(self, of_elbo: CriticalWeights) -> CriticalWeights | Unpriced:
+        return Unpriced("objective=capacity holds the KL at a value, whatever kl_weight is")
 
     def schedules(self) -> dict[str, Schedule]:
         return {"growth": self.share_grown}

@@ -13,7 +13,7 @@ from vae_lightning.distributions.shapes import KlWeight
 from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives.bound import Draw
 from vae_lightning.objectives.elbo import Elbo, KlTerms, Penalty, price_at
-from vae_lightning.objectives.protocol import Estimator, Price, Unpriced
+from vae_lightning.objectives.protocol import CriticalWeights, Estimator, Price, Unpriced
 from vae_lightning.ranges import Count, Finite, NonNegative, Positive
 from vae_lightning.ranks import gathered_over_ranks
 from vae_lightning.training_step import TrainingStep
@@ -54,6 +54,12 @@ class Mmd(Elbo):
         if self.weighs_kl:
             return price_at(kl_weight_in_force * (1 - self.alpha))
         return Unpriced("there is no KL in this loss")
+
+    def critical_kl_weights(self, of_elbo: CriticalWeights) -> CriticalWeights | Unpriced:
+        """Return those at which the price that is left is the ELBO's: near collapse the MMD is of fourth order."""
+        if self.weighs_kl:
+            return of_elbo / (1 - self.alpha)
+        return Unpriced("objective.alpha=1 leaves no KL in the loss")
 
 
 def mmd_from_prior(codes: Float[Tensor, "n latent"], prior: Prior, bandwidth: float) -> Float[Tensor, ""]:

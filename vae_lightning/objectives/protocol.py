@@ -14,6 +14,7 @@ from vae_lightning.training_step import Schedule, TrainingStep
 KlTerm = Literal["closed_form", "sampled"]
 SampledTerms = Float[Tensor, "samples batch *units"]
 MeanTerms = Float[Tensor, "batch *units"]
+CriticalWeights = Float[Tensor, " directions"]
 
 
 class Unpriced(NamedTuple):
@@ -70,6 +71,10 @@ class Objective(Protocol):
     def kl_coefficient(self, kl_weight_in_force: float) -> Price:
         """Return what the loss charges for a nat of KL, or why a nat has no price."""
 
+    def critical_kl_weights(self, of_elbo: CriticalWeights) -> "CriticalWeights | Unpriced":
+        """Return the KL weight in force below which directions live that live below ``of_elbo`` in a weighted ELBO; or
+        why units live whatever the weight is."""
+
     def schedules(self) -> dict[str, Schedule]:
         """Return the settings that follow the length of the run, by name, as functions of the step."""
 
@@ -106,11 +111,16 @@ class ObjectiveFacts:
         of_the_loss = ("__call__", "bound_of", "penalty")
         if changed_since_stated(cls, of_the_loss, "kl_coefficient"):
             cls.kl_coefficient = ObjectiveFacts.kl_coefficient  # type: ignore[method-assign]
+        if changed_since_stated(cls, of_the_loss, "critical_kl_weights"):
+            cls.critical_kl_weights = ObjectiveFacts.critical_kl_weights  # type: ignore[method-assign]
         if changed_since_stated(cls, of_the_loss, "is_weighted_elbo"):
             cls.is_weighted_elbo = False
 
     def kl_coefficient(self, kl_weight_in_force: float) -> Price:
         return Unpriced(f"{type(self).__name__} does not say what its loss charges for a nat (kl_coefficient)")
+
+    def critical_kl_weights(self, of_elbo: CriticalWeights) -> CriticalWeights | Unpriced:
+        return Unpriced(f"{type(self).__name__} does not say which units its loss lets live (critical_kl_weights)")
 
     def schedules(self) -> dict[str, Schedule]:
         return {}

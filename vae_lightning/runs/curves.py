@@ -1,14 +1,20 @@
 """The local curves: one JSON object a line, each with step and epoch. They are the truth; W&B is the window."""
 
 import json
+import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vae_lightning.diagnostics import still_falling
 from vae_lightning.errors import Code, UserError
+from vae_lightning.estimates import Mean
 from vae_lightning.files import write_atomically
 
 FILE_NAME = "metrics.jsonl"
+WEIGHT_AT_THE_END = 1e-2
+"""How far, relatively, a weight may be from the one in force at the end to be the same."""
 CURVE_LINES = "curve_lines"
 """The key of a checkpoint under which lies how many lines of the curves were written before it."""
 
@@ -51,3 +57,18 @@ def continue_curves(run_directory: Path, n_lines: int, source: Path | None = Non
         reason = f"{path}: has {len(lines)} whole lines, the checkpoint is of {n_lines}; rerun=true trains afresh"
         raise UserError(reason, Code.CHANGED, [path])
     write_atomically(run_directory / FILE_NAME, "".join(json.dumps(line) + "\n" for line in lines).encode())
+
+
+def falling_of(curves: Sequence[dict[str, Any]], kl_weight: float, price: float) -> Mean | None:
+    """Return what as much training again would bring of the loss at the final KL weight, by a run's training curves.
+
+    Only what was trained at that weight counts. None where that is too little, or a nat has no price in the loss.
+    """
+    if not math.isfinite(price):
+        return None
+    at_the_end: list[float] = []
+    for line in curves:
+        values: list[Any] = [line.get(f"train/{name}") for name in ("distortion", "kl", "kl_weight")]
+        if None not in values and math.isclose(values[2], kl_weight, rel_tol=WEIGHT_AT_THE_END):
+            at_the_end.append(values[0] + price * values[1])
+    return still_falling(at_the_end)

@@ -28,7 +28,7 @@ ACTIVE_UNITS, ACTIVE_DIRECTIONS = "test/active_units", "test/active_directions"
 LOG_PX, LOG_PX_SAMPLES = "test/log_px", "test/log_px_samples"
 FORECAST_UNITS, FORECAST_KL, VERDICT = "forecast/active_units", "forecast/kl_per_unit", "verdict"
 CRITICAL_WEIGHTS = "forecast/critical_weights"
-KL_IF_LINEAR = "kl_if_linear"
+KL_IF_LINEAR, KL_CEILING = "kl_if_linear", "forecast/kl_ceiling"
 HAS_DENSITY, FORECAST_APPLIES = "facts/has_density", "facts/forecast_applies"
 SCHEDULE_HAS_FEEDBACK, BOUND_IS_A_LIKELIHOOD = "facts/schedule_has_feedback", "facts/bound_is_a_likelihood"
 
@@ -205,6 +205,19 @@ def _forecast(results: Results) -> str:
     return f"{results[FORECAST_UNITS]}{'' if results.forecast_applies else ' if plain'}"
 
 
+def _on_new_data(results: Results) -> str:
+    surely, perhaps = results["forecast/active_units_on_new_data"]
+    return f"{surely}" if perhaps == surely else f"{surely}, {perhaps - surely} undecided"
+
+
+def _with_error(name: str, digits: str, error_name: str) -> Callable[[Results], str]:
+    def composed(results: Results) -> str:
+        error = results.get(error_name)
+        return format(results[name], digits) + (f" ± {error:.2g}" if error else "")
+
+    return composed
+
+
 def _verdict(results: Results) -> str:
     return results.verdict_word
 
@@ -277,6 +290,10 @@ COLUMNS: tuple[Column, ...] = (
     Column(LOG_PX_SAMPLES, "K of L_K", "d", type=int, views=LISTED),
     Column("test/log_px_by_samples", "log p(x)", type=dict[str, float], unit="nats", views=EXAMINED,
            meaning="bounds L_K by the number K of codes per image", composed=_log_px_by_samples),
+    Column("test/kl_error", "error of the KL", ".3g", "nats", views=LISTED, needs_density=True),
+    Column("test/distortion_error", "error of the distortion", ".3g", "nats", views=LISTED),
+    Column("test/elbo_error", "error of the ELBO", ".3g", "nats", views=LISTED, needs_density=True),
+    Column("test/kl_per_unit_error", "errors of the KL per unit", ".3g", "nats", type=list[float]),
     Column(KL, "KL", ".2f", "nats", required=True, needs_density=True, views=ANYWHERE | MEANS),
     Column(KL_IF_LINEAR, "KL if linear", ".2f", "nats", views=frozenset({View.CSV, View.NOTEBOOK}),
            derived=lambda results: results.kl_if_linear),
@@ -289,10 +306,23 @@ COLUMNS: tuple[Column, ...] = (
     Column("test/living_units", "living units", "d", type=int, views=EVALUATED,
            meaning="written by the encoder and read by the decoder"),
     Column(FORECAST_UNITS, "forecast", "d", type=int, views=ANYWHERE, composed=_forecast),
+    Column("forecast/active_units_on_new_data", "forecast on new data", "d", type=list[int],
+           views=EXAMINED | {View.SUMMARY}, composed=_on_new_data, meaning="of directions chosen on other images"),
+    Column("forecast/critical_weights_on_new_data", "critical weights on new data", ".3g", type=list[float]),
+    Column("forecast/critical_weights_error", "errors of those", ".2g", type=list[float]),
+    Column(KL_CEILING, "KL ceiling", ".3g", "nats", views=EVALUATED | {View.SUMMARY},
+           composed=_with_error(KL_CEILING, ".3g", "forecast/kl_ceiling_error"),
+           meaning="what no optimum of this loss exceeds"),
+    Column("forecast/kl_ceiling_error", "error of that", views=LISTED),
     Column("test/residual_largest", "one more unit", views=EVALUATED, composed=_residual,
            meaning="would pay below this KL weight"),
     Column("test/residual_error", "error of that", views=LISTED),
     Column(VERDICT, "verdict", type=str, views=EVERYWHERE, composed=_verdict),
+    Column("verdict/nats", "nats at stake", ".2f", "nats", views=LISTED,
+           composed=_with_error("verdict/nats", ".2f", "verdict/nats_error")),
+    Column("verdict/nats_error", "error of that", ".2g", "nats", views=LISTED),
+    Column("verdict/nats_at_most", "an ideally gated unit", ".2f", "nats", views=EVALUATED,
+           meaning="could earn at most"),
     Column("verdict/margin", "margin", ".2f", views=frozenset({View.CSV, View.NOTEBOOK, View.WANDB}), composed=_margin),
     Column("test/mutual_information", "I(x; z)", ".2f", "nats", type=list[float], views=EXAMINED),
     Column("test/mutual_information_ceiling", "its ceiling ln n", ".2f", "nats", views=EXAMINED),

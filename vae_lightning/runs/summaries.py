@@ -6,28 +6,50 @@ from rich.console import Console
 
 from vae_lightning.runs.results import NONE, Results, View
 from vae_lightning.terminal import framed_list, plain_table, print_line
-from vae_lightning.theory import Forecast
+from vae_lightning.theory import Forecast, NoForecast
 
 N_SHOWN = 6
 N_UNITS = 12
-NO_FORECAST = "the likelihood is no exponential family of its decoder's values"
 
 
-def forecast_text(forecast: Forecast | None, kl_weight: float | None, plain: bool = True) -> str:
-    """Return one sentence: how many units a plain VAE keeps at this KL weight, and which weights decide it.
+def forecast_text(found: Forecast | NoForecast, kl_weight: float | None, why_units_live: str | None = None) -> str:
+    """Return one sentence: how many units live at this KL weight, and which weights decide it.
 
-    ``kl_weight`` is the one in force at the end, None where a controller will decide it; ``plain`` says whether the run
-    is of the model that the forecast is of.
+    ``kl_weight`` is the one in force at the end, None where a controller will decide it; ``why_units_live`` says why
+    the loss or the posterior lets units live whatever it is: the numbers are then of a plain VAE.
     """
-    if forecast is None:
-        return f"none: {NO_FORECAST}"
-    weights = ", ".join(f"{weight:.3g}" for weight in forecast.critical_weights[:N_SHOWN].tolist())
+    if isinstance(found, NoForecast):
+        return f"none: {found.reason}"
+    weights = ", ".join(f"{weight:.3g}" for weight in found.critical_weights[:N_SHOWN].tolist())
     first = f"the data let the first units live below kl_weight {weights}, …"
+    if why_units_live:
+        first = f"{why_units_live}; of a plain VAE {first}"
     if kl_weight is None:
         return f"{first}; a controller will decide the weight"
-    whose = "" if plain else "of a plain VAE "
-    living = forecast.active_units(kl_weight)
-    return f"{whose}{living} of {forecast.latent_dim} units live at kl_weight {kl_weight:.4g}; {first}"
+    if why_units_live:
+        return first
+    on_new_data = units_on_new_data_text(found, kl_weight)
+    living = f"{found.active_units(kl_weight)} of {found.latent_dim} units live at kl_weight {kl_weight:.4g}"
+    return f"{living}{f' ({on_new_data} on new data)' if on_new_data else ''}; {first}"
+
+
+def units_on_new_data_text(found: Forecast, kl_weight: float) -> str:
+    """Return how many units live by what holds on new data, and how many are undecided; nothing where it is untold."""
+    if (units := found.units_on_new_data(kl_weight)) is None:
+        return ""
+    surely, perhaps = units
+    return f"{surely}" if perhaps == surely else f"{surely}, {perhaps - surely} undecided"
+
+
+def ceiling_text(found: Forecast | NoForecast, price: float | None, least: float = 0.0) -> str:
+    """Return what the KL cannot exceed, or why nothing bounds it; ``least`` is the KL that is there in any case."""
+    if price is None:
+        return "none: this loss does not charge the KL weight for each nat"
+    gain = None if isinstance(found, NoForecast) else found.greatest_gain
+    if gain is None:
+        return "none: nothing bounds this likelihood"
+    error = f" ± {gain.error / price:.2g}" if gain.error else ""
+    return f"{gain.value / price + least:.3g}{error} nats: what a code could gain, {gain.value:.4g}, over its price"
 
 
 def print_results(console: Console, results: Results, directory: Path) -> None:

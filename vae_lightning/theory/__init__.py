@@ -1,7 +1,8 @@
 """Closed forms and forecasts: what a VAE will learn, from the data's moments. Pure functions, no training."""
 
-from vae_lightning.theory.collapse import Forecast, forecast, lives
+from vae_lightning.theory.collapse import Forecast, NoForecast, forecast, lives
 from vae_lightning.theory.conventions import Convention, bernoulli_conventions, gaussian_conventions
+from vae_lightning.theory.held_out import HeldOut
 from vae_lightning.theory.linear_vae import (
     LinearVAE,
     collapsed_share,
@@ -12,7 +13,7 @@ from vae_lightning.theory.linear_vae import (
 from vae_lightning.theory.moments import MomentsOfMany, PixelMoments, pixel_moments
 
 __all__ = [
-    "Convention", "Forecast", "LinearVAE", "MomentsOfMany", "PixelMoments", "bernoulli_conventions", "collapsed_share",
-    "forecast", "gaussian_conventions", "learned_critical_weights", "learned_variance", "linear_vae", "lives",
-    "pixel_moments",
+    "Convention", "Forecast", "HeldOut", "LinearVAE", "MomentsOfMany", "NoForecast", "PixelMoments",
+    "bernoulli_conventions", "collapsed_share", "forecast", "gaussian_conventions", "learned_critical_weights",
+    "learned_variance", "linear_vae", "lives", "pixel_moments",
 ]  # fmt: skip

@@ -13,6 +13,7 @@ networks the onset and the counts near it carry over. The Gaussian onset is also
 derived here.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -20,14 +21,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vae_lightning.distributions import Likelihood
-from vae_lightning.theory.inverse import inverse_of_increasing
+from vae_lightning.errors import UserError
+from vae_lightning.estimates import Mean
+from vae_lightning.theory.ceiling import gaussian_gain, greatest_gain
+from vae_lightning.theory.code_free import FEWEST_IMAGES, CodeFree, best_code_free, scores_of
+from vae_lightning.theory.eigenvalues import ROUNDING, PerDirection, leading_of_rows, without_rounding
+from vae_lightning.theory.held_out import FEWEST_ROWS, HeldOut, held_out_by_rows
 from vae_lightning.theory.linear_vae import learned_critical_weights, learned_variance, linear_vae
-from vae_lightning.theory.moments import ROUNDING, MomentsOfMany, PerDirection, PerPixel, PixelMoments
+from vae_lightning.theory.moments import MomentsOfMany, PerPixel, PixelMoments
 
-FEWEST_IMAGES = 10
-"""As many images must show what F says of a pixel."""
-LARGEST_VALUE = 1e7
-"""Where the decoder's value of a mean is looked for; one nearer than 1e-7 to its least or largest is taken there."""
+TINY = 1e-30
 LEAST_DIRECTIONS = 20
 """Looked at also where there are fewer latent units."""
 
@@ -35,6 +38,13 @@ LEAST_DIRECTIONS = 20
 def lives(critical_weight: float, kl_weight: float) -> bool:
     """Say whether a direction lives at a KL weight; one at its very threshold does not, whatever the rounding."""
     return critical_weight > kl_weight * (1 + ROUNDING)
+
+
+class NoForecast(NamedTuple):
+    """Nothing can be foretold."""
+
+    reason: str
+    """A sentence."""
 
 
 class Forecast(NamedTuple):
@@ -47,15 +57,57 @@ class Forecast(NamedTuple):
     """Of the data's covariance, where the decoder is a Gaussian of one variance: its linear model is then solved."""
     variance: float | None
     """That Gaussian's sigma^2; None where it is learned, or where there is none."""
+    held_out: HeldOut | None
+    """What the leading directions are worth on images that did not choose them, as critical weights: lower bounds. None
+    where there are too few images to tell."""
     least_variance: float = 0.0
     """Below which a learned sigma^2 cannot fall."""
     total: float = 0.0
     """The trace of the data's covariance: of many pixels only the leading ``eigenvalues`` are known."""
     n_pixels: int = 0
+    unpriced: int = 0
+    """Changes of a pixel's values that would pay at any KL weight to second order: of these nothing is foretold."""
+    greatest_gain: Mean | None = None
+    """What a code could at most gain, in nats per image: over the price of a nat it is the ceiling of the KL."""
 
     def active_units(self, kl_weight: float) -> int:
         """Return how many units survive: one per direction whose critical weight exceeds ``kl_weight``."""
         return min(self.latent_dim, sum(lives(weight, kl_weight) for weight in self.critical_weights.tolist()))
+
+    def units_on_new_data(self, kl_weight: float) -> tuple[int, int] | None:
+        """Return how many units surely, and how many perhaps, live by what holds on new data; None where untold."""
+        if self.held_out is None:
+            return None
+        surely, perhaps = self.held_out.surely_above(kl_weight), self.held_out.perhaps_above(kl_weight)
+        return min(self.latent_dim, surely), min(self.latent_dim, perhaps)
+
+    def kl_weight_for(self, active_units: int) -> tuple[float, float]:
+        """Return between which KL weights so many units live: from the one below which one more would, to the one
+        above which one less does.
+
+        Raises:
+            ValueError: the data have not so many directions, or there are fewer units.
+        """
+        known = self.critical_weights[: self.latent_dim].tolist()
+        if not 0 <= active_units <= len(known):
+            raise ValueError(f"active_units={active_units}: must be from 0 to {len(known)}")
+        below = known[active_units] if active_units < len(known) else 0.0
+        above = known[active_units - 1] if active_units else float("inf")
+        if not lives(above, below):
+            raise ValueError(f"active_units={active_units}: no weight lets so many live; the next live with them")
+        return below, above
+
+    def charged(self, critical_kl_weights: Callable[[PerDirection], PerDirection]) -> "Forecast":
+        """Return the forecast of a loss in which directions live below other KL weights than in a weighted ELBO."""
+        critical = critical_kl_weights(self.critical_weights)
+        if torch.equal(critical, self.critical_weights):
+            return self
+        held_out = None
+        if self.held_out is not None:
+            values, errors = self.held_out
+            above, below = critical_kl_weights(values + errors), critical_kl_weights(values - errors)
+            held_out = HeldOut(critical_kl_weights(values), ((above - below) / 2).nan_to_num(0.0, posinf=float("inf")))
+        return self._replace(critical_weights=critical, held_out=held_out, eigenvalues=None, variance=None)
 
     def variance_at(self, kl_weight: float) -> float | None:
         """Return sigma^2 at the end of a training at ``kl_weight``, where the decoder has one."""
@@ -72,42 +124,59 @@ class Forecast(NamedTuple):
         return linear_vae(self.eigenvalues, self.latent_dim, kl_weight, variance).kl_per_unit
 
 
-def forecast(moments: PixelMoments | MomentsOfMany, likelihood: Likelihood, latent_dim: int) -> Forecast | None:
-    """Return the forecast, or None where the likelihood does not know its score, or has one that is not linear in x.
-
-    Of a score that is linear in x, with slope k, the covariance is k Cov(x) k: the data's moments are all it takes.
-    """
-    if likelihood.why_no_score:
-        return None
-    n, total, n_pixels = max(latent_dim, LEAST_DIRECTIONS), float(moments.variance.sum()), len(moments.mean)
-    if (least := likelihood.least_variance) is not None:  # sigma^2 follows from the units that live
-        eigenvalues = moments.leading(n)
-        weights = torch.minimum(learned_critical_weights(eigenvalues, total, n_pixels), eigenvalues / least)
-        return Forecast(weights, latent_dim, eigenvalues, None, least, total, n_pixels)
-    if (one_variance := likelihood.variance) is not None:
-        eigenvalues = moments.leading(n)
-        return Forecast(eigenvalues / one_variance, latent_dim, eigenvalues, one_variance)
-    varies = moments.variance > 0  # the decoder knows the others without a code
-    slope, curvature = _collapsed_score(likelihood, moments.mean[varies])
-    if slope is None:
-        return None
-    scale = torch.zeros_like(moments.mean)
-    scale[varies] = floored(curvature / slope.square(), moments.n_images).rsqrt()
-    return Forecast(moments.leading(n, scale), latent_dim, None, None)
+def forecast(moments: PixelMoments | MomentsOfMany, likelihood: Likelihood, latent_dim: int) -> Forecast | NoForecast:
+    """Return what the training images let live, by what a likelihood says of its score."""
+    n = max(latent_dim, LEAST_DIRECTIONS)
+    if likelihood.least_variance is not None:
+        return _of_learned_variance(moments, likelihood.least_variance, latent_dim, n)
+    if likelihood.variance is not None:
+        return _of_one_variance(moments, likelihood.variance, latent_dim, n)
+    try:
+        if likelihood.why_no_score:
+            return NoForecast(likelihood.why_no_score)
+        code_free = best_code_free(moments, likelihood)
+        found = _of_any(moments, code_free, latent_dim, n)
+        return found._replace(greatest_gain=greatest_gain(moments, code_free))
+    except UserError as error:
+        return NoForecast(str(error))
 
 
-def _collapsed_score(likelihood: Likelihood, mean: PerPixel) -> tuple[PerPixel | None, PerPixel]:
-    """Return the slope of the score in x, None where it is not linear, and the curvature, for a decoder without a code.
-
-    Its best values are those at which the score of the mean is 0: of a linear score, where its mean is.
-    """
-    values = inverse_of_increasing(
-        lambda at: -likelihood.score_and_curvature(mean, at)[0], torch.zeros_like(mean), -LARGEST_VALUE, LARGEST_VALUE
+def _of_one_variance(moments: PixelMoments | MomentsOfMany, variance: float, latent_dim: int, n: int) -> Forecast:
+    eigenvalues, held_out = moments.leading(n), moments.held_out(n)
+    return Forecast(
+        eigenvalues / variance,
+        latent_dim,
+        eigenvalues,
+        variance,
+        held_out.scaled(1 / variance) if held_out else None,
+        greatest_gain=gaussian_gain(float(moments.variance.sum()), variance),
     )
-    scores = [likelihood.score_and_curvature(torch.full_like(mean, x), values)[0] for x in (0.0, 0.5, 1.0)]
-    slope = scores[2] - scores[0]
-    linear = torch.allclose(scores[1] - scores[0], slope / 2)
-    return slope if linear else None, likelihood.score_and_curvature(mean, values)[1]
+
+
+def _of_learned_variance(moments: PixelMoments | MomentsOfMany, least: float, latent_dim: int, n: int) -> Forecast:
+    """Return the forecast where sigma^2 follows from the units that live."""
+    eigenvalues, held_out = moments.leading(n), moments.held_out(n)
+    total, n_pixels = float(moments.variance.sum()), len(moments.mean)
+
+    def critical(values: PerDirection) -> PerDirection:
+        return torch.minimum(learned_critical_weights(values, total, n_pixels), values / least)
+
+    if held_out is not None:
+        held_out = held_out.scaled(critical(held_out.values) / held_out.values.clamp_min(TINY))
+    return Forecast(critical(eigenvalues), latent_dim, eigenvalues, None, held_out, least, total, n_pixels)
+
+
+def _of_any(moments: PixelMoments | MomentsOfMany, code_free: CodeFree, latent_dim: int, n: int) -> Forecast:
+    if (score := code_free.linear) is not None:
+        varies = moments.variance > 0  # the decoder knows the others without a code
+        scale = torch.zeros_like(moments.mean)
+        of_those = (score.curvature / score.slope.square()).to(scale)[varies]
+        scale[varies] = floored(of_those, moments.n_images).rsqrt()
+        return Forecast(moments.leading(n, scale), latent_dim, None, None, moments.held_out(n, scale))
+    rows, unpriced = scores_of(moments, code_free)
+    held_out = held_out_by_rows(rows, n) if len(rows) >= FEWEST_ROWS else None
+    eigenvalues = without_rounding(leading_of_rows(rows, n)[0])
+    return Forecast(eigenvalues, latent_dim, None, None, held_out, unpriced=unpriced)
 
 
 def floored(variance: PerPixel, n_images: int) -> PerPixel:

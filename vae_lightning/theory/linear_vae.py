@@ -129,3 +129,11 @@ def collapsed_share(
     quantile = (2 * epsilon + 1 - s + s.log()) / (1 - s)
     share = torch.special.gammainc(torch.full_like(quantile, 0.5), quantile.clamp_min(0) / 2)
     return torch.where(s < 1, share, (epsilon > 0).to(share.dtype))
+
+
+def gain_of_direction(margin: float, kl_weight: float) -> float:
+    """Return what one more unit earns that learns a direction of eigenvalue l = margin x kl_weight x sigma^2, in nats.
+
+    It is the difference of two of the linear VAE's objectives, (w/2) (l/a - 1 - ln(l/a)) where l > a, else 0.
+    """
+    return 0.5 * kl_weight * (margin - 1 - math.log(margin)) if margin > 1 else 0.0

@@ -1,39 +1,57 @@
 """Moments of the pixels and their leading eigenvalues: by the whole covariance matrix where there are few pixels, and
 without ever forming it where there are many."""
 
-import contextlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from jaxtyping import Float
-from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
 from vae_lightning.data import Images
 from vae_lightning.data.loader import as_floats
+from vae_lightning.data.preparation import TRAINING_PART, Binarize, binarized
+from vae_lightning.theory.eigenvalues import Covariance, PerDirection, descending, leading_of_operator, one_thread
+from vae_lightning.theory.held_out import (
+    FEWEST_ROWS,
+    N_FOLDS,
+    HeldOut,
+    SecondMoments,
+    fold_of_rows,
+    held_out_by_folds,
+    held_out_by_rows,
+)
 
 PerPixel = Float[Tensor, " pixels"]
-Covariance = Float[Tensor, "pixels pixels"]
-PerDirection = Float[Tensor, " directions"]
-Binarize = Literal["none", "dynamic", "static"]
 IMAGES_AT_ONCE = 1_000
-"""Summed in single precision, which so few images leave exact to about 1e-6; the sums of sums are in double."""
-FEW_OF = 10
-"""So many times as many eigenvalues there must be for some of them to be cheaper than all."""
-ROUNDING = 1e-6
-"""Of the largest eigenvalue: what is smaller is rounding in the sums."""
-MOST_RESTARTS = 30
-"""Of Lanczos iterations, which mostly need five."""
+"""Of each fold, summed in single precision, which so few images leave exact to about 1e-6; the sums of sums are in
+double."""
 MOST_PIXELS = 1_024
 """Up to so many the covariance matrix is formed; it takes 8 MB, and all its eigenvalues 0.2 s."""
 FEW_IMAGES = 3_000
 """Up to so many the matrix of their products has the same eigenvalues at less cost."""
 ROWS_AT_ONCE = 50_000_000
 """Numbers of a piece of the images that is in memory as floats: 200 MB."""
+MOST_SHOWN = 10_000
+"""Images of which something is asked that their moments do not tell."""
+
+
+class Shown(NamedTuple):
+    """The images of a split, and how the decoder is shown them."""
+
+    pixels: Tensor
+    binarize: Binarize
+
+    def some(self, most: int = MOST_SHOWN, numbers_each: int = 1) -> Float[Tensor, "n channels height width"]:
+        """Return up to ``most`` images, evenly spread over the split; of many numbers each fewer.
+
+        Under dynamic binarisation they are drawn once.
+        """
+        n = min(len(self.pixels), most, max(FEWEST_ROWS, ROWS_AT_ONCE // numbers_each))
+        pixels = self.pixels[torch.linspace(0, len(self.pixels) - 1, n).long()].cpu()
+        return as_floats(binarized(pixels, TRAINING_PART) if self.binarize == "dynamic" else pixels)
 
 
 class PixelMoments(NamedTuple):
@@ -42,6 +60,9 @@ class PixelMoments(NamedTuple):
     mean: PerPixel
     covariance: Covariance
     n_images: int
+    shown: Shown
+    folds: SecondMoments
+    """Second moments about the mean of eighths of the images."""
 
     @property
     def variance(self) -> PerPixel:
@@ -49,11 +70,21 @@ class PixelMoments(NamedTuple):
 
     def leading(self, n: int, scale: PerPixel | None = None) -> PerDirection:
         """Return the eigenvalues of the covariance, each pixel multiplied by a scale: all of them, descending."""
-        if scale is None:
-            return descending(self.covariance)
-        varies = scale > 0
-        scaled = scale[varies].unsqueeze(1) * self.covariance[varies][:, varies] * scale[varies]
-        return descending(scaled)
+        return descending(scaled(self.covariance, scale))
+
+    def held_out(self, n: int, scale: PerPixel | None = None) -> HeldOut | None:
+        """Return what the ``n`` leading directions are worth on images that did not choose them; None of too few."""
+        if self.n_images < FEWEST_ROWS:
+            return None
+        return held_out_by_folds(torch.stack([scaled(fold, scale) for fold in self.folds]), n)
+
+
+def scaled(covariance: Covariance, scale: PerPixel | None) -> Float[Tensor, "kept kept"]:
+    """Return the covariance of pixels that are multiplied by a scale, without those whose scale is 0."""
+    if scale is None:
+        return covariance
+    kept = scale > 0
+    return scale[kept].unsqueeze(1) * covariance[kept][:, kept] * scale[kept]
 
 
 class MomentsOfMany(NamedTuple):
@@ -62,8 +93,7 @@ class MomentsOfMany(NamedTuple):
     mean: PerPixel
     variance: PerPixel
     n_images: int
-    pixels: Tensor
-    """The images themselves."""
+    shown: Shown
     noise: PerPixel | None
     """What each pixel has of its own beside what the images show, under dynamic binarisation."""
 
@@ -76,23 +106,19 @@ class MomentsOfMany(NamedTuple):
                 for rows in self._pieces_of_pixels(scale):
                     products += (rows @ rows.T).double()
                 return descending(products / self.n_images)[:n]
-            operator = LinearOperator((len(scale),) * 2, matvec=lambda v: self._times(v, scale), dtype=np.float64)
-            start = np.random.default_rng(0).standard_normal(len(scale))
-            n = min(n, len(scale) - 1)
-            how = {"k": n, "which": "LA", "v0": start, "tol": ROUNDING, "return_eigenvectors": False}
-            try:
-                found = eigsh(operator, maxiter=MOST_RESTARTS, **how)
-            except ArpackNoConvergence as stopped:
-                total = float((scale.square() * self.variance).sum())
-                if total - stopped.eigenvalues.sum() > ROUNDING * total:  # there is more, however long it takes
-                    found = eigsh(operator, **how)
-                else:  # data of few directions: in the others there is nothing
-                    found = np.pad(stopped.eigenvalues, (0, n - len(stopped.eigenvalues)))
-        return without_rounding(torch.from_numpy(np.sort(found)[::-1].copy()))
+            total = float((scale.square() * self.variance).sum())
+            return leading_of_operator(lambda v: self._times(v, scale), len(scale), n, total)
+
+    def held_out(self, n: int, scale: PerPixel | None = None) -> HeldOut | None:
+        """Return what the ``n`` leading directions are worth on images that did not choose them; None of too few."""
+        if self.n_images < FEWEST_ROWS:
+            return None
+        rows = self.shown.some(2 * FEW_IMAGES, len(self.mean)).flatten(1) - self.mean.float()
+        return held_out_by_rows(rows if scale is None else rows * scale.float(), n)
 
     def _pieces_of_pixels(self, scale: PerPixel) -> Iterator[Tensor]:
         """Yield centred and scaled images, some of their pixels at a time."""
-        flat = self.pixels.flatten(1)
+        flat = self.shown.pixels.flatten(1)
         for columns in torch.arange(len(scale)).split(max(1, ROWS_AT_ONCE // self.n_images)):
             yield (as_floats(flat[:, columns]) - self.mean[columns].float()) * scale[columns].float()
 
@@ -101,7 +127,7 @@ class MomentsOfMany(NamedTuple):
         scaled = torch.from_numpy(vector).flatten() * scale
         along_mean = float(self.mean @ scaled)
         found = torch.zeros_like(self.mean)
-        for piece in self.pixels.split(max(1, ROWS_AT_ONCE // len(scale))):
+        for piece in self.shown.pixels.split(max(1, ROWS_AT_ONCE // len(scale))):
             rows = as_floats(piece).flatten(1)
             weights = rows @ scaled.float() - along_mean
             found += (weights @ rows).double() - float(weights.sum()) * self.mean
@@ -128,54 +154,22 @@ def pixel_moments(images: Images, binarize: Binarize) -> PixelMoments | MomentsO
         mean, variance = mean.cpu(), variance.cpu()
         noise = mean * (1 - mean) - variance if binarize == "dynamic" else None
         shown = variance if noise is None else variance + noise
-        return MomentsOfMany(mean, shown, n_images, images.pixels.cpu(), noise)
-    covariance = torch.zeros(n_pixels, n_pixels, dtype=torch.float64, device=device)
+        return MomentsOfMany(mean, shown, n_images, Shown(images.pixels.cpu(), binarize), noise)
+    folds = torch.zeros(N_FOLDS, n_pixels, n_pixels, dtype=torch.float64, device=device)
+    means = torch.zeros(N_FOLDS, n_pixels, dtype=torch.float64, device=device)
+    fold_of = fold_of_rows(n_images).to(device)
     with one_thread():
-        for chunk in images.pixels.split(IMAGES_AT_ONCE):
+        at_once = N_FOLDS * IMAGES_AT_ONCE
+        for chunk, dealt in zip(images.pixels.split(at_once), fold_of.split(at_once), strict=True):
             centred = as_floats(chunk).flatten(1) - mean.float()  # centred first: single precision then loses nothing
-            covariance += (centred.T @ centred).double() / n_images
-    if binarize == "dynamic":
+            for fold in range(N_FOLDS):
+                own = centred[dealt == fold]
+                folds[fold] += (own.T @ own).double()
+                means[fold] += own.sum(0, dtype=torch.float64)
+    counts = torch.bincount(fold_of, minlength=N_FOLDS).clamp_min(1)
+    covariance = folds.sum(0) / n_images
+    folds /= counts.reshape(-1, 1, 1)
+    if binarize == "dynamic":  # E (b - m)^2 of draws b whose mean is p, over a fold's p
         covariance.diagonal().copy_(mean * (1 - mean))
-    return PixelMoments(mean, covariance, n_images)
-
-
-def descending(covariance: Covariance) -> PerDirection:
-    """Return all eigenvalues, the largest first."""
-    with one_thread():
-        eigenvalues: Tensor = torch.linalg.eigvalsh(covariance)
-    return without_rounding(eigenvalues.flip(0))
-
-
-def without_rounding(eigenvalues: PerDirection) -> PerDirection:
-    """Return descending eigenvalues with zeros where there is mere rounding."""
-    return torch.where(eigenvalues > ROUNDING * eigenvalues[:1], eigenvalues, 0.0)
-
-
-def leading_eigenpairs(matrix: Covariance, n: int) -> tuple[PerDirection, Float[Tensor, "pixels directions"]]:
-    """Return the ``n`` largest eigenvalues of a symmetric matrix, descending, and their eigenvectors as columns.
-
-    By Lanczos iterations where they are few of many: the ten largest of 3,072 took a fifth of the time of all. The
-    iterations begin at a fixed vector, so that equal matrices have equal answers.
-    """
-    size = len(matrix)
-    n = min(n, size)
-    if size > FEW_OF * n:
-        start = np.random.default_rng(0).standard_normal(size)
-        # As of a matrix of zeros, or of fewer directions than are asked for: the others have all the same eigenvalue.
-        with contextlib.suppress(ArpackError):
-            values, vectors = eigsh(matrix.cpu().numpy(), k=n, which="LA", v0=start, maxiter=MOST_RESTARTS)
-            order = values.argsort()[::-1].copy()
-            return torch.from_numpy(values[order]).to(matrix), torch.from_numpy(vectors[:, order]).to(matrix)
-    every = torch.linalg.eigh(matrix)
-    return every.eigenvalues.flip(0)[:n], every.eigenvectors.flip(1)[:, :n]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Keep to one thread: for small matrices several gain little, and on busy cores they take many times as long."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(n_threads)
+        folds.diagonal(dim1=1, dim2=2).copy_(mean * (1 - mean) + means / counts.unsqueeze(1) * (1 - 2 * mean))
+    return PixelMoments(mean, covariance, n_images, Shown(images.pixels, binarize), folds)
