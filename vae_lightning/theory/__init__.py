@@ -2,6 +2,7 @@
 
 from vae_lightning.theory.collapse import Forecast, forecast, lives
 from vae_lightning.theory.conventions import Convention, bernoulli_conventions, gaussian_conventions
+from vae_lightning.theory.importance_weighted import critical_weights_of_bound
 from vae_lightning.theory.linear_vae import (
     LinearVAE,
     collapsed_share,
@@ -13,6 +14,6 @@ from vae_lightning.theory.moments import MomentsOfMany, PixelMoments, pixel_mome
 
 __all__ = [
     "Convention", "Forecast", "LinearVAE", "MomentsOfMany", "PixelMoments", "bernoulli_conventions", "collapsed_share",
-    "forecast", "gaussian_conventions", "learned_critical_weights", "learned_variance", "linear_vae", "lives",
-    "pixel_moments",
+    "critical_weights_of_bound", "forecast", "gaussian_conventions", "learned_critical_weights", "learned_variance",
+    "linear_vae", "lives", "pixel_moments",
 ]  # fmt: skip
