@@ -265,6 +265,15 @@ def test_where_a_nat_has_a_price_and_where_not() -> None:
     assert Elbo(PATHWISE, n_samples=1).schedules() == {}
 
 
+@pytest.mark.parametrize("kl_weight", [0.5, 1.0, 2.0])
+def test_the_bound_of_one_is_the_elbo_in_all_it_says_and_that_of_several_has_no_price(kl_weight: float) -> None:
+    of_one, of_two = (Iwae(PATHWISE, n_samples=k) for k in (1, 2))
+    assert of_one.is_weighted_elbo
+    assert of_one.kl_coefficient(kl_weight) == kl_weight
+    assert not of_two.is_weighted_elbo
+    assert isinstance(of_two.kl_coefficient(kl_weight), Unpriced)
+
+
 class OwnCapacity(Elbo):
     """A capacity penalty as a user may write it, without a word of what a nat costs."""
 
@@ -310,6 +319,7 @@ def test_a_users_loss_that_says_no_price_has_none_and_says_why(kind: Callable[..
     assert isinstance(price, Unpriced)
     assert kind.__name__ in price.reason
     assert why_no_price(objective, DIAGONAL, 1.0) == price.reason
+    assert not objective.is_weighted_elbo
     loss_of(objective, 1.0)
 
 

@@ -32,6 +32,7 @@ from vae_lightning.distributions import (
     PosteriorFamily,
     laplace_noise,
 )
+from vae_lightning.distributions.shapes import KlWeight
 from vae_lightning.errors import UserError
 from vae_lightning.objectives import (
     Bound,
@@ -213,10 +214,82 @@ def test_one_importance_sample_is_the_elbo_exactly(estimator: Estimator, kl_weig
 
 @pytest.mark.parametrize("kl_weight", [0.3, 1.0, 7.0])
 def test_so_is_the_formula_for_several_samples_when_they_are_one_and_the_same(kl_weight: float) -> None:
-    """Three equal codes have equal weights, whose mean is the weight of one; the KL comes from the sample."""
+    """Three equal codes have equal weights, whose mean is the weight of one; the KL comes from the sample, and what the
+    weight has above 1 multiplies the closed form."""
     sampled = Pathwise(kl="sampled")
     iwae = bound_of(Iwae(sampled, n_samples=3), NOISE.expand(3, -1, -1), kl_weight)
-    torch.testing.assert_close(iwae.loss, bound_of(Elbo(sampled, n_samples=1), kl_weight=kl_weight).loss)
+    elbo = bound_of(Elbo(sampled, n_samples=1), kl_weight=min(kl_weight, 1.0))
+    torch.testing.assert_close(iwae.loss, elbo.loss + max(kl_weight - 1, 0) * MEAN_KL.sum())
+
+
+def loss_and_gradient(kl_weight: KlWeight, estimator: Estimator) -> tuple[Tensor, Tensor]:
+    """Return the bound of three and its gradient by the means, where the codes are always the same."""
+    mean = POSTERIOR.mean.clone().requires_grad_()
+    of_three, noise = Iwae(estimator, n_samples=3), normals(3, 5, 2)
+    posterior = POSTERIOR._replace(mean=mean)
+    loss = of_three(PIXELS, posterior, PRIOR, DECODER, LIKELIHOOD, noise, kl_weight, MOMENT).loss
+    return loss.detach(), torch.autograd.grad(loss, mean)[0]
+
+
+OF_SEVERAL = [PATHWISE, ScoreFunction(baseline="none", kl="sampled"), DoublyReparameterized(), Vimco()]
+
+
+@pytest.mark.parametrize("estimator", OF_SEVERAL)
+def test_the_weight_inside_and_the_weight_outside_agree_at_one(estimator: Estimator) -> None:
+    """Loss and gradient change by the order of the step in the weight, on either side."""
+    at_one = loss_and_gradient(1.0, estimator)
+    step = 1e-6
+    for beside in (1 - step, 1 + step):
+        for near, exact in zip(loss_and_gradient(beside, estimator), at_one, strict=True):
+            assert 0 < (near - exact).abs().max() < 100 * step
+
+
+@pytest.mark.parametrize("estimator", OF_SEVERAL)
+@pytest.mark.parametrize("kl_weight", [0.0, 0.4, 1.0, 1.5, 6.0])
+def test_a_weight_is_the_same_as_a_number_and_as_a_tensor(estimator: Estimator, kl_weight: float) -> None:
+    number = loss_and_gradient(kl_weight, estimator)
+    tensor = loss_and_gradient(torch.tensor(kl_weight, dtype=torch.float64), estimator)
+    for one, other in zip(number, tensor, strict=True):
+        if kl_weight <= 1:
+            assert torch.equal(one, other)
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def gain_and_error(kl_weight: float, m: float, *, inside: bool) -> tuple[float, float]:
+    """Return what q = N(m, 1) gains over the prior where a decoder ignores z, and its standard error: in the bound of
+    five, and with the whole weight inside the logarithm instead."""
+    gains = []
+    objective = Iwae(Pathwise(kl="sampled"), n_samples=5)
+    for seed in range(20):
+        noise = normals(5, 20_000, 1, seed=seed)
+        posterior = gaussian(torch.full_like(noise[0], m), torch.zeros_like(noise[0]))
+        pixels = torch.zeros(20_000, 1, 1, 1, dtype=torch.float64)
+        if inside:
+            log_ratios = PRIOR.log_prob_per_unit(noise + m) - PRIOR.log_prob_per_unit(noise)
+            gains.append(((kl_weight * log_ratios).logsumexp(0) - math.log(5)).mean())
+        else:
+            arguments = (LIKELIHOOD, noise, kl_weight, MOMENT)
+            loss = objective(pixels, posterior, PRIOR, lambda codes: identity(0 * codes), *arguments).loss
+            gains.append(0.5 * math.log(2 * math.pi * VARIANCE) - loss)
+    of_seeds = torch.stack(gains)
+    return float(of_seeds.mean()), float(of_seeds.std()) / math.sqrt(len(of_seeds))
+
+
+@pytest.mark.parametrize(("kl_weight", "m"), [(5.0, 0.1), (5.0, 0.3), (5.0, 1.0), (1.5, 0.3)])
+def test_no_weight_pays_for_leaving_the_prior_but_inside_the_logarithm_one_would(kl_weight: float, m: float) -> None:
+    """Inside, w KL (w (1 - 1/k) - 1) to second order in m, which is a gain above w = k / (k - 1) = 1.25."""
+    gain, error = gain_and_error(kl_weight, m, inside=True)
+    assert gain > 10 * error
+    gain, error = gain_and_error(kl_weight, m, inside=False)
+    assert gain < -10 * error
+
+
+@pytest.mark.parametrize("kl_weight", [1.0, 1.5, 5.0])
+def test_at_the_prior_a_nat_costs_one_kth_and_what_the_weight_has_above_one(kl_weight: float) -> None:
+    gain, error = gain_and_error(kl_weight, 0.1, inside=False)
+    cost = (kl_weight - 1 + 1 / 5) * 0.1**2 / 2
+    assert gain == pytest.approx(-cost, abs=4 * error + 0.1**4)
+    assert gain < -10 * error
 
 
 def test_the_bound_rises_with_the_samples_towards_log_px() -> None:

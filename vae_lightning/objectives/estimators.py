@@ -47,7 +47,7 @@ class Pathwise(EstimatorFacts):
     def expectation(self, values: SampledTerms, draw: Draw) -> MeanTerms:
         return values.mean(0)
 
-    def log_mean_exp(self, log_weights: OfSamples, draw: Draw, kl_weight_in_force: KlWeight) -> OfImages:
+    def log_mean_exp(self, log_weights: OfSamples, draw: Draw, exponent: KlWeight) -> OfImages:
         return log_mean_exp(log_weights)
 
 
@@ -74,8 +74,8 @@ class StickingTheLanding(Pathwise):
 class DoublyReparameterized(StickingTheLanding):
     """DReG: the encoder gets sum_i v_i^2 (d log w_i / d z_i) (d z_i / d phi), v the normalised weights, of L_k.
 
-    Unbiased, and its signal does not drown in noise as k grows (Tucker et al. 2018, eq. 8). With a KL weight a the
-    score term that is turned into a path carries a, and v_i^2 becomes v_i (1 - a + a v_i).
+    Unbiased, and its signal does not drown in noise as k grows (Tucker et al. 2018, eq. 8). With an exponent a of p / q
+    the score term that is turned into a path carries a, and v_i^2 becomes v_i (1 - a + a v_i).
     """
 
     caveat = EstimatorFacts.caveat
@@ -85,9 +85,9 @@ class DoublyReparameterized(StickingTheLanding):
             return None
         return "dreg: is defined for objective=iwae; for this objective take estimator=sticking_the_landing"
 
-    def log_mean_exp(self, log_weights: OfSamples, draw: Draw, kl_weight_in_force: KlWeight) -> OfImages:
+    def log_mean_exp(self, log_weights: OfSamples, draw: Draw, exponent: KlWeight) -> OfImages:
         normalised = log_weights.detach().softmax(0).unsqueeze(-1)
-        factor = 1 - kl_weight_in_force + kl_weight_in_force * normalised
+        factor = 1 - exponent + exponent * normalised
         if draw.codes.requires_grad:
             # The plain gradient already carries v_i; on its way into the encoder it gets the other factor.
             draw.codes.register_hook(lambda gradient: gradient * factor)
@@ -121,7 +121,7 @@ class ScoreFunction(EstimatorFacts):
         zeros = zero_with_score(draw).reshape(values.shape[:2] + (1,) * (values.ndim - 2))
         return (values + signal * zeros).mean(0)
 
-    def log_mean_exp(self, log_weights: OfSamples, draw: Draw, kl_weight_in_force: KlWeight) -> OfImages:
+    def log_mean_exp(self, log_weights: OfSamples, draw: Draw, exponent: KlWeight) -> OfImages:
         bound = log_mean_exp(log_weights)
         signal = bound.detach().expand_as(log_weights)
         if self.baseline == "leave_one_out":
@@ -131,7 +131,10 @@ class ScoreFunction(EstimatorFacts):
 
 class Vimco(ScoreFunction):
     """Score function for L_k with a leave-one-out baseline in which the geometric mean of the other weights stands
-    for the one left out (Mnih & Rezende 2016, eq. 7-9). Needs two codes per image."""
+    for the one left out (Mnih & Rezende 2016, eq. 7-9). Needs two codes per image.
+
+    A KL beside L_k has no weights, and the plain mean of the others for a baseline.
+    """
 
     def __init__(self) -> None:
         super().__init__(baseline="leave_one_out", kl="sampled")
@@ -141,10 +144,7 @@ class Vimco(ScoreFunction):
             return None
         return "vimco: is defined for objective=iwae; for this objective take estimator=score_function"
 
-    def expectation(self, values: SampledTerms, draw: Draw) -> MeanTerms:
-        raise NotImplementedError("VIMCO is defined for the bound L_k only")
-
-    def log_mean_exp(self, log_weights: OfSamples, draw: Draw, kl_weight_in_force: KlWeight) -> OfImages:
+    def log_mean_exp(self, log_weights: OfSamples, draw: Draw, exponent: KlWeight) -> OfImages:
         bound = log_mean_exp(log_weights)
         constant = log_weights.detach()
         without_each = torch.where(each_itself(constant), others_mean(constant).unsqueeze(1), constant)

@@ -153,5 +153,5 @@ class Estimator(Protocol):
     def expectation(self, values: SampledTerms, draw: Draw) -> MeanTerms:
         """Return the mean of ``values``, functions of the codes, over the samples."""
 
-    def log_mean_exp(self, log_weights: OfSamples, draw: Draw, kl_weight_in_force: KlWeight) -> OfImages:
-        """Return log (1/k) sum_i w_i of w_i = p(x|z_i) (p(z_i) / q(z_i|x))^kl_weight_in_force: L_k at 1."""
+    def log_mean_exp(self, log_weights: OfSamples, draw: Draw, exponent: KlWeight) -> OfImages:
+        """Return log (1/k) sum_i w_i of w_i = p(x|z_i) (p(z_i) / q(z_i|x))^exponent, at most 1: L_k at 1."""
