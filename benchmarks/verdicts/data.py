@@ -41,7 +41,9 @@ def _normal(generator: torch.Generator, *shape: int) -> Tensor:
 def factors(generator: torch.Generator) -> Drawn:
     """Four factors of falling strength in twelve dimensions, seen through noise of variance 1."""
     basis = torch.linalg.qr(_normal(generator, 12, 12)).Q[:4] * torch.tensor([[3.5], [2.5], [1.8], [1.3]])
-    return _normal(generator, N, 4) @ basis + _normal(generator, N, 12), GaussianLikelihood(variance=1.0, mean="identity")
+    return _normal(generator, N, 4) @ basis + _normal(generator, N, 12), GaussianLikelihood(
+        variance=1.0, mean="identity"
+    )
 
 
 def clusters(generator: torch.Generator) -> Drawn:

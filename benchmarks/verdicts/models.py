@@ -9,7 +9,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from benchmarks.verdicts.data import Data, Rows
-from vae_lightning.diagnostics import MORE_REGIONS, ResidualRows, Verdict, evidence, read_in_nats, still_falling, verdict
+from vae_lightning.diagnostics import (
+    MORE_REGIONS,
+    ResidualRows,
+    Verdict,
+    evidence,
+    read_in_nats,
+    still_falling,
+    verdict,
+)
 from vae_lightning.diagnostics.active_units import THRESHOLD
 from vae_lightning.distributions import LocationScale, LocationScalePosterior, gaussian_noise
 from vae_lightning.estimates import Mean

@@ -9,7 +9,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 
 from vae_lightning.cli.forecast import configs_of, forecast
+from vae_lightning.distributions import BernoulliLikelihood
 from vae_lightning.errors import Code, UserError
+from vae_lightning.forecasting import Foretold, _asked, _foretold
 
 LINEAR = [
     "data=linear_gaussian",
@@ -36,9 +38,11 @@ def test_it_says_who_lives_at_which_weight(monkeypatch: pytest.MonkeyPatch, caps
     called(monkeypatch, *LINEAR, "kl_weight=3")
     printed = capsys.readouterr().out
     rows = [line.split() for line in printed.splitlines()]
-    assert ["1", "8", "lives", "0.490"] in rows  # ln(4 / 1.5) / 2
-    assert ["2", "4", "lives", "0.144"] in rows
-    assert ["3", "2", "dies", "0.000"] in rows
+    assert [(row[0], row[1], *row[-2:]) for row in rows if row[:1] in (["1"], ["2"], ["3"])] == [
+        ("1", "8", "lives", "0.490"),  # ln(4 / 1.5) / 2
+        ("2", "4", "lives", "0.144"),
+        ("3", "2", "dies", "0.000"),
+    ]
     for part in ("2 of 3", "1.5 (σ² 0.5)", "0.63", "½ sum (x - xh)² + w KL"):
         assert part in printed
     assert not list(Path().iterdir())  # nothing is written
@@ -59,7 +63,7 @@ def test_several_weights_are_a_curve(
     called(monkeypatch, *LINEAR, *sweep)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert next(row for row in rows if row[:1] == ["1"])[:2] == ["1", "3"]
-    assert ["10", "0", "0.00"] in rows
+    assert ["10", "0", "0", "0.00", "0.73"] in rows  # (4 + 2 + 1 + .3) / (2 * .5 * 10): nothing lives at the ceiling
     assert Path("forecast.png").stat().st_size > 1000
 
 
@@ -81,8 +85,6 @@ def test_a_learned_variance_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 @pytest.mark.parametrize(
     "argument",
     [
-        "likelihood=discretized_logistic",
-        "likelihood=gaussian_per_pixel",
         "kl_weight=interval(0,3)",
         "kl_weight=-1",
         "data.binarize=sometimes",
@@ -117,7 +119,7 @@ def test_weights_of_zero_are_told_and_not_drawn(
     capsys.readouterr()
     called(monkeypatch, *LINEAR, "kl_weight=0")
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["1", "8", "lives", "–"] in rows  # its KL has no bound
+    assert [(row[1], *row[-2:]) for row in rows if row[:1] == ["1"]] == [("8", "lives", "–")]  # its KL has no bound
 
 
 def test_what_a_plain_vae_would_do_is_said_to_be_that(
@@ -130,13 +132,55 @@ def test_what_a_plain_vae_would_do_is_said_to_be_that(
 def test_a_choice_without_a_forecast_does_not_hide_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(BernoulliLikelihood, "why_no_score", "it will not say")
     with pytest.raises(UserError) as refused:
-        called(monkeypatch, "data=digits", "likelihood=discretized_logistic,gaussian")
-    assert str(refused.value).startswith("likelihood=discretized_logistic: ")
+        called(monkeypatch, "data=digits", "likelihood=bernoulli,gaussian")
+    assert str(refused.value).startswith("likelihood=bernoulli: ")
     assert "digits gaussian" in capsys.readouterr().out
     with pytest.raises(UserError) as refused:
         called(monkeypatch, "data=digits", "--figure", "missing/f.png")
     assert str(refused.value).startswith("--figure missing/f.png: ")
+
+
+def foretold(*overrides: str) -> Foretold:
+    return _foretold(_asked(configs_of([*LINEAR, *overrides])[0]))
+
+
+def test_the_weight_is_the_one_at_the_schedules_end() -> None:
+    assert foretold().multiplier == 1
+    steps = 3 * 40  # of 4,000 vectors in batches of 100
+    rising = ("beta_schedule=linear", "beta_schedule.length='6 epochs'", "data.source.n_training=4000")
+    assert foretold(*rising, "trainer.max_epochs=3").multiplier == pytest.approx((steps - 1) / (2 * steps))
+    assert foretold(*rising, "trainer.max_epochs=7").multiplier == 1
+
+
+def test_the_objective_says_which_weights_matter() -> None:
+    plain = foretold().found.critical_weights[:3]
+    assert plain.tolist() == pytest.approx([8, 4, 2], rel=1e-5)
+    mmd = foretold("objective=mmd", "objective.alpha=0.5", "objective.lambda_=10").found.critical_weights[:3]
+    assert mmd.tolist() == pytest.approx([16, 8, 4], rel=1e-5)
+    iwae = foretold("objective=iwae", "objective.n_samples=5").found.critical_weights[:3]
+    assert iwae.tolist() == [float("inf")] * 3  # each above 5/4
+    assert [note for note in foretold("objective=free_bits").notes if "free_bits" in note]
+    assert [note for note in foretold("posterior=batch_norm").notes if "0.245" in note]  # gamma^2 / 2
+
+
+def test_the_ceiling_divides_by_what_a_nat_costs_beside_the_bound() -> None:
+    assert foretold().price(2.0) == 2.0
+    assert foretold("objective=iwae", "objective.n_samples=5").price(3.0) == 2.0
+    assert foretold("objective=iwae", "objective.n_samples=5").price(1.0) is None
+    for other in ("objective=mmd", "objective=free_bits", "objective=capacity", "posterior=point"):
+        assert foretold(other).price(1.0) is None, other
+
+
+def test_so_many_units_live_between_two_weights(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    called(monkeypatch, *LINEAR, "--active-units", "2")
+    assert "from 2 to 4, as 2.828" in capsys.readouterr().out
+    with pytest.raises(UserError) as refused:
+        called(monkeypatch, *LINEAR, "--active-units", "4")
+    assert (refused.value.code, refused.value.about) == (Code.INVALID, ("--active-units",))
 
 
 def test_an_unknown_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def test_directions_that_are_hard_to_tell_apart_are_not_taken_for_nothing(
     """Noise, whose leading eigenvalues lie close together; and more units than pixels."""
     monkeypatch.setattr("vae_lightning.theory.moments.MOST_PIXELS", 10)
     monkeypatch.setattr("vae_lightning.theory.moments.FEW_IMAGES", 10)
-    monkeypatch.setattr("vae_lightning.theory.moments.MOST_RESTARTS", 1)
+    monkeypatch.setattr("vae_lightning.theory.eigenvalues.MOST_RESTARTS", 1)
     values = torch.randn(800, 100, generator=torch.Generator().manual_seed(1))
     data = Images(values.reshape(800, 1, 10, 10), torch.zeros(800, dtype=torch.long))
     found = forecast(pixel_moments(data, "none"), GaussianLikelihood(variance=1.0, mean="identity"), latent_dim)

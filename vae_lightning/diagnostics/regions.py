@@ -20,6 +20,7 @@ from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
 from vae_lightning.diagnostics.residual import Residuals
+from vae_lightning.distributions.arithmetic import without_autocast
 from vae_lightning.estimates import Mean
 from vae_lightning.theory.collapse import floored
 from vae_lightning.theory.eigenvalues import leading_of_rows
@@ -111,5 +112,6 @@ def _along_best(residuals: Residuals, choosers: Tensor, judges: Tensor) -> Float
     else:
         about = residuals._replace(one=residuals.one - centre, other=residuals.other - centre).whitened()
         whitened, one, other = about.mean[choosers], about.one[judges], about.other[judges]
-    direction = leading_of_rows(whitened, 1)[1].to(one).squeeze(1)
-    return ((one @ direction) * (other @ direction)).double().cpu()
+    with without_autocast(one):
+        direction = leading_of_rows(whitened, 1)[1].to(one).squeeze(1)
+        return ((one @ direction) * (other @ direction)).double().cpu()

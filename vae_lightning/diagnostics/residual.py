@@ -16,6 +16,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
+from vae_lightning.distributions.arithmetic import without_autocast
 from vae_lightning.theory.collapse import floored
 from vae_lightning.theory.eigenvalues import ROUNDING, leading_eigenpairs, one_thread
 from vae_lightning.theory.held_out import FEWEST_ROWS, N_FOLDS, N_JUDGES, fold_of_rows
@@ -132,12 +133,13 @@ def residual_spectrum(residuals: Residuals) -> ResidualSpectrum:
     one, other = residuals.whitened()[:2]
     variance = floored(residuals.blocks.flatten(), n) if len(residuals.blocks) == 1 else None
     if one.shape[1] > MOST_PIXELS:
-        basis = _basis(torch.cat([one, other]))
-        one, other = one @ basis, other @ basis
+        with without_autocast(one):
+            basis = _basis(torch.cat([one, other]))
+            one, other = one @ basis, other @ basis
     mean = (one + other).mean(0, dtype=torch.float64) / 2
     one, other = one - mean.to(one), other - mean.to(other)
     fold = fold_of_rows(n).to(one.device)
-    with one_thread():
+    with one_thread(), without_autocast(one):
         moments = torch.stack([_products(one, other, fold == index) for index in range(N_FOLDS)])
         share = torch.bincount(fold, minlength=N_FOLDS).to(moments) / n
         eigenvalues = leading_eigenpairs((share.reshape(-1, 1, 1) * moments).sum(0), N_EIGENVALUES)[0]

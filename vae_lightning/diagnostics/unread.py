@@ -5,6 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vae_lightning.diagnostics.residual import Residuals
+from vae_lightning.distributions.arithmetic import without_autocast
 from vae_lightning.estimates import Mean
 from vae_lightning.theory.held_out import FEWEST_ROWS, fold_of_rows
 
@@ -30,8 +31,9 @@ def gain_of_reading(residuals: Residuals, means: Codes, codes: Codes) -> Float[T
     for judging in (0, 1):
         mine, judges = half != judging, half == judging
         size = squares[mine].mean(0).clamp_min(1e-12).to(rows)
-        columns = rows[mine].T @ centred[mine] / int(mine.sum()) / size
-        along = (rows[judges] @ columns) * centred[judges]
+        with without_autocast(rows):
+            columns = rows[mine].T @ centred[mine] / int(mine.sum()) / size
+            along = (rows[judges] @ columns) * centred[judges]
         each[judges.cpu()] = (along.double() - 0.5 * columns.double().square().sum(0) * squares[judges]).cpu()
     return torch.stack([each.mean(0), each.std(0) / n**0.5])
 
@@ -44,6 +46,8 @@ def idle_nats(means: Codes, codes: Codes) -> Mean:
     that n images leave, and taken off. The error is that of two draws of as many images, d / (2 n) in order.
     """
     n, latent_dim = codes.shape
+    if n < FEWEST_ROWS:
+        return Mean(0.0, float("inf"))
     codes = codes.double()
     covariance = codes.T.cov(correction=0).reshape(latent_dim, latent_dim)
     eigenvalues = torch.linalg.eigvalsh(covariance).clamp_min(1e-12)
@@ -54,6 +58,8 @@ def idle_nats(means: Codes, codes: Codes) -> Mean:
 
 def told_twice(means: Codes, written: Bool[Tensor, " latent"]) -> list[tuple[int, int]]:
     """Return the pairs of written units whose posterior means are nearly the same, up to scale and sign."""
+    if len(means) < FEWEST_ROWS:
+        return []
     correlation = means.double().T.corrcoef().reshape(means.shape[1], -1).nan_to_num(0.0).abs()
     pairs = torch.triu(correlation > SAME, diagonal=1) & written.unsqueeze(0) & written.unsqueeze(1)
     return [(int(one), int(other)) for one, other in pairs.nonzero().tolist()]
