@@ -102,7 +102,7 @@ def _forecast(config: RunConfig) -> tuple[Forecast | None, Images, Scale, Likeli
     likelihood."""
     (splits, scale), likelihood = assemble.build_splits(config), assemble.build_likelihood(config)
     training, binarize = splits["train"], config.data["binarize"]
-    check_together(pixel_conflicts(likelihood, scale, binarize))
+    check_together(pixel_conflicts(likelihood, scale, binarize, splits))
     found = theory.forecast(theory.pixel_moments(training, binarize), likelihood, config.latent_dim)
     return found, training, scale, likelihood
 

@@ -15,6 +15,7 @@ from vae_lightning.distributions import (
     GaussianPerPixelLikelihood,
     Likelihood,
     LocationScale,
+    StudentTLikelihood,
     gaussian_noise,
 )
 from vae_lightning.theory import (
@@ -111,6 +112,14 @@ def test_bernoulli_pixels_are_compared_by_their_correlations() -> None:
                                         DiscretizedLogisticLikelihood(initial_scale=0.1)])  # fmt: skip
 def test_what_is_no_exponential_family_has_no_forecast(likelihood: Likelihood) -> None:
     assert forecast(pixel_moments(grey_images(), "none"), likelihood, 2) is None
+
+
+@pytest.mark.parametrize("at", [0.0, 0.5, 1e4])
+def test_a_score_that_is_not_linear_has_no_forecast_wherever_the_data_lie(at: float) -> None:
+    """Far from all data the score of a Student's t is nearly a line."""
+    values = at + torch.randn(400, 1, 1, 5, generator=torch.Generator().manual_seed(0))
+    likelihood = StudentTLikelihood(degrees_of_freedom=4.0, initial_scale=1.0, min_log_scale=-6.0, mean="identity")
+    assert forecast(pixel_moments(Images(values, torch.zeros(400)), "none"), likelihood, 2) is None
 
 
 def quadrature() -> tuple[torch.Tensor, torch.Tensor]:

@@ -11,6 +11,7 @@ from vae_lightning.distributions import (
     GaussianLearnedLikelihood,
     GaussianLikelihood,
     Likelihood,
+    NegativeBinomialLikelihood,
     PoissonLikelihood,
 )
 from vae_lightning.theory import Forecast, MomentsOfMany, PixelMoments, forecast, pixel_moments
@@ -42,6 +43,7 @@ def images(kind: str) -> Images:
         (BernoulliLikelihood(), "grey", "none"),
         (BernoulliLikelihood(), "grey", "dynamic"),
         (PoissonLikelihood(), "counts", "none"),
+        (NegativeBinomialLikelihood(initial_dispersion=2.0), "counts", "none"),
     ],
 )
 def test_the_forecast_of_many_pixels_is_the_one_by_the_whole_covariance(
@@ -68,12 +70,15 @@ def test_the_forecast_of_many_pixels_is_the_one_by_the_whole_covariance(
             assert other.variance_at(weight) == pytest.approx(variance, rel=1e-4)
 
 
-def test_counts_have_the_spectrum_of_their_dispersion() -> None:
-    """Of a Poisson likelihood the critical weights are the eigenvalues of mean^-1/2 Cov mean^-1/2."""
+@pytest.mark.parametrize("inverse_dispersion", [0.0, 0.5])
+def test_counts_have_the_spectrum_of_their_dispersion(inverse_dispersion: float) -> None:
+    """The critical weights are the eigenvalues of V^-1/2 Cov V^-1/2, V the mean or, with r, mean + mean^2 / r."""
     data = images("counts")
-    found = forecast(pixel_moments(data, "none"), PoissonLikelihood(), 8)
+    likelihood = NegativeBinomialLikelihood(initial_dispersion=2.0) if inverse_dispersion else PoissonLikelihood()
+    found = forecast(pixel_moments(data, "none"), likelihood, 8)
     values = data.pixels.flatten(1)[:, :-1].double()
-    scale = values.mean(0).rsqrt()
+    mean = values.mean(0)
+    scale = (mean + inverse_dispersion * mean.square()).rsqrt()
     expected = torch.linalg.eigvalsh(scale[:, None] * values.T.cov(correction=0) * scale).flip(0)
     assert found is not None
     torch.testing.assert_close(found.critical_weights[:8], expected[:8], rtol=1e-4, atol=1e-6)
