@@ -122,6 +122,18 @@ def test_a_score_that_is_not_linear_has_no_forecast_wherever_the_data_lie(at: fl
     assert forecast(pixel_moments(Images(values, torch.zeros(400)), "none"), likelihood, 2) is None
 
 
+def test_a_pixel_that_varies_by_rounding_alone_changes_no_other() -> None:
+    moments = pixel_moments(grey_images(), "none")
+    expected = forecast(moments, ContinuousBernoulliLikelihood(), 2)
+    assert expected is not None
+    assert moments.variance[5] == 0
+    mean, covariance = moments.mean.clone(), moments.covariance.clone()
+    mean[5], covariance[5, 5] = 0.3, 1e-34
+    found = forecast(moments._replace(mean=mean, covariance=covariance), ContinuousBernoulliLikelihood(), 2)
+    assert found is not None
+    torch.testing.assert_close(found.critical_weights[:5], expected.critical_weights[:5])
+
+
 def quadrature() -> tuple[torch.Tensor, torch.Tensor]:
     """Gauss-Hermite nodes and weights for expectations under N(0, 1)."""
     import numpy as np

@@ -88,7 +88,7 @@ def forecast(moments: PixelMoments | MomentsOfMany, likelihood: Likelihood, late
         eigenvalues = moments.leading(n)
         return Forecast(eigenvalues / one_variance, latent_dim, eigenvalues, one_variance)
     varies = moments.variance > 0  # the decoder knows the others without a code
-    slope, curvature = _collapsed_score(likelihood, moments.mean[varies], moments.variance[varies].sqrt())
+    slope, curvature = _collapsed_score(likelihood, moments.mean[varies], float(moments.variance.max()) ** 0.5)
     if slope is None:
         return None
     scale = torch.zeros_like(moments.mean)
@@ -96,18 +96,18 @@ def forecast(moments: PixelMoments | MomentsOfMany, likelihood: Likelihood, late
     return Forecast(moments.leading(n, scale), latent_dim, None, None)
 
 
-def _collapsed_score(likelihood: Likelihood, mean: PerPixel, deviation: PerPixel) -> tuple[PerPixel | None, PerPixel]:
+def _collapsed_score(likelihood: Likelihood, mean: PerPixel, step: float) -> tuple[PerPixel | None, PerPixel]:
     """Return the slope of the score in x, None where it is not linear, and the curvature, for a decoder without a code.
 
     Its best values are those at which the score of the mean is 0: of a linear score, where its mean is. Whether it is
-    linear shows where the data are, and on one side of them: of an outlier's score the two sides would look alike.
+    linear shows a ``step`` and two from the mean, where data are, on one side: a bent score may be alike on both.
     """
     values = inverse_of_increasing(
         lambda at: -likelihood.score_and_curvature(mean, at)[0], torch.zeros_like(mean), -LARGEST_VALUE, LARGEST_VALUE
     )
-    scores = [likelihood.score_and_curvature(mean + n * deviation, values)[0] for n in (0.0, 1.0, 2.0)]
+    scores = [likelihood.score_and_curvature(mean + n * step, values)[0] for n in (0.0, 1.0, 2.0)]
     rise = scores[2] - scores[0]
-    linear, slope = torch.allclose(scores[1] - scores[0], rise / 2, atol=0), rise / (2 * deviation)
+    linear, slope = torch.allclose(scores[1] - scores[0], rise / 2, atol=0), rise / (2 * step)
     return slope if linear else None, likelihood.score_and_curvature(mean, values)[1]
 
 
