@@ -177,7 +177,7 @@ def undefined(posterior: str, objective: str, estimator: str) -> bool:
 
 @pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["pairs", "all"])
 def test_every_combination_takes_a_step_or_is_refused(every: bool, configure: Callable[..., Config]) -> None:
-    """7 likelihoods x 7 posteriors x 5 objectives x 5 estimators, with two codes per image."""
+    """11 likelihoods x 7 posteriors x 5 objectives x 5 estimators, with two codes per image."""
     nodes = {group: {option: configure(f"{group}={option}")[group] for option in options(group)} for group in GROUPS}
     config = configure("data=digits", "model=linear", "latent_dim=2")
     batch = next(build_data(checked(config)).train_dataloader().batches())

@@ -41,6 +41,8 @@ FIT_TOGETHER = {
     "data=own": ["data.function._target_=own_parts.values_and_kinds"],
     "data=torchvision": ["data.dataset=KMNIST"],
     "likelihood=poisson": ["data=array", "data.path={folder}/counts.npy"],
+    "likelihood=negative_binomial": ["data=array", "data.path={folder}/counts.npy"],
+    "likelihood=categorical": ["data=array", "data.path={folder}/counts.npy", "likelihood.n_classes=20"],
     "model=custom": ["model.encoder._target_=own_parts.PairEncoder", "model.decoder._target_=own_parts.Decoder"],
 }
 
@@ -173,6 +175,9 @@ WRONG = {
         "objective=mmd objective.alpha=2": "objective.alpha",
         "lr_schedule=cosine lr_schedule.final=2": "lr_schedule.final",
         "likelihood.variance=inf": "likelihood.variance",
+        "likelihood=categorical likelihood.n_classes=1": "likelihood.n_classes",
+        "likelihood=negative_binomial likelihood.initial_dispersion=0": "likelihood.initial_dispersion",
+        "likelihood=student_t likelihood.degrees_of_freedom=2": "likelihood.degrees_of_freedom",
     },
     Code.UNKNOWN_KEY: {
         "+kl_wieght=1": "kl_wieght",
@@ -221,6 +226,7 @@ def test_all_faults_are_told_at_once(configure: Callable[..., Config]) -> None:
     ("override", "code", "key"),
     [
         ("optimizer.lr=-1", Code.CANNOT_BUILD, "optimizer"),
+        ("likelihood=student_t likelihood.initial_scale=0.002", Code.CANNOT_BUILD, "likelihood"),
         ("likelihood=bernoulli likelihood._target_=torch.nn.ReLU", Code.INCOMPLETE_PART, "likelihood._target_"),
         ("posterior._target_=torch.nn.ReLU ~posterior.noise", Code.INCOMPLETE_PART, "posterior._target_"),
         ("model=conv data=linear_gaussian", Code.INCOMPATIBLE, "model"),

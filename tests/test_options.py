@@ -23,6 +23,8 @@ FIT_TOGETHER = {
     "model=linear": ["likelihood.mean=identity"],
     "model=custom": ["model.encoder._target_=own_parts.PairEncoder", "model.decoder._target_=own_parts.Decoder"],
     "likelihood=poisson": ["data.scale=counts"],  # of 255 grey values: rough, and counts none the less
+    "likelihood=negative_binomial": ["data.scale=counts"],
+    "likelihood=categorical": ["data.scale=counts", "likelihood.n_classes=256", "model=mlp_small"],
     "objective=capacity": ["objective.growth=10 epochs"],  # so slow that the KL can follow within these few steps
     "estimator=dreg": ["objective=iwae"],
     "estimator=vimco": ["objective=iwae"],

@@ -3,12 +3,14 @@
 What is undefined is refused before anything starts; what is biased, idle or no bound is said.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch.optim import Optimizer
 
+from vae_lightning.data.loader import as_floats
 from vae_lightning.data.scale import IN_UNIT_INTERVAL, IN_WORDS
+from vae_lightning.data.splits import Images
 from vae_lightning.distributions import Likelihood, PosteriorFamily, Prior
 from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives import Estimator, Objective, Unpriced
@@ -96,8 +98,8 @@ def batch_conflicts(objective: Objective, posterior: PosteriorFamily, smallest_b
             yield f"{reason}at least {least}; take true", ("data.drop_last", key)
 
 
-def pixel_conflicts(likelihood: Likelihood, scale: str, binarize: str) -> Conflicts:
-    """Say why a likelihood is not one of data on some scale."""
+def pixel_conflicts(likelihood: Likelihood, scale: str, binarize: str, splits: Mapping[str, Images]) -> Conflicts:
+    """Say why a likelihood is not one of data on some scale, all parts of which are ``splits``."""
     meaning = f"these data are {IN_WORDS.get(scale, scale)} (data.scale={scale})"
     if likelihood.needs_unit_interval and scale not in IN_UNIT_INTERVAL:
         reason = f"likelihood: this one is of pixels in [0, 1], and {meaning}; take likelihood=gaussian"
@@ -112,6 +114,11 @@ def pixel_conflicts(likelihood: Likelihood, scale: str, binarize: str) -> Confli
     if likelihood.needs_counts and scale not in ("counts", "binary"):
         reason = f"likelihood: this one is of counts, and {meaning}; take data.scale=counts if they are counts"
         yield reason, ("likelihood", "data.scale")
+    most = likelihood.largest_count
+    if most is not None and (found := max(float(as_floats(part.pixels.max())) for part in splits.values())) > most:
+        reason = f"likelihood.n_classes={most + 1}: its classes are 0 to {most}, and these data go up to "
+        remedy = f"{found:.0f}; take likelihood.n_classes={found + 1:.0f}, or likelihood=poisson of what is counted"
+        yield reason + remedy, ("likelihood.n_classes", "data")
     if likelihood.needs_grey_pixels and binarize != "none":
         reason = f"data.binarize={binarize}: this density is unbounded on pixels of 0 and 1; take likelihood=bernoulli"
         yield reason, ("likelihood", "data.binarize")

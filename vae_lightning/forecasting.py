@@ -189,7 +189,7 @@ def _foretold(asked: Asked) -> Foretold:
     config = asked.config
     (splits, scale), likelihood = assemble.build_splits(config), assemble.build_likelihood(config)
     training, binarize = splits["train"], config.data["binarize"]
-    check_together(pixel_conflicts(likelihood, scale, binarize))
+    check_together(pixel_conflicts(likelihood, scale, binarize, splits))
     objective, posterior = assemble.build_objective(config), assemble.build_posterior(config)
     schedule = assemble.build_beta_schedule(config)
     found = theory.forecast(theory.pixel_moments(training, binarize), likelihood, config.latent_dim)

@@ -114,7 +114,7 @@ def _train_and_test(
 def _build(config: RunConfig, console: Console) -> _Parts:
     data = build_data(config)
     model = build_model(config, data.image_shape)
-    check_together(pixel_conflicts(model.likelihood, data.scale, data.binarize))
+    check_together(pixel_conflicts(model.likelihood, data.scale, data.binarize, data.splits))
     check_together(batch_conflicts(model.objective, model.posterior, data.smallest_batch))
     timer = Timer(interval="epoch", verbose=False)  # its state is in the checkpoint: a resumed run counts all its time
     interruption = Interruption()

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from vae_lightning.distributions import (
     BernoulliLikelihood,
+    CategoricalLikelihood,
     ContinuousBernoulliLikelihood,
     DiscretizedLogisticLikelihood,
     FullCovariancePosterior,
@@ -29,7 +30,9 @@ from vae_lightning.distributions import (
     GaussianOptimalLikelihood,
     GaussianPerPixelLikelihood,
     LocationScalePosterior,
+    NegativeBinomialLikelihood,
     PosteriorFamily,
+    StudentTLikelihood,
     laplace_noise,
 )
 from vae_lightning.distributions.shapes import KlWeight
@@ -392,6 +395,9 @@ LIKELIHOODS = {
     "bernoulli": BernoulliLikelihood(),
     "continuous_bernoulli": ContinuousBernoulliLikelihood(),
     "discretized_logistic": DiscretizedLogisticLikelihood(initial_scale=0.1),
+    "negative_binomial": NegativeBinomialLikelihood(initial_dispersion=2.0),
+    "student_t": StudentTLikelihood(degrees_of_freedom=4.0, initial_scale=0.3, min_log_scale=-6.0, mean="identity"),
+    "categorical": CategoricalLikelihood(n_classes=3),
 }
 
 

@@ -34,6 +34,12 @@ def soft_lower_bound(log_sigma: AnyShape, least: float) -> AnyShape:
     return least + torch.nn.functional.softplus(log_sigma - least)
 
 
+def raw_of_soft_bound(log_sigma: float, least: float) -> float:
+    """Return what :func:`soft_lower_bound` takes to a ``log_sigma`` above ``least``: ln(e^above - 1) + least."""
+    above = log_sigma - least
+    return above + math.log(-math.expm1(-above)) + least
+
+
 def normal_sample(mean: Tensor, variance: float | Tensor, generator: Generator) -> Tensor:
     noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
     return mean + variance**0.5 * noise
@@ -111,12 +117,10 @@ class GaussianLearnedLikelihood(OneVarianceGaussian, nn.Module):
         self.squash = mean
         self.min_log_sigma = min_log_sigma
         self.least_variance = math.exp(2 * min_log_sigma)
-        above = 0.5 * math.log(initial_variance) - min_log_sigma
-        if above <= 0:
+        log_sigma = 0.5 * math.log(initial_variance)
+        if log_sigma <= min_log_sigma:
             raise ValueError(f"initial_variance={initial_variance:g} is not above exp(2 min_log_sigma)")
-        # The inverse of soft_lower_bound: ln(e^above - 1) + least.
-        raw = above + math.log(-math.expm1(-above)) + min_log_sigma
-        self.raw_log_sigma = nn.Parameter(torch.tensor(raw))
+        self.raw_log_sigma = nn.Parameter(torch.tensor(raw_of_soft_bound(log_sigma, min_log_sigma)))
 
     @property
     def sigma_squared(self) -> Float[Tensor, ""]:

@@ -40,6 +40,10 @@ class Likelihood(Protocol):
         """Return whether pixels must be counts: whole numbers from 0 on."""
 
     @property
+    def largest_count(self) -> int | None:
+        """Return the largest count that a pixel can be; None where there is no largest."""
+
+    @property
     def needs_grey_pixels(self) -> bool:
         """Return whether the density has no largest value on pixels that are all 0 or 1."""
 
@@ -101,6 +105,7 @@ class LikelihoodFacts:
     needs_unit_interval: bool = False
     means_in_unit_interval: bool = False
     needs_counts: bool = False
+    largest_count: int | None = None
     needs_grey_pixels: bool = False
     is_binary: bool = False
     loss_elsewhere: LossElsewhere | None = None

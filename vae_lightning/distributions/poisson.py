@@ -39,4 +39,9 @@ class PoissonLikelihood(LikelihoodFacts):
 
     def greatest_log_prob(self, pixels: Pixels) -> PerImage:
         """Return that of a decoder whose rates are the counts."""
-        return (torch.xlogy(pixels, pixels) - pixels - torch.lgamma(pixels + 1)).sum(IMAGE_DIMS)
+        return greatest_of_poisson(pixels)
+
+
+def greatest_of_poisson(counts: Pixels) -> PerImage:
+    """Return log P of counts under Poissons whose rates they are, summed over pixels."""
+    return (torch.xlogy(counts, counts) - counts - torch.lgamma(counts + 1)).sum(IMAGE_DIMS)

@@ -15,6 +15,9 @@ from torch import Generator, Tensor
 
 from vae_lightning.distributions.prior import LOG_2PI, standard_normal
 
+DegreesOfFreedom = Annotated[float, Field(gt=2, le=1e6)]
+"""Of Student's t: at 2 and below its variance is infinite; far above 1e6 the formulas lose their digits."""
+
 
 @dataclass(frozen=True)
 class StandardNoise:
@@ -66,7 +69,7 @@ def logistic_noise() -> StandardNoise:
     )
 
 
-def student_t_noise(*, degrees_of_freedom: Annotated[float, Field(gt=2, le=1e6)]) -> StandardNoise:
+def student_t_noise(*, degrees_of_freedom: DegreesOfFreedom) -> StandardNoise:
     """Return Student's t with nu degrees of freedom, drawn by Bailey's polar method (Bailey 1994).
 
     At nu <= 2 its variance, and so its KL from the Gaussian prior, is infinite; far above 1e6 the formulas lose their
