@@ -26,6 +26,7 @@ from vae_lightning.distributions import (
     StandardNormalPrior,
     gaussian_noise,
 )
+from vae_lightning.distributions.likelihood import LikelihoodFacts
 from vae_lightning.errors import Code, UserError
 from vae_lightning.objectives import Capacity, Elbo, Estimator, Iwae, Mmd, Objective, Pathwise, Unpriced
 from vae_lightning.training_step import TrainingStep
@@ -126,23 +127,23 @@ def test_a_likelihood_has_its_shapes_and_its_gradients_reach_everything(option: 
 
 @pytest.mark.parametrize("option", options("likelihood"))
 def test_a_score_and_a_curvature_are_the_derivatives_of_the_log_density(option: str) -> None:
-    """By automatic differentiation in the natural parameter, which is the value itself but for a Gaussian's sigma^2."""
+    """By automatic differentiation; in a Gaussian's natural parameter, which is its value over sigma^2."""
     likelihood = part("likelihood", option, **({"mean": "identity"} if "mean" in node("likelihood", option) else {}))
-    if likelihood.why_no_score is not None:
-        with pytest.raises(UserError) as unknown:
-            likelihood.score_and_curvature(PIXELS, PIXELS)
-        assert (unknown.value.code, unknown.value.about) == (Code.INCOMPATIBLE, ("likelihood",))
-        return
     if isinstance(likelihood, nn.Module):
         likelihood.eval()
-    natural = rand(N_IMAGES, 1, 2, 2, seed=3).requires_grad_()
-    per_natural = float(torch.as_tensor(likelihood.sigma_squared).detach()) if option.startswith("gaussian") else 1.0
+    v = likelihood.values_per_pixel
+    natural = rand(N_IMAGES, v, 2, 2, seed=3).requires_grad_()
+    per_natural = (
+        float(torch.as_tensor(likelihood.sigma_squared).detach()) if hasattr(likelihood, "sigma_squared") else 1.0
+    )
     score, curvature = likelihood.score_and_curvature(PIXELS, natural * per_natural)
     log_prob = likelihood.log_prob(PIXELS, natural * per_natural).sum()
     (first,) = grad(log_prob, natural, create_graph=True)
-    (second,) = grad(first.sum(), natural)
     torch.testing.assert_close(score, first)
-    torch.testing.assert_close(curvature, -second)
+    rows = curvature if v > 1 else curvature.unsqueeze(0)
+    for index, group in enumerate(first.chunk(v, dim=1)):
+        (second,) = grad(group.sum(), natural, retain_graph=True)
+        torch.testing.assert_close(rows[index], -second)
 
 
 class Sharper(BernoulliLikelihood):
@@ -152,11 +153,59 @@ class Sharper(BernoulliLikelihood):
         return super().log_prob(pixels, 2 * values)
 
 
-def test_a_changed_density_does_not_inherit_a_score() -> None:
-    assert Sharper().why_no_score is not None
-    with pytest.raises(UserError):
-        Sharper().score_and_curvature(PIXELS, PIXELS)
-    assert BernoulliLikelihood().why_no_score is None
+class Coupled(LikelihoodFacts):
+    """Pixels whose sum alone is seen."""
+
+    variance = None
+
+    def log_prob(self, pixels: Tensor, values: Tensor) -> Tensor:
+        return -(pixels - values).sum((-3, -2, -1)).square()
+
+
+def test_a_changed_density_inherits_no_closed_form() -> None:
+    values = rand(N_IMAGES, 1, 2, 2, seed=3)
+    score, curvature = Sharper().score_and_curvature(PIXELS, values)
+    of_parent = BernoulliLikelihood().score_and_curvature(PIXELS, 2 * values)
+    torch.testing.assert_close(score, 2 * of_parent[0])
+    torch.testing.assert_close(curvature, 4 * of_parent[1])
+    assert not Sharper().score_is_natural
+    assert Sharper().greatest_log_prob(PIXELS) is None
+
+
+def test_pixels_that_depend_on_each_others_values_have_no_score() -> None:
+    with pytest.raises(UserError) as refused:
+        Coupled().score_and_curvature(PIXELS, rand(N_IMAGES, 1, 2, 2, seed=3))
+    assert (refused.value.code, refused.value.about) == (Code.INCOMPATIBLE, ("likelihood",))
+
+
+@torch.inference_mode()
+def test_a_score_can_be_had_where_nothing_is_recorded() -> None:
+    values = rand(N_IMAGES, 1, 2, 2, seed=3)
+    torch.testing.assert_close(
+        Sharper().score_and_curvature(PIXELS * 1, values * 1), Sharper().score_and_curvature(PIXELS, values)
+    )
+
+
+@pytest.mark.parametrize("option", options("likelihood"))
+def test_no_value_is_likelier_than_the_greatest(option: str) -> None:
+    likelihood = part("likelihood", option)
+    if isinstance(likelihood, nn.Module):
+        likelihood.eval()
+    counts = likelihood.needs_counts
+    pixels = torch.bernoulli(PIXELS, generator=torch.Generator().manual_seed(1)) if counts else PIXELS
+    greatest = likelihood.greatest_log_prob(pixels)
+    if greatest is None:
+        assert option in {
+            "gaussian_learned",
+            "gaussian_optimal",
+            "gaussian_per_pixel",
+            "continuous_bernoulli",
+            "student_t",
+        }
+        return
+    assert greatest.shape == (N_IMAGES,)
+    values = torch.randn(200, N_IMAGES, likelihood.values_per_pixel, 2, 2, generator=torch.Generator().manual_seed(2))
+    assert (likelihood.log_prob(pixels, 3 * values) <= greatest + 1e-5).all()
 
 
 # Posteriors and the prior ---------------------------------------------------------------------------------------

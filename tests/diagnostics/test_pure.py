@@ -9,7 +9,6 @@ from torch import Tensor
 from vae_lightning.diagnostics import (
     NearTheData,
     PerImageMetric,
-    ResidualSpectrum,
     collapse_epsilon,
     continuity,
     decoder_sensitivity,
@@ -17,7 +16,6 @@ from vae_lightning.diagnostics import (
     log_px,
     mutual_information,
     share_collapsed,
-    verdict,
 )
 from vae_lightning.distributions import GaussianLikelihood, LocationScale, StandardNormalPrior, gaussian_noise
 from vae_lightning.theory import collapsed_share
@@ -239,28 +237,3 @@ def test_a_probe_reads_what_is_there_and_nothing_else() -> None:
 
 
 # Verdict --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("living", "largest", "at_most", "word", "told"),
-    [
-        (5, 0.5, 0.6, "healthy", "all 5 units live"),
-        (3, 0.5, 0.6, "pruned", "2 of 5 units are dead, and rightly"),
-        (0, 0.5, 0.6, "pruned", "below a kl_weight of 0.5 a first one could live"),
-        (4, 3.0, 3.1, "collapsed", "1 of 5 units is dead, though one more unit would earn 3.00"),
-        (5, 3.0, 3.1, "starved", "latent_dim is too small"),
-        (3, 1.01, 1.2, "undecided", "(at most 1.20): these images cannot tell"),
-        (3, 0.99, 1.2, "undecided", "(at most 1.20)"),
-        (3, 0.7, 1.2, "undecided", "(at most 1.20)"),  # between the two bounds
-        (3, math.nan, math.nan, "undecided", "nan"),
-    ],
-)
-def test_the_verdict(living: int, largest: float, at_most: float, word: str, told: str) -> None:
-    for kl_weight in (1.0, 20.0):  # only the ratio matters
-        eigenvalues = torch.tensor([at_most, 0.1], dtype=torch.float64) * kl_weight
-        residual = ResidualSpectrum(eigenvalues, largest * kl_weight, 0.01 * kl_weight, torch.ones(2))
-        found = verdict(living, 5, residual, kl_weight)
-        assert found.word == word
-        assert found.sentence.startswith(word)
-        if kl_weight == 1:
-            assert told in found.sentence

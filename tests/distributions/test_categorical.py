@@ -105,10 +105,6 @@ def test_the_encoder_is_shown_the_classes_between_0_and_1() -> None:
     assert seen.flatten().tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
-def test_its_own_score_is_not_known() -> None:
-    assert LIKELIHOOD.why_no_score is not None
-
-
 # Data -----------------------------------------------------------------------------------------------------------
 
 

@@ -79,8 +79,8 @@ def test_it_sums_to_one_and_its_mean_and_variance_are_those_of_the_density(name:
     assert float(density.sum()) == pytest.approx(1, abs=1e-6)
     assert likelihood.mean(values).item() == pytest.approx(mean, abs=1e-6)
 
-    assert (likelihood.why_no_score is None) == (name not in {"gaussian_per_pixel", "discretized_logistic"})
-    if likelihood.why_no_score is None:
+    assert likelihood.score_is_natural == (name not in {"gaussian_per_pixel", "discretized_logistic"})
+    if likelihood.score_is_natural:
         score, curvature = likelihood.score_and_curvature(x, values.flatten())
         assert curvature.broadcast_to(x.shape)[0].item() == pytest.approx(variance, rel=1e-4, abs=1e-12)
         torch.testing.assert_close(score, x - mean, rtol=0, atol=1e-6)

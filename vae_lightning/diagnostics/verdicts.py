@@ -12,6 +12,7 @@ The words, with what an intervention would show:
 Units are counted by directions of the code: a rotation of the units changes nothing.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -155,9 +156,9 @@ def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911
         if spare:
             return as_word("collapsed", gain, f", though {earns}: the model ignores what it should tell")
         return as_word("starved", gain, f", and {earns}: latent_dim is too small")
-    surely_not = Mean(MATTERS, 0.0).surely_above(gain) and gain_of_direction(_largest(found), price) < MATTERS
-    if not surely_not:
-        most = max(at_most, gain_of_direction(_largest(found), price))
+    possible = _possible(found)
+    if not (Mean(MATTERS, 0.0).surely_above(gain) and possible < MATTERS):
+        most = max(at_most, possible)
         return as_word("undecided", gain, f"; one more unit would earn {_told(gain)}, at most {most:.2f}")
     more = f"one more unit would earn {_told(gain)} ({margin:.2f} ± {spread:.2f} times its price)"
     if at_most > MATTERS:
@@ -196,9 +197,10 @@ def _at_most(found: Evidence) -> float:
     return max((each.gain.value for each in found.gains), default=float("inf"))
 
 
-def _largest(found: Evidence) -> float:
-    """Return the largest margin that the images leave possible."""
-    return max(float(found.residual.eigenvalues[0]), found.residual.largest) / found.price
+def _possible(found: Evidence) -> float:
+    """Return what one more unit would earn by the largest margin that the images leave possible."""
+    margins = [float(found.residual.eigenvalues[0]) / found.price, found.residual.largest / found.price]
+    return gain_of_direction(max(margins), found.price) if all(map(math.isfinite, margins)) else math.inf
 
 
 def _ignored(found: Evidence) -> tuple[int, Mean] | None:

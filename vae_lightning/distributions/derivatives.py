@@ -33,24 +33,27 @@ def differentiated(log_prob: LogProb, pixels: Pixels, values: Tensor, n_values: 
     with torch.inference_mode(False), torch.enable_grad():
         at, shown = values.detach().clone().requires_grad_(), pixels.detach().clone()
         (score,) = torch.autograd.grad(log_prob(shown, at).sum(), at, create_graph=True)
-        rows = [_derivative(group.sum(), at) for group in score.chunk(n_values, dim=-3)]
+        rows = [derivative(group.sum(), at) for group in score.chunk(n_values, dim=-3)]
         _check_independent(score, at, rows, n_values)
     curvature = -(rows[0] if n_values == 1 else torch.stack(rows))
     return score.detach(), curvature
 
 
-def _derivative(of: Tensor, at: Tensor) -> Tensor:
-    if not of.requires_grad:  # a score that does not depend on the values at all
+def derivative(of: Tensor, at: Tensor, again: bool = False) -> Tensor:
+    """Return the gradient of a number, zeros where it does not depend on ``at``; ``again`` makes it differentiable."""
+    if not of.requires_grad:
         return torch.zeros_like(at)
-    (found,) = torch.autograd.grad(of, at, retain_graph=True, allow_unused=True)
-    return torch.zeros_like(at) if found is None else found.detach()
+    (found,) = torch.autograd.grad(of, at, retain_graph=True, create_graph=again, allow_unused=True)
+    if found is None:
+        return torch.zeros_like(at)
+    return found if again else found.detach()
 
 
 def _check_independent(score: Tensor, at: Tensor, rows: list[Tensor], n_values: int) -> None:
     """Raise UserError where the second derivatives between pixels are not 0: signs drawn at random would show them."""
     first = score.chunk(n_values, dim=-3)[0]
     signs = torch.randint(0, 2, first.shape, generator=torch.Generator().manual_seed(0)).to(first) * 2 - 1
-    signed = _derivative((signs * first).sum(), at).chunk(n_values, dim=-3)[0] * signs
+    signed = derivative((signs * first).sum(), at).chunk(n_values, dim=-3)[0] * signs
     own = rows[0].chunk(n_values, dim=-3)[0]
     if float((signed - own).abs().max()) > COUPLED * float(own.abs().max().clamp_min(torch.finfo(own.dtype).tiny)):
         reason = "likelihood: log p of a pixel depends on the values of other pixels; forecast and residual test are of"

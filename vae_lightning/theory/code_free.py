@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from vae_lightning.distributions import Likelihood
+from vae_lightning.distributions.derivatives import derivative
 from vae_lightning.errors import Code, UserError
 from vae_lightning.theory.inverse import inverse_of_increasing
 from vae_lightning.theory.moments import MomentsOfMany, PerPixel, PixelMoments
@@ -110,6 +111,11 @@ def is_seen(pixels: Float[Tensor, "n channels h w"]) -> Bool[Tensor, " pixels"]:
     return (flat != flat.median(0).values).sum(0) >= min(FEWEST_IMAGES, len(flat) // 2)
 
 
+def own_parameters(likelihood: Likelihood) -> list[nn.Parameter]:
+    """Return what a likelihood learns by itself."""
+    return list(likelihood.parameters()) if isinstance(likelihood, nn.Module) else []
+
+
 def _mean_derivatives(at: CodeFree, pixels: Tensor) -> tuple[Tensor, Tensor]:
     """Return the scores of images, (images, v, pixels), and their mean curvature, (v, v, pixels)."""
     v, n_pixels = at.likelihood.values_per_pixel, pixels[0].numel()
@@ -131,26 +137,24 @@ def _newton_step(score: Float[Tensor, "v pixels"], curvature: Float[Tensor, "v v
 def _improved(at: CodeFree, pixels: Tensor) -> float:
     """Move the likelihood's own parameters, in place, by a step of Newton's method each, and return how many standard
     errors from 0 their scores were."""
-    own = list(at.likelihood.parameters()) if isinstance(at.likelihood, nn.Module) else []
     farthest = 0.0
     with torch.inference_mode(False), torch.enable_grad():
-        for parameter in own:
+        for parameter in own_parameters(at.likelihood):
             log_px = at.likelihood.log_prob(pixels, at.values.expand(len(pixels), -1, -1, -1))
-            (slope,) = torch.autograd.grad(log_px.mean(), parameter, create_graph=True)
-            (curvature,) = torch.autograd.grad(slope.sum(), parameter)
-            step = slope.detach() / curvature.abs().clamp_min(NO_CURVATURE)
-            # By the information that the images hold of it: 1 / sqrt(n curvature) is its standard error.
-            error = (len(pixels) * curvature.abs().clamp_min(TINY)).rsqrt()
-            farthest = max(farthest, float((step.abs() / error).max()))
+            slope = derivative(log_px.mean(), parameter, again=True)
+            curvature = derivative(slope.sum(), parameter)
+            step = (slope.detach() / curvature.abs().clamp_min(NO_CURVATURE)).clamp(-1, 1)
+            # The square root of what the step brings all images: of a quadratic the step over its standard error.
+            farthest = max(farthest, float((len(pixels) * slope.detach() * step).abs().sqrt().max()))
             with torch.no_grad():
-                parameter.add_(step.clamp(-1, 1))
+                parameter.add_(step)
     return farthest
 
 
 def _closed_form(moments: PixelMoments | MomentsOfMany, likelihood: Likelihood) -> CodeFree | None:
     """Return the values at which the score of the mean is 0; None where the score is not linear in the pixel, or the
     likelihood has several values per pixel or parameters of its own."""
-    if likelihood.values_per_pixel > 1 or (isinstance(likelihood, nn.Module) and any(likelihood.parameters())):
+    if likelihood.values_per_pixel > 1 or own_parameters(likelihood):
         return None
     images = moments.shown.some(FEW).double()
     mean = moments.mean.cpu().reshape(1, *images.shape[1:])

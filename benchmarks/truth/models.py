@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from benchmarks.verdicts.data import Data, Rows
+from benchmarks.truth.data import Data, Rows
 from vae_lightning.diagnostics import (
     MORE_REGIONS,
     ResidualRows,
@@ -63,7 +63,8 @@ def nothing(model: Model) -> None:
 def built(data: Data, latent_dim: int, kl_weight: float, seed: int) -> Model:
     """Return an untrained model."""
     torch.manual_seed(seed)
-    shape, outputs = (1, 1, data.training.shape[-1]), (1, 1, data.training.shape[-1])
+    shape = (1, 1, data.training.shape[-1])
+    outputs = (data.likelihood.values_per_pixel, 1, data.training.shape[-1])
     encoder = MLPEncoder(shape, 2 * latent_dim, hidden_sizes=[HIDDEN], activation="tanh")
     decoder = MLPDecoder(latent_dim, outputs, hidden_sizes=[HIDDEN], activation="tanh")
     return Model(encoder, decoder, data, latent_dim, kl_weight, nothing)

@@ -6,8 +6,8 @@ from typing import Literal, NamedTuple
 
 import torch
 
-from benchmarks.verdicts.data import KINDS, data_named
-from benchmarks.verdicts.models import Model, built, nothing, train
+from benchmarks.truth.data import KINDS, data_named
+from benchmarks.truth.models import Model, built, nothing, train
 
 Fault = Literal["none", "short", "dead", "cut", "twice"]
 STEPS, SHORT = 2_500, 200

@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from benchmarks.verdicts.models import Model, improvement, judged, train, with_one_more_unit
-from benchmarks.verdicts.zoo import STEPS, Animal, planted
+from benchmarks.truth.models import Model, improvement, judged, train, with_one_more_unit
+from benchmarks.truth.zoo import STEPS, Animal, planted
 from vae_lightning.diagnostics import Verdict
 from vae_lightning.diagnostics.verdicts import MATTERS
 from vae_lightning.estimates import Mean
