@@ -33,9 +33,12 @@ from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.summaries import ceiling_text
 from vae_lightning.schedules import has_feedback
 from vae_lightning.theory import Convention, Forecast, NoForecast
+from vae_lightning.theory.linear_vae import growth_rate
 from vae_lightning.training_step import TrainingStep
 
 DPI = 110
+NEAR = 1.25
+"""Times the KL weight: a critical weight below it is near."""
 READ = ("data", "likelihood", "posterior", "objective", "estimator", "beta_schedule")
 """The parts that a forecast asks."""
 Curve = tuple[str, Forecast, list[float]]
@@ -150,8 +153,26 @@ def _weight_for(found: Forecast, active_units: int, multiplier: float) -> str:
     return f"{active_units} units live at a kl_weight from {least:.4g} to {most:.4g}{middle}"
 
 
+def _slow(found: Forecast, in_force: float, learning_rate: float | None) -> str | None:
+    """Say how slowly the last living direction grows, where it is near its threshold and the linear model tells."""
+    living = found.active_units(in_force)
+    if not living or not in_force or found.eigenvalues is None or found.variance is None or not learning_rate:
+        return None
+    last = float(found.critical_weights[living - 1])
+    rate = growth_rate(float(found.eigenvalues[living - 1]), in_force, found.variance)
+    if last > NEAR * in_force or rate <= 0:
+        return None
+    told = f"unit {living} lives below {last:.4g}, near the weight here: it grows slowly, in a linear model e-fold in"
+    return f"{told} {1 / (rate * learning_rate):,.0f} steps of plain gradient descent at this learning rate"
+
+
 def _notes(
-    config: RunConfig, objective: Objective, posterior: PosteriorFamily, schedule: AnySchedule, found: Forecast
+    config: RunConfig,
+    objective: Objective,
+    posterior: PosteriorFamily,
+    schedule: AnySchedule,
+    found: Forecast,
+    in_force: float,
 ) -> Iterator[str]:
     """Say what the numbers are not of."""
     if not has_weighted_kl(objective, posterior):
@@ -162,6 +183,8 @@ def _notes(
         yield f"posterior={config.posterior.name}: the weights are right to second order; the KL is its own"
     if objective.importance_weighted and objective.n_samples > 1:
         yield "no weight stops a decoder from reading directions that live below kl_weight inf; their KL may stay 0"
+    if slow := _slow(found, in_force, config.optimizer.model_dump().get("lr")):
+        yield slow
     if has_feedback(schedule):
         yield "a controller will move the KL weight; the forecast is of the weight given here"
     if found.unpriced:
@@ -199,6 +222,8 @@ def _foretold(asked: Asked) -> Foretold:
         n_batches = min(n_batches, BATCHES_AT_ONCE)
     total = n_batches * (1 if config.smoke else int(config.trainer["max_epochs"]))
     multiplier = 1.0 if has_feedback(schedule) else float(schedule(TrainingStep(total - 1, total, n_batches)))
+    parts = (objective, posterior, schedule)
+    known = [] if isinstance(found, NoForecast) else _notes(config, *parts, found, config.kl_weight * multiplier)
     return Foretold(
         found,
         training,
@@ -207,7 +232,7 @@ def _foretold(asked: Asked) -> Foretold:
         multiplier,
         lambda in_force: ceiling_price(objective, posterior, in_force),
         config.latent_dim * posterior.least_kl_per_unit,
-        [] if isinstance(found, NoForecast) else list(_notes(config, objective, posterior, schedule, found)),
+        list(known),
     )
 
 

@@ -4,6 +4,7 @@ import argparse
 import csv
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -13,9 +14,10 @@ from benchmarks.truth.interventions import Case, case_of
 from benchmarks.truth.zoo import zoo
 
 HEAD = (
-    "data", "latent_dim", "kl_weight", "fault", "verdict", "truth", "stake", "stake_error", "at_most",
+    "data", "latent_dim", "kl_weight", "fault", "verdict", "truth", "also", "stake", "stake_error", "at_most",
     "longer", "longer_error", "one_more", "one_more_error",
 )  # fmt: skip
+WORDS = ("healthy", "pruned", "collapsed", "starved", "undertrained", "undecided")
 
 
 def main() -> None:
@@ -33,14 +35,15 @@ def main() -> None:
         console.print(" | ".join(told), soft_wrap=True)
         if options.output:
             write(options.output, cases)
-    console.print(confusion(cases))
+    console.print(confusion([dict(zip(HEAD, line(case), strict=True)) for case in cases]))
 
 
 def line(case: Case) -> list[str]:
     """Return a case as text, in the order of ``HEAD``."""
     numbers = [*case.verdict.stake, case.verdict.at_most, *case.longer, *case.one_more]
     animal = case.animal
-    about = [animal.kind, str(animal.latent_dim), f"{animal.kl_weight:g}", animal.fault, case.verdict.word, case.truth]
+    about = [animal.kind, str(animal.latent_dim), f"{animal.kl_weight:g}", animal.fault]
+    about += [case.verdict.word, case.truth, case.also]
     return about + [f"{number:.3f}" for number in numbers]
 
 
@@ -49,13 +52,14 @@ def write(path: Path, cases: list[Case]) -> None:
         csv.writer(stream).writerows([HEAD, *map(line, cases)])
 
 
-def confusion(cases: list[Case]) -> str:
-    """Return a table of what was said, against what is true."""
-    words = ["healthy", "pruned", "collapsed", "starved", "undertrained", "undecided"]
-    count: Counter[tuple[str, str]] = Counter((case.truth, case.verdict.word) for case in cases)
-    rows = [f"| truth \\ said | {' | '.join(words)} |", "| --- |" + " --- |" * len(words)]
-    rows += [f"| {truth} | {' | '.join(str(count[truth, word]) for word in words)} |" for truth in words[:-1]]
-    return "\n".join(rows)
+def confusion(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return tables of what was said against what is true, of the lines of a file."""
+    count = Counter((row["truth"], row["verdict"]) for row in rows)
+    lines = [f"| truth, and said: | {' | '.join(WORDS)} |", "| --- |" + " ---: |" * len(WORDS)]
+    lines += [f"| {truth} | {' | '.join(str(count[truth, word]) for word in WORDS)} |" for truth in WORDS[:-1]]
+    right = sum(row["verdict"] in (row["truth"], row["also"]) for row in rows)
+    undecided = sum(row["verdict"] == "undecided" for row in rows)
+    return "\n".join([*lines, "", f"{len(rows)} models: {right} right, {undecided} undecided."])
 
 
 if __name__ == "__main__":

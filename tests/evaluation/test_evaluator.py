@@ -258,7 +258,7 @@ def test_more_samples_begin_with_the_same_ones(configure: Configure) -> None:
     ("overrides", "kl_weight", "absent"),
     [
         (("posterior=point",), 1.0, ["verdict", "test/log_px"]),
-        (("likelihood=discretized_logistic",), 1.0, ["verdict"]),
+        (("likelihood=discretized_logistic",), 1.0, []),
         (("posterior=full_covariance",), 1.0, []),
         ((), 0.0, ["verdict"]),
         (("objective=capacity",), 1.0, ["verdict"]),
@@ -266,7 +266,7 @@ def test_more_samples_begin_with_the_same_ones(configure: Configure) -> None:
         (("objective=mmd", "objective.alpha=1.0"), 1.0, ["verdict"]),
         (("objective=mmd", "objective.alpha=0.5"), 1.0, []),
         (("posterior=student_t", "likelihood=continuous_bernoulli"), 1.0, []),
-        (("likelihood=gaussian_per_pixel", "latent_dim=1"), 1.0, ["verdict"]),
+        (("likelihood=gaussian_per_pixel", "latent_dim=1"), 1.0, []),
         (("likelihood=gaussian_learned", "latent_dim=1"), 0.5, []),
     ],
 )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vae_lightning.distributions import Likelihood, Posterior, Prior
 from vae_lightning.distributions.shapes import Pixels
+from vae_lightning.estimates import Mean
 from vae_lightning.objectives.bound import Decoder, log_likelihood
 
 PAIRS_AT_ONCE = 20_000_000
@@ -23,6 +24,8 @@ class MutualInformation(NamedTuple):
     upper: float
     ceiling: float
     """ln n: the lower estimate cannot exceed it."""
+    error: float
+    """Standard error of either end over images and their codes: the bounds bracket in expectation, not in each draw."""
 
 
 @torch.no_grad()
@@ -44,10 +47,9 @@ def mutual_information(posterior: Posterior, noise: Float[Tensor, "1 images late
         own_parts.append(own_log_q)
         all_parts.append(pairs.logsumexp(1))
         other_parts.append(pairs.scatter(1, own, -torch.inf).logsumexp(1))
-    own_mean = torch.cat(own_parts).double().mean()
-    lower = own_mean - (torch.cat(all_parts).double() - math.log(n)).mean()
-    upper = own_mean - (torch.cat(other_parts).double() - math.log(max(1, n - 1))).mean()
-    return MutualInformation(float(lower), float(upper), math.log(n))
+    own, every, others = (torch.cat(parts).double().flatten() for parts in (own_parts, all_parts, other_parts))
+    lower, upper = Mean.of(own - every + math.log(n)), Mean.of(own - others + math.log(max(1, n - 1)))
+    return MutualInformation(lower.value, upper.value, math.log(n), max(lower.error, upper.error))
 
 
 @torch.no_grad()

@@ -31,6 +31,8 @@ MATTERS = 0.1
 """Nats per image below which a gain is no harm: two trainings that differ in the seed differ by as much."""
 REAL = 0.75
 """Of the gain with the most regions: from so much on that with the fewest is no matter of how finely one cuts."""
+CONSTANT = 1e-12
+"""Variance of a posterior mean over images that is mere rounding."""
 SOME_REGIONS = (1, 4, 10)
 MORE_REGIONS = (1, 4, 10, 20)
 
@@ -59,6 +61,8 @@ class Evidence(NamedTuple):
     """Nats of KL that a linear change of the codes would save."""
     twice: Sequence[tuple[int, int]]
     """Pairs of units that tell the same."""
+    blind: bool
+    """Whether the posterior means are the same for every image to the last digits."""
     falling: Mean | None
     """What as much training again would bring, by the curves; None where there are none. It tells only what seems to be
     missing from what is on its way: while a loss falls, a unit that does not pay is rightly dead all the same."""
@@ -124,6 +128,7 @@ def evidence(
         of_reading=gain_of_reading(residuals, means, codes),
         idle=idle_nats(means, codes),
         twice=told_twice(means, written),
+        blind=bool((means.double().var(0, correction=0) <= CONSTANT).all()),
         falling=falling,
         cause=cause,
     )
@@ -154,7 +159,9 @@ def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911
             why = f"; {earns}, and as much training again brings some {_told(found.falling)}: train on, then ask again"
             return as_word("undertrained", found.falling, why)
         if spare:
-            return as_word("collapsed", gain, f", though {earns}: the model ignores what it should tell")
+            blind = "the encoder gives the same for every image, as if it did not see its input"
+            why = blind if found.blind else "the model ignores what it should tell"
+            return as_word("collapsed", gain, f", though {earns}: {why}")
         return as_word("starved", gain, f", and {earns}: latent_dim is too small")
     possible = _possible(found)
     if not (Mean(MATTERS, 0.0).surely_above(gain) and possible < MATTERS):

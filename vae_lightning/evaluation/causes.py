@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 FAR_TOO_NARROW = 100.0
 """Times as large as it says residuals may be on average before the likelihood is called the cause."""
-CONSTANT = 1e-10
-"""Variance of an encoder's outputs over images, relative to their squares, that is mere rounding."""
 SHOWN = 1_000
 
 
@@ -27,18 +25,7 @@ def wrong_cause(evaluated: "Evaluated") -> str | None:
         return f"values reach from {least:.3g} to {most:.3g}, and the decoder's means cannot leave [0, 1]"
     if likelihood.needs_counts and bool((pixels != pixels.round()).any()):
         return "the likelihood is one of counts, and these values are no whole numbers"
-    pays = evaluated.residual is not None and evaluated.residual.largest > evaluated.price
-    if pays and _unseen(evaluated):
-        return "the encoder gives the same for every image: it does not see its input"
     return _misfit(evaluated, pixels)
-
-
-def _unseen(evaluated: "Evaluated") -> bool:
-    """Return whether the posterior is the same for all images to the last digits, though they differ."""
-    means = evaluated.means.double()
-    same = means.var(0, correction=0) <= CONSTANT * means.square().mean(0).clamp_min(torch.finfo(torch.double).tiny)
-    kl = evaluated.kl_per_unit.double()
-    return bool(same.all()) and float(kl.std(0, correction=0).max()) <= CONSTANT
 
 
 def _misfit(evaluated: "Evaluated", pixels: Float[Tensor, "n channels height width"]) -> str | None:

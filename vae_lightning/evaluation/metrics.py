@@ -163,17 +163,27 @@ def judgement(evaluated: Evaluated) -> tuple[str | None, float | None, float | N
     return found.word, found.margin, _or_none(found.error), found.sentence
 
 
-@gives("verdict/nats", "verdict/nats_error", "verdict/nats_at_most", "verdict/gain_by_regions", "verdict/falling")
-def stake(
-    evaluated: Evaluated,
-) -> tuple[float, float | None, float | None, dict[str, list[float]], list[float] | None] | None:
-    """Return the nats at stake, what one more unit would earn by the number of regions, and whether the loss falls."""
-    found, basis = evaluated.verdict, evaluated.evidence
-    if found is None or basis is None:
+@gives("verdict/nats", "verdict/nats_error", "verdict/nats_at_most")
+def stake(evaluated: Evaluated) -> tuple[float, float | None, float | None] | None:
+    """Return the nats at stake, and what an ideally gated unit could earn."""
+    found = evaluated.verdict
+    return None if found is None else (found.stake.value, found.stake.told_error, _or_none(found.at_most))
+
+
+@gives("verdict/regions", "verdict/gain_by_regions", "verdict/gain_by_regions_error")
+def by_regions(evaluated: Evaluated) -> tuple[list[int], list[float], list[float]] | None:
+    """Return what one more unit would earn with a direction of its own in each of so many regions of codes."""
+    basis = evaluated.evidence
+    if basis is None:
         return None
-    gains = {str(each.n_regions): list(each.gain) for each in basis.gains}
-    falling = None if basis.falling is None else list(basis.falling)
-    return found.stake.value, found.stake.told_error, _or_none(found.at_most), gains, falling
+    n_regions, gains = [each.n_regions for each in basis.gains], [each.gain for each in basis.gains]
+    return n_regions, [gain.value for gain in gains], [gain.error for gain in gains]
+
+
+@gives("verdict/falling", "verdict/falling_error")
+def falling(evaluated: Evaluated) -> tuple[float, float] | None:
+    """Return what as much training again would bring, by the curves."""
+    return None if evaluated.falling is None else (evaluated.falling.value, evaluated.falling.error)
 
 
 @gives("test/living_units", "test/living_per_unit")
@@ -194,8 +204,11 @@ def log_px(evaluated: Evaluated) -> tuple[float | None, float | None, int, dict[
     return Mean.of(found).value, Mean.of(found).told_error, most, by_samples
 
 
-@gives("test/mutual_information", "test/mutual_information_ceiling", "test/marginal_kl", thorough=True)
-def information(evaluated: Evaluated) -> tuple[list[float], float, list[float]] | None:
+INFORMATION = ("test/mutual_information", "test/mutual_information_ceiling", "test/mutual_information_error")
+
+
+@gives(*INFORMATION, "test/marginal_kl", thorough=True)
+def information(evaluated: Evaluated) -> tuple[list[float], float, float | None, list[float]] | None:
     """Return intervals for I(x; z) and for KL(q(z) || p(z)), which sum to the KL (Hoffman & Johnson 2016)."""
     found = evaluated.information
     if found is None:
@@ -204,7 +217,7 @@ def information(evaluated: Evaluated) -> tuple[list[float], float, list[float]] 
     # Not by min and max, which could drop a value that is no number.
     lower, upper = torch.tensor([found.lower, found.upper], dtype=torch.float64).clamp(0, kl).tolist()
     lower = lower if math.isnan(lower) else min(lower, upper)
-    return [lower, upper], found.ceiling, [kl - upper, kl - lower]
+    return [lower, upper], found.ceiling, _or_none(found.error), [kl - upper, kl - lower]
 
 
 @gives("test/residual_largest", "test/residual_error", "test/residual_spectrum")
@@ -241,9 +254,9 @@ def _or_none(error: float) -> float | None:
 OWN: tuple[Metric, ...] = tuple(
     metric_of(function, function.__name__)
     for function in (
-        facts, forecast, forecast_on_new_data, ceiling, bound, errors_of_bound, units, directions,
-        kl_per_unit, kl_histogram, collapse, sensitivity, continuity,
-        completeness, frechet_distance, judgement, stake, living, log_px, information, residual, probe, classes_shown,
+        facts, forecast, forecast_on_new_data, ceiling, bound, errors_of_bound, units, directions, kl_per_unit,
+        kl_histogram, collapse, sensitivity, continuity, completeness, frechet_distance, judgement, stake, by_regions,
+        falling, living, log_px, information, residual, probe, classes_shown,
     )
 )  # fmt: skip
 """The metrics of every evaluation."""

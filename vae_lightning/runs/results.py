@@ -249,6 +249,12 @@ def _residual(results: Results) -> str:
     return f"{low:.3g}{spread}{at_most}; the weight is {results.kl_weight_at_the_end:.4g}"
 
 
+def _information(results: Results) -> str:
+    lower, upper = results["test/mutual_information"]
+    error = results.get("test/mutual_information_error")
+    return f"[{lower:.2f}, {upper:.2f}]" + (f" ± {error:.2g}" if error else "")
+
+
 def _completeness(results: Results) -> str:
     ratio = results.get("test/output_variance_ratio")
     one_image = " (says nothing: the decoder has almost one image)" if ratio is not None and ratio < ONE_IMAGE else ""
@@ -324,7 +330,9 @@ COLUMNS: tuple[Column, ...] = (
     Column("verdict/nats_at_most", "an ideally gated unit", ".2f", "nats", views=EVALUATED,
            meaning="could earn at most"),
     Column("verdict/margin", "margin", ".2f", views=frozenset({View.CSV, View.NOTEBOOK, View.WANDB}), composed=_margin),
-    Column("test/mutual_information", "I(x; z)", ".2f", "nats", type=list[float], views=EXAMINED),
+    Column("test/mutual_information", "I(x; z)", ".2f", "nats", type=list[float], views=EXAMINED,
+           composed=_information),
+    Column("test/mutual_information_error", "error of either end", ".2g", "nats", views=LISTED),
     Column("test/mutual_information_ceiling", "its ceiling ln n", ".2f", "nats", views=EXAMINED),
     Column("test/marginal_kl", "KL(q(z) || p(z))", ".2f", "nats", type=list[float], views=EXAMINED),
     Column("test/frechet_distance_to_prior", "Frechet distance", ".4g", views=EVALUATED | {View.PAGE},

@@ -75,6 +75,18 @@ def linear_vae(eigenvalues: PerDirection, latent_dim: int, kl_weight: float, var
     )
 
 
+def growth_rate(eigenvalue: float, kl_weight: float, variance: float) -> float:
+    """Return the rate at which a direction grows from nothing by gradient descent on the linear VAE's loss.
+
+    With decoder column W u and encoder row V u' along an eigenvector, both small, the loss is to second order
+    -l W V / sigma^2 + W^2 / (2 sigma^2) + w l V^2 / 2. So (W, V) grows as e^(rate t), t the learning rate times the
+    steps, by the larger eigenvalue of [[-1/sigma^2, l/sigma^2], [l/sigma^2, -w l]]: above 0 where l > w sigma^2, and 0
+    at the threshold, where a unit takes for ever. Other optimisers have other steps and the same threshold.
+    """
+    decoder, encoder, coupling = 1 / variance, kl_weight * eigenvalue, eigenvalue / variance
+    return 0.5 * (-(decoder + encoder) + math.hypot(decoder - encoder, 2 * coupling))
+
+
 def learned_variance(
     eigenvalues: PerDirection,
     latent_dim: int,
