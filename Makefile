@@ -7,7 +7,7 @@ PYTHAE := .venv-pythae
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-all check format bench clean
+.PHONY: help setup train sweep test test-all check format bench truth clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ format: $(READY) ## put the code into its format
 
 bench: $(READY) $(PYTHAE)/.ready ## speed and memory beside a bare loop, Lightning and pythae; parts by BENCH="--only training"
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+truth: $(READY) ## are forecasts and verdicts right? small models and interventions, half an hour; fills docs/truth
+	@$(BIN)/python -m benchmarks.truth.onsets --output docs/truth/onsets.csv
+	@$(BIN)/python -m benchmarks.truth.verdicts --output docs/truth/verdicts.csv
 
 # With our own torch and numpy, so that only the programs differ. Where it cannot be had, its row says why.
 $(PYTHAE)/.ready: benchmarks/pythae.txt $(READY)

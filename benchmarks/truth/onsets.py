@@ -171,11 +171,12 @@ def trained_kl(model: Model, values: Tensor) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.truth.onsets", description=__doc__)
     parser.add_argument("--output", type=Path, help="write a line for each case there, as CSV")
+    parser.add_argument("--first", type=int, default=0, help="begin at this case")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     console, found = Console(markup=False, highlight=False), []
-    for case in cases():
+    for case in list(cases())[options.first :]:
         found.append(onset_of(*case))
         console.print(*line(found[-1]), soft_wrap=True)
         if options.output:

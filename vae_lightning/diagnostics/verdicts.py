@@ -150,19 +150,18 @@ def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911
         unit, net = ignored
         why = f"; the decoder ignores unit {unit}, which would earn {_told(net)} beyond its KL: train the decoder on"
         return as_word("collapsed", net, why)
-    if (waste := _waste(found)) is not None:
-        stake, why = waste
-        return as_word("undertrained", stake, f"; {why}: train on")
+    coming = _coming(found)
     if gain.surely_above(MATTERS):
         earns = f"one more unit would earn {_told(gain)}"
-        if found.falling is not None and found.falling.surely_above(max(MATTERS, gain.value / 2)):
-            why = f"; {earns}, and as much training again brings some {_told(found.falling)}: train on, then ask again"
-            return as_word("undertrained", found.falling, why)
+        if coming is not None and coming[0].surely_above(gain.value / 2):
+            return as_word("undertrained", coming[0], f"; {earns}, and {coming[1]}: train on, then ask again")
         if spare:
             blind = "the encoder gives the same for every image, as if it did not see its input"
             why = blind if found.blind else "the model ignores what it should tell"
             return as_word("collapsed", gain, f", though {earns}: {why}")
         return as_word("starved", gain, f", and {earns}: latent_dim is too small")
+    if (waste := _waste(found)) is not None:
+        return as_word("undertrained", waste[0], f"; {waste[1]}: train on")
     possible = _possible(found)
     if not (Mean(MATTERS, 0.0).surely_above(gain) and possible < MATTERS):
         most = max(at_most, possible)
@@ -221,13 +220,20 @@ def _ignored(found: Evidence) -> tuple[int, Mean] | None:
 
 def _waste(found: Evidence) -> tuple[Mean, str] | None:
     """Return what units that tell nothing cost, which training on would save, and why."""
-    idle_units = ~found.read
-    unread = found.price * float(found.kl_per_unit[idle_units].sum())
+    unread = found.price * float(found.kl_per_unit[~found.read].sum())
     idle = Mean(found.price * found.idle.value, found.price * found.idle.error)
-    if unread > MATTERS:
+    if unread > max(MATTERS, idle.value):
         return Mean(unread, 0.0), f"units that the decoder does not read cost {unread:.2f} nats"
     if idle.surely_above(MATTERS):
         pairs = ", ".join(f"{one} and {other}" for one, other in found.twice[:3])
         same = f" (units {pairs} tell the same)" if pairs else ""
         return idle, f"the codes are not distributed as the prior, which costs {_told(idle)}{same}"
     return None
+
+
+def _coming(found: Evidence) -> tuple[Mean, str] | None:
+    """Return the most that training on is sure to bring, and by what it is seen."""
+    seen = [] if (waste := _waste(found)) is None else [waste]
+    if found.falling is not None and found.falling.surely_above(MATTERS):
+        seen.append((found.falling, f"as much training again brings some {_told(found.falling)}"))
+    return max(seen, key=lambda each: each[0].value, default=None)

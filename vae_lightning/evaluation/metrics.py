@@ -7,6 +7,8 @@ import math
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from vae_lightning.combinations import why_units_live
 from vae_lightning.diagnostics import (
@@ -52,26 +54,32 @@ def ceiling(evaluated: Evaluated) -> tuple[float, float | None] | None:
     return None if found is None else (found.value, found.told_error)
 
 
-@gives("forecast/active_units_on_new_data", "forecast/critical_weights_on_new_data", "forecast/critical_weights_error")
-def forecast_on_new_data(evaluated: Evaluated) -> tuple[list[int] | None, list[float], list[float]] | None:
+@gives(
+    "forecast/active_units_on_new_data",
+    "forecast/critical_weights_on_new_data",
+    "forecast/critical_weights_error",
+)
+def forecast_on_new_data(
+    evaluated: Evaluated,
+) -> tuple[list[int] | None, list[float] | None, list[float] | None] | None:
     """Return how many units surely and how many perhaps live by what holds on images that chose no direction."""
     found = evaluated.forecast
     if found is None or found.held_out is None:
         return None
     units = found.units_on_new_data(evaluated.kl_weight)
-    values, errors = (each[: max(N_CRITICAL_WEIGHTS, found.latent_dim)].tolist() for each in found.held_out)
+    values, errors = (_all_finite(each[: max(N_CRITICAL_WEIGHTS, found.latent_dim)]) for each in found.held_out)
     return None if units is None else list(units), values, errors
 
 
 @gives("forecast/active_units", "forecast/critical_weights", "forecast/kl_per_unit")
-def forecast(evaluated: Evaluated) -> tuple[int, list[float], list[float] | None] | None:
+def forecast(evaluated: Evaluated) -> tuple[int, list[float] | None, list[float] | None] | None:
     """Return what the spectrum of the training images lets live at the KL weight in force."""
     found, kl_weight = evaluated.forecast, evaluated.kl_weight
     if found is None:
         return None
     kl = found.kl_per_unit(kl_weight)
     weights = found.critical_weights[: max(N_CRITICAL_WEIGHTS, found.latent_dim)]
-    return found.active_units(kl_weight), weights.tolist(), None if kl is None else kl.tolist()
+    return found.active_units(kl_weight), _all_finite(weights), None if kl is None else kl.tolist()
 
 
 @gives("test/elbo", "test/kl", "test/distortion")
@@ -244,6 +252,12 @@ def classes_shown(evaluated: Evaluated) -> tuple[list[int], list[int] | None, fl
     nearest, accuracy = found
     manifold = evaluated.manifold_images
     return nearest.count(evaluated.prior_images), None if manifold is None else nearest.count(manifold), accuracy
+
+
+def _all_finite(weights: Float[Tensor, " directions"]) -> list[float] | None:
+    """Return critical weights as a list; None where some directions live at any weight, as of an importance-weighted
+    bound."""
+    return weights.tolist() if bool(weights.isfinite().all()) else None
 
 
 def _or_none(error: float) -> float | None:

@@ -1,11 +1,12 @@
 """A forecast as the tables of `vae-forecast`."""
 
+import math
 from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from vae_lightning.runs.summaries import units_on_new_data_text
+from vae_lightning.runs.summaries import units_on_new_data_text, weight_text
 from vae_lightning.terminal import framed_list, plain_table
 from vae_lightning.theory import Convention, Forecast, lives
 
@@ -31,7 +32,9 @@ def forecast_page(
     for unit, weight in enumerate(forecast.critical_weights[: min(N_LISTED, forecast.latent_dim)].tolist()):
         alive = Text("lives", "green") if lives(weight, kl_weight) else Text("dies", "red")
         held_out = _on_new_data(forecast, unit)
-        table.add_row(str(unit + 1), f"{weight:.4g}", held_out, alive, "–" if kl is None else f"{float(kl[unit]):.3f}")
+        table.add_row(
+            str(unit + 1), weight_text(weight, ".4g"), held_out, alive, "–" if kl is None else f"{float(kl[unit]):.3f}"
+        )
     elsewhere = plain_table()
     elsewhere.add_column("the same training elsewhere: loss")
     elsewhere.add_column("w", justify="right")
@@ -54,7 +57,8 @@ def _on_new_data(forecast: Forecast, unit: int) -> str:
     """Return what a direction is worth on images that did not choose it, with its standard error."""
     if forecast.held_out is None or unit >= len(forecast.held_out.values):
         return "–"
-    return f"{float(forecast.held_out.values[unit]):.4g} ± {float(forecast.held_out.errors[unit]):.2g}"
+    value, error = (float(each[unit]) for each in forecast.held_out)
+    return f"{value:.4g} ± {error:.2g}" if math.isfinite(value + error) else weight_text(value, ".4g")
 
 
 def forecast_curve_table(

@@ -1,5 +1,6 @@
 """What a run says in words: its forecast before it starts, and what it found when it is finished."""
 
+import math
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +21,7 @@ def forecast_text(found: Forecast | NoForecast, kl_weight: float | None, why_uni
     """
     if isinstance(found, NoForecast):
         return f"none: {found.reason}"
-    weights = ", ".join(f"{weight:.3g}" for weight in found.critical_weights[:N_SHOWN].tolist())
+    weights = ", ".join(weight_text(weight) for weight in found.critical_weights[:N_SHOWN].tolist())
     first = f"the data let the first units live below kl_weight {weights}, …"
     if why_units_live:
         first = f"{why_units_live}; of a plain VAE {first}"
@@ -31,6 +32,11 @@ def forecast_text(found: Forecast | NoForecast, kl_weight: float | None, why_uni
     on_new_data = units_on_new_data_text(found, kl_weight)
     living = f"{found.active_units(kl_weight)} of {found.latent_dim} units live at kl_weight {kl_weight:.4g}"
     return f"{living}{f' ({on_new_data} on new data)' if on_new_data else ''}; {first}"
+
+
+def weight_text(weight: float, style: str = ".3g") -> str:
+    """Return a critical KL weight as text: there is none where a direction lives at any weight."""
+    return "∞" if weight == math.inf else format(weight, style)
 
 
 def units_on_new_data_text(found: Forecast, kl_weight: float) -> str:

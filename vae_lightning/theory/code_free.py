@@ -16,7 +16,7 @@ from vae_lightning.distributions.derivatives import derivative
 from vae_lightning.errors import Code, UserError
 from vae_lightning.theory.inverse import inverse_of_increasing
 from vae_lightning.theory.moments import MomentsOfMany, PerPixel, PixelMoments
-from vae_lightning.theory.whitening import NO_CURVATURE, TINY, Blocks, whitening_blocks
+from vae_lightning.theory.whitening import NO_CURVATURE, Blocks, whitening_blocks
 
 LARGEST_VALUE = 1e7
 """Where the decoder's value of a mean is looked for; one nearer than 1e-7 to its least or largest is taken there."""
@@ -89,14 +89,18 @@ def _newton(found: CodeFree, pixels: Float[Tensor, "n channels h w"]) -> tuple[C
     for _ in range(MOST_STEPS):
         scores, curvature = _mean_derivatives(found, pixels)
         slope = scores.mean(0)
-        off = float((slope.abs() / (scores.std(0) / len(scores) ** 0.5).clamp_min(TINY))[:, seen].max())
+        step = _newton_step(slope, curvature).to(slope)
+        # The square root of what a step brings all images: of a quadratic the step over its standard error.
+        off = (
+            float((len(pixels) * slope * step.clamp(-1, 1)).sum(0).abs().sqrt()[seen].max()) if bool(seen.any()) else 0
+        )
         if max(off, _improved(found, pixels)) < STATIONARY:
             return found, True
-        step, slope = (each.reshape(found.values.shape) for each in (_newton_step(slope, curvature), slope))
+        step, slope = (each.reshape(found.values.shape) for each in (step, slope))
         # Where a step has gone past the top, the next ones are shorter: else some values would go round for ever.
         reach = torch.where(slope * before < 0, reach / 2, (reach * 1.2).clamp_max(1))
         before, most = slope, reach * (1 + found.values.abs())
-        found = found._replace(values=found.values + step.to(found.values).clamp(-most, most))
+        found = found._replace(values=found.values + step.clamp(-most, most))
     return found, False
 
 
@@ -144,7 +148,6 @@ def _improved(at: CodeFree, pixels: Tensor) -> float:
             slope = derivative(log_px.mean(), parameter, again=True)
             curvature = derivative(slope.sum(), parameter)
             step = (slope.detach() / curvature.abs().clamp_min(NO_CURVATURE)).clamp(-1, 1)
-            # The square root of what the step brings all images: of a quadratic the step over its standard error.
             farthest = max(farthest, float((len(pixels) * slope.detach() * step).abs().sqrt().max()))
             with torch.no_grad():
                 parameter.add_(step)
