@@ -49,6 +49,7 @@ bench: $(READY) $(PYTHAE)/.ready ## speed and memory beside a bare loop, Lightni
 truth: $(READY) ## are forecasts and verdicts right? small models and interventions, half an hour; fills docs/truth
 	@$(BIN)/python -m benchmarks.truth.onsets --output docs/truth/onsets.csv
 	@$(BIN)/python -m benchmarks.truth.verdicts --output docs/truth/verdicts.csv
+	@$(BIN)/python -m benchmarks.truth.page
 
 # With our own torch and numpy, so that only the programs differ. Where it cannot be had, its row says why.
 $(PYTHAE)/.ready: benchmarks/pythae.txt $(READY)
