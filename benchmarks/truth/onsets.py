@@ -39,15 +39,8 @@ ABOUT = (1.1, 0.9, 0.8)
 """Weights at which is trained, as shares of the forecast."""
 ALIVE = 0.01
 """Nats of KL from which a unit is alive."""
-HEAD = (
-    "data",
-    "likelihood",
-    "forecast",
-    "new_data",
-    "new_data_error",
-    *(f"kl_at_{share:g}" for share in ABOUT),
-    "seconds",
-)
+OF_WEIGHTS = tuple(f"kl_at_{share:g}" for share in ABOUT)
+HEAD = ("data", "likelihood", "forecast", "new_data", "new_data_error", *OF_WEIGHTS, "seconds")
 
 
 class Onset(NamedTuple):
@@ -181,7 +174,7 @@ def main() -> None:
         console.print(*line(found[-1]), soft_wrap=True)
         if options.output:
             with options.output.open("w", newline="") as stream:
-                csv.writer(stream).writerows([HEAD, *map(line, found)])
+                csv.writer(stream, lineterminator="\n").writerows([HEAD, *map(line, found)])
 
 
 def line(onset: Onset) -> list[str]:

@@ -49,7 +49,7 @@ def line(case: Case) -> list[str]:
 
 def write(path: Path, cases: list[Case]) -> None:
     with path.open("w", newline="") as stream:
-        csv.writer(stream).writerows([HEAD, *map(line, cases)])
+        csv.writer(stream, lineterminator="\n").writerows([HEAD, *map(line, cases)])
 
 
 def confusion(rows: Sequence[Mapping[str, str]]) -> str:

@@ -31,6 +31,11 @@ MATTERS = 0.1
 """Nats per image below which a gain is no harm: two trainings that differ in the seed differ by as much."""
 REAL = 0.75
 """Of the gain with the most regions: from so much on that with the fewest is no matter of how finely one cuts."""
+ON_ITS_WAY = 0.25
+"""Share of what is missing: where as much training again is sure to bring so much, training without end brings twice
+that, as of a loss that comes down as c / t."""
+ON_ITS_WAY_BESIDE_DEAD = 0.5
+"""The same where units are to spare: that they are dead while the others learn speaks against it."""
 CONSTANT = 1e-12
 """Variance of a posterior mean over images that is mere rounding."""
 SOME_REGIONS = (1, 4, 10)
@@ -151,9 +156,12 @@ def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911
         why = f"; the decoder ignores unit {unit}, which would earn {_told(net)} beyond its KL: train the decoder on"
         return as_word("collapsed", net, why)
     coming = _coming(found)
+    if found.twice and coming is not None and coming[0].value >= found.price * found.idle.value > MATTERS:
+        return as_word("undertrained", coming[0], f"; {_same(found)}, and {coming[1]}: train on")
     if gain.surely_above(MATTERS):
         earns = f"one more unit would earn {_told(gain)}"
-        if coming is not None and coming[0].surely_above(gain.value / 2):
+        enough = gain.value * (ON_ITS_WAY_BESIDE_DEAD if spare else ON_ITS_WAY)
+        if coming is not None and coming[0].surely_above(enough):
             return as_word("undertrained", coming[0], f"; {earns}, and {coming[1]}: train on, then ask again")
         if spare:
             blind = "the encoder gives the same for every image, as if it did not see its input"
@@ -225,10 +233,13 @@ def _waste(found: Evidence) -> tuple[Mean, str] | None:
     if unread > max(MATTERS, idle.value):
         return Mean(unread, 0.0), f"units that the decoder does not read cost {unread:.2f} nats"
     if idle.surely_above(MATTERS):
-        pairs = ", ".join(f"{one} and {other}" for one, other in found.twice[:3])
-        same = f" (units {pairs} tell the same)" if pairs else ""
-        return idle, f"the codes are not distributed as the prior, which costs {_told(idle)}{same}"
+        return idle, f"the codes are not distributed as the prior, which costs {_told(idle)}"
     return None
+
+
+def _same(found: Evidence) -> str:
+    pairs = ", ".join(f"{one} and {other}" for one, other in found.twice[:3])
+    return f"units {pairs} tell the same"
 
 
 def _coming(found: Evidence) -> tuple[Mean, str] | None:
