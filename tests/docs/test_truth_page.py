@@ -33,7 +33,7 @@ def test_onsets_are_met_for_six_likelihoods_and_on_two_real_sets() -> None:
 
 
 def test_what_was_said_to_be_at_stake_is_what_one_more_unit_brought() -> None:
-    """Of linear data. Not of one unit alone, which winds its code through two directions and earns part of it itself."""
+    """Of linear data; not of one unit alone, which winds its code through two directions and earns part of it."""
     said = [
         row for row in rows_of("verdicts") if row["data"] == "factors" and row["verdict"] in ("starved", "collapsed")
     ]
