@@ -1,7 +1,6 @@
 """``python -m benchmarks.truth.page``: puts the tables of what was measured into ``docs/verdicts.md``."""
 
 import csv
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -39,8 +38,8 @@ def onsets(rows: Rows) -> str:
 def filled(text: str) -> str:
     """Return the page with its tables."""
     for name, table in (("verdicts", confusion(rows_of("verdicts"))), ("onsets", onsets(rows_of("onsets")))):
-        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        text = pattern.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text, count=1)
+        before, _, rest = text.partition(f"<!-- {name} -->\n")
+        text = f"{before}<!-- {name} -->\n{table}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
     return text
 
 
