@@ -16,6 +16,7 @@ from vae_lightning.composing import composed
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.data.splits import Images
+from vae_lightning.distributions import BernoulliLikelihood
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.directory import checkpoints
 from vae_lightning.sweeps import bisect as module
@@ -146,13 +147,19 @@ def test_the_forecast_is_where_a_search_begins() -> None:
         (["kl_weight=interval(5,inf)"], {"kl_weight"}),
         (["latent_dim=interval(2,5)"], {"latent_dim"}),
         (["latent_dim=1"], {"hydra.sweeper.units", "latent_dim"}),
-        (["likelihood=gaussian_per_pixel"], {"likelihood", "kl_weight"}),
     ],
 )
 def test_a_search_that_cannot_begin_is_refused(arguments: list[str], about: set[str]) -> None:
     with pytest.raises(UserError) as refused:
         planned("data=digits", *arguments, units=2)
     assert set(refused.value.about) == about
+
+
+def test_without_a_forecast_a_search_needs_a_bracket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BernoulliLikelihood, "why_no_score", "it will not say")
+    with pytest.raises(UserError) as refused:
+        planned("data=digits", "likelihood=bernoulli", units=2)
+    assert set(refused.value.about) == {"likelihood", "kl_weight"}
 
 
 def test_an_interval_stands_in_for_a_forecast_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

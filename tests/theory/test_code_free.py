@@ -126,6 +126,7 @@ def both(values: Tensor, likelihood: Likelihood) -> tuple:
 
 def test_if_the_code_free_decoder_is_the_truth_every_critical_weight_is_one() -> None:
     """White's (1982) information matrix equality: S = J. For every likelihood, on draws from itself."""
+    torch.manual_seed(0)
     for likelihood, values in (
         (student(), 3.0 * torch.distributions.StudentT(5.0).sample((40_000, 3))),
         (PoissonLikelihood(), torch.poisson(torch.full((40_000, 3), 4.0))),
@@ -138,7 +139,8 @@ def test_if_the_code_free_decoder_is_the_truth_every_critical_weight_is_one() ->
         assert (known - 1).abs().max() < 0.25, type(likelihood)
         held_out = found.held_out
         n = len(known)
-        assert ((held_out.values[:n] - 1).abs() < 4.5 * held_out.errors[:n]).all(), type(likelihood)
+        # By eight folds an error is itself an estimate: beyond six of them is one of 4,000.
+        assert ((held_out.values[:n] - 1).abs() < 6 * held_out.errors[:n]).all(), type(likelihood)
 
 
 @pytest.mark.parametrize(

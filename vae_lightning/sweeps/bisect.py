@@ -1,5 +1,6 @@
 """The work of the bisect sweeper: a command line into searches, rounds of jobs through the launcher, the answer."""
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,7 @@ def _search(overrides: tuple[str, ...], config: Config, bracket: Bracket | None,
             raise
         weights = None
     forecast = weights[settings.units - 1] if weights and len(weights) >= settings.units else None
+    forecast = forecast if forecast and math.isfinite(forecast) else None  # no weight kills it: of several codes
     if bracket is None:
         if not forecast:
             message = f"likelihood={run.likelihood.name}: no forecast to begin with; give {KEY}=interval(LOW,HIGH)"
