@@ -24,6 +24,15 @@ class Mean(NamedTuple):
         values = values.double()
         return cls(float(values.mean()), float(values.std() / math.sqrt(n)) if n > 1 else math.inf)
 
+    @classmethod
+    def of_share(cls, share: float, n: int) -> "Mean":
+        """Return a share of ``n`` independent things, with the standard error sqrt(p (1 - p) / n).
+
+        Where none or all are counted, half a thing more or less stands in p for what n cannot tell.
+        """
+        p = min(max(share, 0.5 / n), 1 - 0.5 / n)
+        return cls(share, math.sqrt(p * (1 - p) / n))
+
     @property
     def told_error(self) -> float | None:
         """The error as results tell it: None where there is none to tell."""

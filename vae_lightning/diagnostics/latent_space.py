@@ -25,6 +25,8 @@ class Sensitivity(NamedTuple):
 
     per_unit: Float[Tensor, " latent"]
     """E |xh(z) - xh(z with z_i redrawn)|^2, in squared units of a pixel; 2 gain^2 for a linear decoder."""
+    errors: Float[Tensor, " latent"]
+    """Standard errors of ``per_unit`` over the codes."""
     paid_per_unit: Float[Tensor, " latent"]
     """Half of it, each pixel divided by its F: in nats; gain^2 / sigma^2 for a linear decoder. Zeros where F is
     unknown."""
@@ -42,15 +44,19 @@ def decoder_sensitivity(
     images, summed over pixels.
     """
     images = decode(codes).flatten(1).double()
-    changes = []
+    changes, errors = [], []
     for unit in range(codes.shape[1]):
         other = codes.clone()
         other[:, unit] = redrawn[:, unit]
-        changes.append((decode(other).flatten(1).double() - images).square().mean(0))
+        squares = (decode(other).flatten(1).double() - images).square()
+        changes.append(squares.mean(0))
+        errors.append(squares.sum(1).std() / len(codes) ** 0.5)
     change = torch.stack(changes)
     paid = (change / pixel_variance).sum(1) / 2 if pixel_variance is not None else 0 * change.sum(1)
     output_variance = float((images - images.mean(0)).square().mean(0).sum())
-    return Sensitivity(change.sum(1), paid, output_variance / data_variance if data_variance else 0.0)
+    return Sensitivity(
+        change.sum(1), torch.stack(errors), paid, output_variance / data_variance if data_variance else 0.0
+    )
 
 
 @torch.no_grad()

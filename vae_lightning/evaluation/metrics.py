@@ -134,11 +134,11 @@ def collapse(evaluated: Evaluated) -> tuple[list[float], float]:
     return collapse_epsilon(evaluated.kl_per_unit).tolist(), DELTA
 
 
-@gives("test/decoder_sensitivity_per_unit", "test/output_variance_ratio")
-def sensitivity(evaluated: Evaluated) -> tuple[list[float], float]:
-    """Return what the decoder reads of each unit, and how much its image changes at all."""
+@gives("test/decoder_sensitivity_per_unit", "test/decoder_sensitivity_error", "test/output_variance_ratio")
+def sensitivity(evaluated: Evaluated) -> tuple[list[float], list[float], float]:
+    """Return what the decoder reads of each unit, with standard errors, and how much its image changes at all."""
     found = evaluated.sensitivity
-    return found.per_unit.tolist(), found.output_variance_ratio
+    return found.per_unit.tolist(), found.errors.tolist(), found.output_variance_ratio
 
 
 @gives("test/continuity")
@@ -147,10 +147,11 @@ def continuity(evaluated: Evaluated) -> float | None:
     return evenness_between_images(evaluated.model, evaluated.means)
 
 
-@gives("test/completeness")
-def completeness(evaluated: Evaluated) -> float:
+@gives("test/completeness", "test/completeness_error")
+def completeness(evaluated: Evaluated) -> tuple[float, float | None]:
     """Return the share of prior samples that are as near the data as test images are."""
-    return share_near_the_data(evaluated.model, evaluated.data)
+    found = share_near_the_data(evaluated.model, evaluated.data)
+    return found.value, found.told_error
 
 
 @gives("test/frechet_distance_to_prior")
@@ -237,10 +238,13 @@ def residual(evaluated: Evaluated) -> tuple[float, float | None, list[float]] | 
     return found.largest, _or_none(found.error), found.eigenvalues[:N_EIGENVALUES].tolist()
 
 
-@gives("test/probe_accuracy", "test/probe_accuracy_random_encoder", thorough=True)
-def probe(evaluated: Evaluated) -> tuple[float, float] | None:
+@gives(
+    "test/probe_accuracy", "test/probe_accuracy_random_encoder", "test/probe_accuracy_error", thorough=True
+)  # fmt: skip
+def probe(evaluated: Evaluated) -> tuple[float, float, float | None] | None:
     """Return what a linear classifier tells of the class from the posterior means, and from an untrained encoder's."""
-    return probes(evaluated.model, evaluated.data, evaluated.means, evaluated.labels)
+    found = probes(evaluated.model, evaluated.data, evaluated.means, evaluated.labels)
+    return None if found is None else (*found, Mean.of_share(found[0], len(evaluated.labels)).told_error)
 
 
 @gives("samples/count_per_class", "manifold/count_per_class", "kinds/accuracy_on_test_images")

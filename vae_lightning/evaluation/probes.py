@@ -24,6 +24,7 @@ from vae_lightning.diagnostics import (
 )
 from vae_lightning.diagnostics.classes import N_TRAINING
 from vae_lightning.diagnostics.latent_space import N_STEPS, Decode
+from vae_lightning.estimates import Mean
 from vae_lightning.module import VAE
 from vae_lightning.randomness import Stream, generator_for, seed_for
 from vae_lightning.theory import Forecast, MomentsOfMany, NoForecast, PixelMoments, forecast, pixel_moments
@@ -77,7 +78,7 @@ def evenness_between_images(model: VAE, means: Float[Tensor, "images latent"]) -
     return continuity(_in_pieces(model.decode), means[:n_walks], means[n_walks : 2 * n_walks])
 
 
-def share_near_the_data(model: VAE, data: ImageDataModule) -> float:
+def share_near_the_data(model: VAE, data: ImageDataModule) -> Mean:
     """Measure the completeness of decoded prior samples."""
     n_codes = affordable(N_CODES, 3 * math.prod(data.image_shape))
     values = _in_pieces(model.decoder)(_prior_codes(model, Stream.PRIOR_SAMPLES)[:n_codes])
@@ -85,7 +86,7 @@ def share_near_the_data(model: VAE, data: ImageDataModule) -> float:
     if data.binarize != "none" and model.likelihood.is_binary:  # means are not binary, draws are
         generator = generator_for(model.seed, Stream.PRIOR_SAMPLES, N_CODES, device=model.device)
         decoded = model.likelihood.sample(values, generator)
-    return data.once(near_the_data).completeness(decoded)
+    return Mean.of_share(data.once(near_the_data).completeness(decoded), len(decoded))
 
 
 def _training_pixels(data: ImageDataModule, n: int) -> Pixels:

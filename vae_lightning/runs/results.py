@@ -256,14 +256,17 @@ def _information(results: Results) -> str:
 
 
 def _completeness(results: Results) -> str:
+    error = results.get("test/completeness_error")
     ratio = results.get("test/output_variance_ratio")
     one_image = " (says nothing: the decoder has almost one image)" if ratio is not None and ratio < ONE_IMAGE else ""
-    return f"{results['test/completeness']:.3f}{one_image}"
+    return f"{results['test/completeness']:.3f}{f' ± {error:.2g}' if error else ''}{one_image}"
 
 
 def _probe(results: Results) -> str:
     trained, untrained = results["test/probe_accuracy"], results.get("test/probe_accuracy_random_encoder")
-    return f"{trained:.1%}" + ("" if untrained is None else f"; {untrained:.1%} from an untrained encoder's")
+    error = results.get("test/probe_accuracy_error")
+    told = f"{trained:.1%}" + (f" ± {error:.1%}" if error else "")
+    return told if untrained is None else f"{told}; {untrained:.1%} from an untrained encoder's"
 
 
 MEANS = frozenset({View.MEANS})
@@ -343,6 +346,9 @@ COLUMNS: tuple[Column, ...] = (
            meaning="how evenly images change along walks between test images"),
     Column("test/completeness", "completeness", ".3f", views=EXAMINED, composed=_completeness,
            meaning="of prior samples are as near the data as test images"),
+    Column("test/completeness_error", "error of the completeness", ".2g"),
+    Column("test/decoder_sensitivity_error", "errors of the decoder sensitivity", ".2g", type=list[float]),
+    Column("test/probe_accuracy_error", "error of the linear probe", ".2g"),
     Column("test/probe_accuracy", "linear probe", ".1%", views=EXAMINED, composed=_probe,
            meaning="of classes right from the posterior means"),
     Column("test/variance_of_mean_per_unit", "Var of mean", ".4f", type=list[float], per_unit=True, views=EXAMINED),
