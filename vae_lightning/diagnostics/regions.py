@@ -22,7 +22,6 @@ from torch import Tensor
 from vae_lightning.diagnostics.residual import Residuals
 from vae_lightning.distributions.arithmetic import without_autocast
 from vae_lightning.estimates import Mean
-from vae_lightning.theory.collapse import floored
 from vae_lightning.theory.eigenvalues import leading_of_rows
 from vae_lightning.theory.held_out import FEWEST_ROWS, fold_of_rows
 from vae_lightning.theory.linear_vae import gain_of_direction
@@ -103,15 +102,12 @@ def _gain(residuals: Residuals, regions: Regions, kl_weight: float) -> Mean:
 
 def _along_best(residuals: Residuals, choosers: Tensor, judges: Tensor) -> Float[Tensor, " judges"]:
     """Return squares along the choosers' leading direction, of the judges, free of the scatter of their codes."""
-    centre = residuals.mean[choosers].mean(0)
-    if residuals.curvature is not None:  # J of this region
-        of_region = residuals.curvature[choosers].mean(0, dtype=torch.float64)
-        scale = floored(of_region, int(choosers.sum())).clamp_min(torch.finfo(torch.double).tiny).rsqrt().to(centre)
-        whitened = (residuals.mean[choosers] - centre) * scale
-        one, other = ((rows[judges] - centre) * scale for rows in residuals[:2])
-    else:
-        about = residuals._replace(one=residuals.one - centre, other=residuals.other - centre).whitened()
-        whitened, one, other = about.mean[choosers], about.one[judges], about.other[judges]
-    with without_autocast(one):
-        direction = leading_of_rows(whitened, 1)[1].to(one).squeeze(1)
-        return ((one @ direction) * (other @ direction)).double().cpu()
+    mine, theirs = residuals.of(choosers), residuals.of(judges)
+    centre = mine.mean.mean(0)
+    if mine.curvature is not None:  # J of this region
+        of_region = mine.curvature.mean(0, dtype=torch.float64)
+        mine, theirs = (each._replace(blocks=of_region.reshape(1, 1, -1)) for each in (mine, theirs))
+    chosen, judged = (each.about(centre).whitened(len(mine.one)) for each in (mine, theirs))
+    with without_autocast(centre):
+        direction = leading_of_rows(chosen.mean, 1)[1].to(centre).squeeze(1)
+        return ((judged.one @ direction) * (judged.other @ direction)).double().cpu()

@@ -54,9 +54,17 @@ class Residuals(NamedTuple):
     def mean(self) -> Rows:
         return (self.one + self.other) / 2
 
-    def whitened(self) -> "Residuals":
-        """Return them multiplied by W, W J W' = I."""
-        v, n = len(self.blocks), len(self.one)
+    def of(self, chosen: Bool[Tensor, " images"]) -> "Residuals":
+        """Return those of some images, beside the curvature of all."""
+        curvature = None if self.curvature is None else self.curvature[chosen]
+        return Residuals(self.one[chosen], self.other[chosen], curvature, self.blocks, self.images[chosen])
+
+    def about(self, centre: Float[Tensor, " values"]) -> "Residuals":
+        return self._replace(one=self.one - centre, other=self.other - centre)
+
+    def whitened(self, n_images: int | None = None) -> "Residuals":
+        """Return them multiplied by W, W J W' = I; J is of ``n_images``, by default of as many as these are."""
+        v, n = len(self.blocks), n_images or len(self.one)
         if v == 1:
             scale = floored(self.blocks.flatten(), n).clamp_min(torch.finfo(torch.double).tiny).rsqrt().to(self.one)
             return self._replace(one=self.one * scale, other=self.other * scale)
@@ -137,7 +145,8 @@ def residual_spectrum(residuals: Residuals) -> ResidualSpectrum:
             basis = _basis(torch.cat([one, other]))
             one, other = one @ basis, other @ basis
     mean = (one + other).mean(0, dtype=torch.float64) / 2
-    one, other = one - mean.to(one), other - mean.to(other)
+    one -= mean.to(one)  # in place: both are new
+    other -= mean.to(other)
     fold = fold_of_rows(n).to(one.device)
     with one_thread(), without_autocast(one):
         moments = torch.stack([_products(one, other, fold == index) for index in range(N_FOLDS)])
