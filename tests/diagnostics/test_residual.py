@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vae_lightning.diagnostics import ResidualRows, Residuals, ResidualSpectrum, evidence, residual_spectrum, verdict
+from vae_lightning.diagnostics.residual import Whitening
 
 
 def generator(seed: int) -> torch.Generator:
@@ -133,6 +134,9 @@ def test_residuals_of_several_values_a_pixel_are_whitened_by_their_blocks() -> N
         blocks = (basis @ basis.T).reshape(2, 1, 2, 1, 1).expand(2, 400, 2, 1, 3)
         metric.update(torch.arange(400), moved, blocks.expand(2, -1, -1, -1, -1, -1))
         found.append(residual_spectrum(metric.compute()))
+    whitening = Whitening.of((mix @ mix.T).unsqueeze(2).expand(-1, -1, 3), 400)
+    rows, direction = torch.randn(5, 6, generator=generator(5)), torch.randn(6, generator=generator(6))
+    torch.testing.assert_close(rows @ whitening.back(direction), whitening.of_rows(rows) @ direction)
     one, other = found
     torch.testing.assert_close(one.eigenvalues, other.eigenvalues, rtol=1e-4, atol=1e-5)
     assert other.largest == pytest.approx(one.largest, rel=1e-3)

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
-from vae_lightning.diagnostics.residual import Residuals
+from vae_lightning.diagnostics.residual import Residuals, Whitening
 from vae_lightning.distributions.arithmetic import without_autocast
 from vae_lightning.estimates import Mean
 from vae_lightning.theory.eigenvalues import leading_of_rows
@@ -101,13 +101,20 @@ def _gain(residuals: Residuals, regions: Regions, kl_weight: float) -> Mean:
 
 
 def _along_best(residuals: Residuals, choosers: Tensor, judges: Tensor) -> Float[Tensor, " judges"]:
-    """Return squares along the choosers' leading direction, of the judges, free of the scatter of their codes."""
-    mine, theirs = residuals.of(choosers), residuals.of(judges)
-    centre = mine.mean.mean(0)
-    if mine.curvature is not None:  # J of this region
-        of_region = mine.curvature.mean(0, dtype=torch.float64)
-        mine, theirs = (each._replace(blocks=of_region.reshape(1, 1, -1)) for each in (mine, theirs))
-    chosen, judged = (each.about(centre).whitened(len(mine.one)) for each in (mine, theirs))
-    with without_autocast(centre):
-        direction = leading_of_rows(chosen.mean, 1)[1].to(centre).squeeze(1)
-        return ((judged.one @ direction) * (judged.other @ direction)).double().cpu()
+    """Return squares along the choosers' leading direction, of the judges, free of the scatter of their codes.
+
+    All rows are of some 30 MB, and no more of them is copied than must be.
+    """
+    n = int(choosers.sum())
+    rows = residuals.one[choosers].add_(residuals.other[choosers]).div_(2)
+    centre = rows.mean(0)
+    rows -= centre
+    with without_autocast(rows):
+        blocks = residuals.blocks
+        if residuals.curvature is not None:  # J of this region
+            blocks = ((choosers.to(residuals.curvature) / n) @ residuals.curvature).double().reshape(1, 1, -1)
+        whitening = Whitening.of(blocks, n)
+        direction = leading_of_rows(whitening.of_rows(rows), 1)[1].to(rows).squeeze(1)
+        along = whitening.back(direction)
+        one, other = ((each @ along - centre @ along)[judges] for each in residuals[:2])
+    return (one * other).double().cpu()

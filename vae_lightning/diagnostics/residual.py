@@ -54,23 +54,38 @@ class Residuals(NamedTuple):
     def mean(self) -> Rows:
         return (self.one + self.other) / 2
 
-    def of(self, chosen: Bool[Tensor, " images"]) -> "Residuals":
-        """Return those of some images, beside the curvature of all."""
-        curvature = None if self.curvature is None else self.curvature[chosen]
-        return Residuals(self.one[chosen], self.other[chosen], curvature, self.blocks, self.images[chosen])
+    def whitened(self) -> "Residuals":
+        """Return them multiplied by W, W J W' = I."""
+        whitening = Whitening.of(self.blocks, len(self.one))
+        return self._replace(one=whitening.of_rows(self.one), other=whitening.of_rows(self.other))
 
-    def about(self, centre: Float[Tensor, " values"]) -> "Residuals":
-        return self._replace(one=self.one - centre, other=self.other - centre)
 
-    def whitened(self, n_images: int | None = None) -> "Residuals":
-        """Return them multiplied by W, W J W' = I; J is of ``n_images``, by default of as many as these are."""
-        v, n = len(self.blocks), n_images or len(self.one)
+class Whitening(NamedTuple):
+    """W, W J W' = I, of the values of each pixel."""
+
+    w: Float[Tensor, "pixels v v"]
+
+    @classmethod
+    def of(cls, blocks: Float[Tensor, "v v pixels"], n_images: int) -> "Whitening":
+        """Return it of a mean curvature of so many images; of one value per pixel not below what these can tell."""
+        if len(blocks) > 1:
+            return cls(whitening_blocks(blocks)[0])
+        tiny = torch.finfo(torch.double).tiny
+        return cls(floored(blocks.flatten(), n_images).clamp_min(tiny).rsqrt().reshape(-1, 1, 1))
+
+    def of_rows(self, rows: Rows) -> Rows:
+        """Return W times each row."""
+        v, w = self.w.shape[1], self.w.to(rows)
         if v == 1:
-            scale = floored(self.blocks.flatten(), n).clamp_min(torch.finfo(torch.double).tiny).rsqrt().to(self.one)
-            return self._replace(one=self.one * scale, other=self.other * scale)
-        w = whitening_blocks(self.blocks)[0].to(self.one)
-        one, other = (torch.einsum("pdv,nvp->npd", w, rows.unflatten(1, (v, -1))).flatten(1) for rows in self[:2])
-        return self._replace(one=one, other=other)
+            return rows * w.flatten()
+        return torch.einsum("pdv,nvp->npd", w, rows.unflatten(1, (v, -1))).flatten(1)
+
+    def back(self, direction: Float[Tensor, " values"]) -> Float[Tensor, " values"]:
+        """Return W' times a direction of whitened rows: rows times it are whitened rows times the direction."""
+        v, w = self.w.shape[1], self.w.to(direction)
+        if v == 1:
+            return direction * w.flatten()
+        return torch.einsum("pdv,pd->vp", w, direction.unflatten(0, (-1, v))).flatten()
 
 
 class ResidualSpectrum(NamedTuple):
