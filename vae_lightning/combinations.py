@@ -171,10 +171,12 @@ def under_objective(found: Forecast | NoForecast, objective: Objective) -> Forec
     return found.charged(critical)
 
 
-def ceiling_price(objective: Objective, posterior: PosteriorFamily, kl_weight_in_force: float) -> float | None:
+def ceiling_price(
+    objective: Objective, posterior: PosteriorFamily, schedule: AnySchedule, kl_weight_in_force: float
+) -> float | None:
     """Return what divides the KL's ceiling: the part of a nat's price that no bound gives back; None where a loss pays
-    for KL, or has none."""
-    if not has_weighted_kl(objective, posterior):
+    for KL or has none, or a controller holds no price."""
+    if has_feedback(schedule) or not has_weighted_kl(objective, posterior):
         return None
     price = objective.kl_coefficient(kl_weight_in_force) if objective.is_weighted_elbo else None
     if objective.importance_weighted and objective.n_samples > 1:

@@ -20,7 +20,7 @@ from vae_lightning.files import write_json
 from vae_lightning.module import VAE
 from vae_lightning.runs import directory
 from vae_lightning.runs.checkpoints import load_checkpoint
-from vae_lightning.runs.curves import falling_of, read_curves
+from vae_lightning.runs.curves import falling_of
 from vae_lightning.runs.results import Results
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.saved_config import check_fingerprint, check_origins
@@ -80,7 +80,7 @@ def evaluate(
     last = last_step(config, data)
     kl_weight = model.kl_weight_in_force_at(last._replace(step=min(checkpoint["global_step"] - 1, last.step)))
     effort = Effort(n_importance_samples, RESIDUAL_SAMPLES, thorough=True)
-    falling = falling_of(read_curves(run_directory), kl_weight, kl_coefficient(model.objective, kl_weight))
+    falling = falling_of(run_directory, kl_weight, kl_coefficient(model.objective, kl_weight))
     evaluation = Evaluator(model, data, kl_weight, effort, forecast_of(model, data), own, falling)
     _tester(config, run_directory).test(evaluation, datamodule=data, verbose=False)
     at = {"epochs": checkpoint["epoch"] + 1, "steps": checkpoint["global_step"], "kl_weight_at_the_end": kl_weight}

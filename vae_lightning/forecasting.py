@@ -66,6 +66,8 @@ class Foretold(NamedTuple):
     """What divides the KL's ceiling at a KL weight in force."""
     least_kl: float
     notes: list[str]
+    undecided: str | None
+    """Why no KL weight decides how many units live; None where it does."""
 
 
 def forecast_configs(
@@ -101,7 +103,7 @@ def forecast_configs(
         else:
             console.print(_page(foretold, found, first, name, weights[0], in_force[0]))
         if active_units is not None:
-            console.print(_weight_for(found, active_units, foretold.multiplier), soft_wrap=True)
+            console.print(_weight_for(foretold, found, active_units), soft_wrap=True)
     if curves:
         _draw(curves, path)
         console.print(f"drawn into {path}", soft_wrap=True)
@@ -142,8 +144,11 @@ def _ceiling_text(foretold: Foretold, in_force: float) -> str:
     return ceiling_text(foretold.found, foretold.price(in_force), foretold.least_kl)
 
 
-def _weight_for(found: Forecast, active_units: int, multiplier: float) -> str:
-    """Return at which KL weights so many units live. Raises UserError where there are none."""
+def _weight_for(foretold: Foretold, found: Forecast, active_units: int) -> str:
+    """Return at which KL weights so many units live. Raises UserError where there are none, or none decides it."""
+    if foretold.undecided:
+        raise UserError(f"--active-units: {foretold.undecided}", Code.INCOMPATIBLE, ["--active-units"])
+    multiplier = foretold.multiplier
     try:
         below, above = found.kl_weight_for(active_units)
     except ValueError as error:
@@ -151,6 +156,14 @@ def _weight_for(found: Forecast, active_units: int, multiplier: float) -> str:
     middle = f", as {math.sqrt(below * above) / multiplier:.4g}" if 0 < below < above < math.inf else ""
     least, most = below / multiplier, above / multiplier
     return f"{active_units} units live at a kl_weight from {least:.4g} to {most:.4g}{middle}"
+
+
+def _why_undecided(objective: Objective, posterior: PosteriorFamily, schedule: AnySchedule) -> str | None:
+    if not has_weighted_kl(objective, posterior):
+        return "there is no KL in this loss"
+    return why_units_live(objective, posterior) or (
+        "a controller will move the KL weight" if has_feedback(schedule) else None
+    )
 
 
 def _slow(found: Forecast, in_force: float, learning_rate: float | None) -> str | None:
@@ -230,9 +243,10 @@ def _foretold(asked: Asked) -> Foretold:
         scale,
         likelihood,
         multiplier,
-        lambda in_force: ceiling_price(objective, posterior, in_force),
+        lambda in_force: ceiling_price(*parts, in_force),
         config.latent_dim * posterior.least_kl_per_unit,
         list(known),
+        _why_undecided(*parts),
     )
 
 

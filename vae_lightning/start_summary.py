@@ -85,7 +85,6 @@ def _forecast(config: RunConfig, data: ImageDataModule, model: VAE, found: Forec
 
 
 def _ceiling(config: RunConfig, data: ImageDataModule, model: VAE, found: Forecast | NoForecast) -> str:
-    if has_feedback(model.beta_schedule):
-        return "none: a controller will decide the weight"
-    price = ceiling_price(model.objective, model.posterior, model.kl_weight_in_force_at(last_step(config, data)))
+    in_force = model.kl_weight_in_force_at(last_step(config, data))
+    price = ceiling_price(model.objective, model.posterior, model.beta_schedule, in_force)
     return ceiling_text(found, price, model.latent_dim * model.posterior.least_kl_per_unit)

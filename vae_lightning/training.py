@@ -24,7 +24,7 @@ from vae_lightning.evaluation import AFTER_TRAINING, Evaluator, Metric, forecast
 from vae_lightning.module import VAE
 from vae_lightning.runs import directory
 from vae_lightning.runs.curve_logger import JsonLinesLogger
-from vae_lightning.runs.curves import continue_curves, falling_of, read_curves
+from vae_lightning.runs.curves import continue_curves, falling_of
 from vae_lightning.runs.description import description
 from vae_lightning.runs.lock import PATIENCE_S, locked_run
 from vae_lightning.runs.results import Results
@@ -155,7 +155,7 @@ def _results(config: RunConfig, parts: _Parts) -> Results:
     data, model, trainer, model_forecast, metrics, timer = parts
     how_long: dict[str, float] = {"epochs": trainer.current_epoch, "steps": trainer.global_step}
     kl_weight = model.kl_weight_in_force_at(last_step(config, data))
-    falling = falling_of(read_curves(config.directory), kl_weight, kl_coefficient(model.objective, kl_weight))
+    falling = falling_of(config.directory, kl_weight, kl_coefficient(model.objective, kl_weight))
     evaluation = Evaluator(model, data, kl_weight, AFTER_TRAINING, model_forecast, metrics, falling)
     with _signals_told(trainer):
         trainer.test(evaluation, datamodule=data, verbose=False)

@@ -169,7 +169,13 @@ def test_the_ceiling_divides_by_what_a_nat_costs_beside_the_bound() -> None:
     assert foretold().price(2.0) == 2.0
     assert foretold("objective=iwae", "objective.n_samples=5").price(3.0) == 2.0
     assert foretold("objective=iwae", "objective.n_samples=5").price(1.0) is None
-    for other in ("objective=mmd", "objective=free_bits", "objective=capacity", "posterior=point"):
+    for other in (
+        "objective=mmd",
+        "objective=free_bits",
+        "objective=capacity",
+        "posterior=point",
+        "beta_schedule=geco",
+    ):
         assert foretold(other).price(1.0) is None, other
 
 
@@ -181,6 +187,10 @@ def test_so_many_units_live_between_two_weights(
     with pytest.raises(UserError) as refused:
         called(monkeypatch, *LINEAR, "--active-units", "4")
     assert (refused.value.code, refused.value.about) == (Code.INVALID, ("--active-units",))
+    for keeps in ("objective=free_bits", "posterior=batch_norm", "posterior=point", "beta_schedule=geco"):
+        with pytest.raises(UserError) as refused:
+            called(monkeypatch, *LINEAR, keeps, "--active-units", "2")
+        assert (refused.value.code, refused.value.about) == (Code.INCOMPATIBLE, ("--active-units",)), keeps
 
 
 def test_an_unknown_key_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,6 +123,25 @@ def test_many_values_tell_in_a_basis_what_few_tell_without(
     assert (in_a_basis.largest, in_a_basis.error) == pytest.approx((plain.largest, plain.error), rel=1e-3)
 
 
+@pytest.mark.parametrize("v", [1, 2])
+def test_a_change_with_scores_and_no_curvature_is_not_judged(v: int) -> None:
+    """To second order it would pay at any weight; one without scores is a gauge, and left out."""
+    scores = torch.randn(1, 400, v, 1, 3, generator=generator(4))
+    scores[:, :, v - 1, :, 0] = 0
+    scores = scores.expand(2, -1, -1, -1, -1)
+    blocks = torch.eye(v).reshape(v, 1, v, 1, 1).repeat(1, 400, 1, 1, 3)
+    for pixel, judged in ((0, True), (1, False)):
+        blocks[v - 1, :, v - 1, :, pixel] = -1.0
+        metric = ResidualRows(3, v, 400)
+        shown = blocks.squeeze(0) if v == 1 else blocks
+        metric.update(torch.arange(400), scores, shown.expand(2, *shown.shape))
+        if judged:
+            assert 0 < residual_spectrum(metric.compute()).largest < 2
+        else:
+            with pytest.raises(ValueError, match="1 changes"):
+                residual_spectrum(metric.compute())
+
+
 def test_residuals_of_several_values_a_pixel_are_whitened_by_their_blocks() -> None:
     """A change of basis within a pixel's values changes no eigenvalue; and J = I leaves the scores as they are."""
     scores = torch.randn(2, 400, 2, 1, 3, generator=generator(4))

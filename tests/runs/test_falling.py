@@ -1,10 +1,14 @@
 """What a run's curves say of more training."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 
-from vae_lightning.runs.curves import falling_of
+from vae_lightning.estimates import Mean
+from vae_lightning.runs.curves import FILE_NAME
+from vae_lightning.runs.curves import falling_of as of_run
 
 
 def lines(n: int, weight_at_first: float = 2.0) -> list[dict[str, float]]:
@@ -18,6 +22,23 @@ def lines(n: int, weight_at_first: float = 2.0) -> list[dict[str, float]]:
         }
         for index in range(n)
     ]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def falling_of(curves: list, kl_weight: float, price: float) -> Mean | None:
+    Path(FILE_NAME).write_text("".join(json.dumps(line) + "\n" for line in curves), encoding="utf-8")
+    return of_run(Path(), kl_weight, price)
+
+
+def test_damaged_curves_cost_no_other_number() -> None:
+    Path(FILE_NAME).write_text("{damaged\n", encoding="utf-8")
+    assert of_run(Path(), 2.0, 2.0) is None
+    Path(FILE_NAME).unlink()
+    assert of_run(Path(), 2.0, 2.0) is None
 
 
 def test_it_is_of_the_loss_at_the_price_in_force() -> None:

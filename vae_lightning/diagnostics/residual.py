@@ -21,7 +21,7 @@ from vae_lightning.theory.collapse import floored
 from vae_lightning.theory.eigenvalues import ROUNDING, leading_eigenpairs, one_thread
 from vae_lightning.theory.held_out import FEWEST_ROWS, N_FOLDS, N_JUDGES, fold_of_rows
 from vae_lightning.theory.moments import MOST_PIXELS
-from vae_lightning.theory.whitening import whitening_blocks
+from vae_lightning.theory.whitening import NO_CURVATURE, whitening_blocks
 
 N_DIRECTIONS = 10
 """Leading directions among which the choosing folds choose."""
@@ -54,6 +54,15 @@ class Residuals(NamedTuple):
     def mean(self) -> Rows:
         return (self.one + self.other) / 2
 
+    @property
+    def unpriced(self) -> int:
+        """How many changes of a pixel's values have scores, and a curvature that is not above 0."""
+        w, priced = whitening_blocks(self.blocks)
+        if len(self.blocks) == 1:  # one that is exactly 0 is a saturated pixel's, which the floor is for
+            priced = self.blocks[0].T >= 0
+        squares = Whitening(w).of_rows(self.mean).square().mean(0, dtype=torch.float64)
+        return int((~priced & (squares.reshape(priced.shape) > NO_CURVATURE)).sum())
+
     def whitened(self) -> "Residuals":
         """Return them multiplied by W, W J W' = I."""
         whitening = Whitening.of(self.blocks, len(self.one))
@@ -67,11 +76,17 @@ class Whitening(NamedTuple):
 
     @classmethod
     def of(cls, blocks: Float[Tensor, "v v pixels"], n_images: int) -> "Whitening":
-        """Return it of a mean curvature of so many images; of one value per pixel not below what these can tell."""
+        """Return it of a mean curvature of so many images; of one value per pixel not below what these can tell.
+
+        A change without a curvature, or with a negative one, is left out.
+        """
         if len(blocks) > 1:
-            return cls(whitening_blocks(blocks)[0])
+            w, priced = whitening_blocks(blocks)
+            return cls(w * priced.unsqueeze(2))
+        curvature = blocks.flatten()
         tiny = torch.finfo(torch.double).tiny
-        return cls(floored(blocks.flatten(), n_images).clamp_min(tiny).rsqrt().reshape(-1, 1, 1))
+        scale = floored(curvature, n_images).clamp_min(tiny).rsqrt()
+        return cls(torch.where(curvature < 0, 0.0, scale).reshape(-1, 1, 1))
 
     def of_rows(self, rows: Rows) -> Rows:
         """Return W times each row."""
@@ -151,7 +166,14 @@ class ResidualRows(Metric):
 
 
 def residual_spectrum(residuals: Residuals) -> ResidualSpectrum:
-    """Return the spectrum of W Cov(r) W' and a cross-validated largest eigenvalue."""
+    """Return the spectrum of W Cov(r) W' and a cross-validated largest eigenvalue.
+
+    Raises:
+        ValueError: some change has scores and a curvature that is not above 0: to second order it would pay at any
+            weight, and the test cannot tell.
+    """
+    if (unpriced := residuals.unpriced) > 0:
+        raise ValueError(f"{unpriced} changes of values have no curvature: the likelihood is far from fitting")
     n = len(residuals.one)
     one, other = residuals.whitened()[:2]
     variance = floored(residuals.blocks.flatten(), n) if len(residuals.blocks) == 1 else None

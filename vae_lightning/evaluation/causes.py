@@ -30,7 +30,7 @@ def wrong_cause(evaluated: "Evaluated") -> str | None:
 
 def _misfit(evaluated: "Evaluated", pixels: Float[Tensor, "n channels height width"]) -> str | None:
     """Return how far residuals are from what the likelihood says of them, where it is no matter of units any more."""
-    if evaluated.residuals is None or len(evaluated.residuals.blocks) > 1:
+    if evaluated.residuals is None or not evaluated.model.likelihood.score_is_natural:
         return None
     squares = evaluated.residuals.mean.square().mean(0, dtype=torch.float64)
     ratio = float(squares.sum() / evaluated.residuals.blocks.sum().clamp_min(torch.finfo(torch.double).tiny))

@@ -97,7 +97,7 @@ class Evaluated:
     def kl_ceiling(self) -> Mean | None:
         """What the KL cannot exceed at an optimum of this loss on the training images; None where nothing bounds it."""
         model, found = self.model, self.data_forecast
-        price = ceiling_price(model.objective, model.posterior, self.kl_weight)
+        price = ceiling_price(model.objective, model.posterior, model.beta_schedule, self.kl_weight)
         if found is None or found.greatest_gain is None or price is None:
             return None
         least = model.latent_dim * model.posterior.least_kl_per_unit

@@ -18,7 +18,11 @@ def forecast_page(
 ) -> RenderableType:
     """Return what `vae-forecast` prints for one KL weight."""
     kl = forecast.kl_per_unit(kl_weight)
-    expected = "without bound: nothing is charged for it" if kl_weight == 0 else "told for a Gaussian decoder only"
+    expected = (
+        "without bound: nothing is charged for it"
+        if kl_weight == 0
+        else "told for a plain ELBO with a Gaussian decoder only"
+    )
     if kl is not None:
         expected = f"{float(kl.sum()):.2f} nats, if the model is linear"
     variance = forecast.variance_at(kl_weight)

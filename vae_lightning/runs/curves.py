@@ -3,7 +3,6 @@
 import json
 import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +58,17 @@ def continue_curves(run_directory: Path, n_lines: int, source: Path | None = Non
     write_atomically(run_directory / FILE_NAME, "".join(json.dumps(line) + "\n" for line in lines).encode())
 
 
-def falling_of(curves: Sequence[dict[str, Any]], kl_weight: float, price: float) -> Mean | None:
+def falling_of(run_directory: Path, kl_weight: float, price: float) -> Mean | None:
     """Return what as much training again would bring of the loss at the final KL weight, by a run's training curves.
 
-    Only what was trained at that weight counts. None where that is too little, or a nat has no price in the loss.
+    Only what was trained at that weight counts. None where that is too little, where a nat has no price in the loss, or
+    where the curves are damaged, which costs no other number.
     """
     if not math.isfinite(price):
+        return None
+    try:
+        curves = read_curves(run_directory)
+    except UserError:
         return None
     at_the_end: list[float] = []
     for line in curves:

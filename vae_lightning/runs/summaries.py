@@ -23,6 +23,10 @@ def forecast_text(found: Forecast | NoForecast, kl_weight: float | None, why_uni
         return f"none: {found.reason}"
     weights = ", ".join(weight_text(weight) for weight in found.critical_weights[:N_SHOWN].tolist())
     first = f"the data let the first units live below kl_weight {weights}, …"
+    if found.critical_weights.isinf().any():
+        first += "; at ∞ the decoder reads them at any weight, and their KL may be 0 all the same"
+    if found.unpriced:
+        first += f"; undecided: {found.unpriced} changes of pixels' values would pay at any weight to second order"
     if why_units_live:
         first = f"{why_units_live}; of a plain VAE {first}"
     if kl_weight is None:
@@ -50,7 +54,7 @@ def units_on_new_data_text(found: Forecast, kl_weight: float) -> str:
 def ceiling_text(found: Forecast | NoForecast, price: float | None, least: float = 0.0) -> str:
     """Return what the KL cannot exceed, or why nothing bounds it; ``least`` is the KL that is there in any case."""
     if price is None:
-        return "none: this loss does not charge the KL weight for each nat"
+        return "none: no fixed price for each nat"
     gain = None if isinstance(found, NoForecast) else found.greatest_gain
     if gain is None:
         return "none: nothing bounds this likelihood"

@@ -91,9 +91,8 @@ def _newton(found: CodeFree, pixels: Float[Tensor, "n channels h w"]) -> tuple[C
         slope = scores.mean(0)
         step = _newton_step(slope, curvature).to(slope)
         # The square root of what a step brings all images: of a quadratic the step over its standard error.
-        off = (
-            float((len(pixels) * slope * step.clamp(-1, 1)).sum(0).abs().sqrt()[seen].max()) if bool(seen.any()) else 0
-        )
+        gains = (len(pixels) * slope * step.clamp(-1, 1)).sum(0).abs()[seen]
+        off = float(gains.max().sqrt()) if len(gains) else 0.0
         if max(off, _improved(found, pixels)) < STATIONARY:
             return found, True
         step, slope = (each.reshape(found.values.shape) for each in (step, slope))
