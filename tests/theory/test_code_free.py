@@ -219,6 +219,11 @@ def test_without_a_best_code_free_decoder_there_is_no_forecast() -> None:
     assert isinstance(forecast(moments, Endless(), 2), NoForecast)
 
 
+def test_of_data_that_do_not_vary_nothing_is_foretold() -> None:
+    moments = pixel_moments(images_of(torch.full((200, 3), 0.4)), "none")
+    assert isinstance(forecast(moments, student(), 2), NoForecast)
+
+
 # The ceiling ----------------------------------------------------------------------------------------------------
 
 

@@ -176,10 +176,17 @@ def scores_of(moments: PixelMoments | MomentsOfMany, code_free: CodeFree) -> Sco
 
     With S = Cov(s) and J the mean curvature, a block of each pixel, the critical KL weights are the generalised
     eigenvalues of (S, J), which are those of the covariance of W s for any W with W J W' = I.
+
+    Raises:
+        UserError: no pixel varies enough to tell.
     """
     pixels = scored_images(moments, code_free.likelihood.values_per_pixel)
     scores, curvature = _mean_derivatives(code_free, pixels)
-    return _whitened((scores - scores.mean(0)).double(), curvature, is_seen(pixels))
+    found = _whitened((scores - scores.mean(0)).double(), curvature, is_seen(pixels))
+    if not found.rows.numel():
+        reason = f"no value of these data differs from its commonest in {FEWEST_IMAGES} images"
+        raise UserError(f"likelihood: {reason}", Code.INCOMPATIBLE, ["likelihood"])
+    return found
 
 
 def _whitened(scores: Float[Tensor, "n v pixels"], curvature: Blocks, seen: Bool[Tensor, " pixels"]) -> Scores:
