@@ -231,3 +231,11 @@ def test_what_is_not_finite_is_undecided() -> None:
     model = Linear([6.0, 0.5], 2)
     spectrum = residual_spectrum(residuals_of(model.residual))._replace(largest=math.nan)
     assert model.judged(residual=spectrum).word == "undecided"
+
+
+def test_changes_without_a_curvature_leave_a_rightful_death_undecided_and_no_other_word() -> None:
+    """What is seen to pay does so whatever they do."""
+    done, short = Linear([6.0, 0.5], 2), Linear([6.0, 4.0, 0.5], 1)
+    for model, word in ((done, "undecided"), (short, "starved")):
+        spectrum = residual_spectrum(residuals_of(model.residual))._replace(unpriced=1)
+        assert model.judged(residual=spectrum).word == word

@@ -118,6 +118,8 @@ class ResidualSpectrum(NamedTuple):
     """Standard error of ``largest``; infinite where there are too few images to tell."""
     pixel_variance: Float[Tensor, " pixels"] | None
     """F, not below what the images can tell; None where there are several values per pixel."""
+    unpriced: int = 0
+    """Changes of a pixel's values that have scores and no curvature above 0: of these the test cannot tell."""
 
 
 class ResidualRows(Metric):
@@ -168,13 +170,10 @@ class ResidualRows(Metric):
 def residual_spectrum(residuals: Residuals) -> ResidualSpectrum:
     """Return the spectrum of W Cov(r) W' and a cross-validated largest eigenvalue.
 
-    Raises:
-        ValueError: some change has scores and a curvature that is not above 0: to second order it would pay at any
-            weight, and the test cannot tell.
+    A change with scores and a curvature that is not above 0 would pay at any weight to second order; such are left out
+    and counted.
     """
-    if (unpriced := residuals.unpriced) > 0:
-        raise ValueError(f"{unpriced} changes of values have no curvature: the likelihood is far from fitting")
-    n = len(residuals.one)
+    n, unpriced = len(residuals.one), residuals.unpriced
     one, other = residuals.whitened()[:2]
     variance = floored(residuals.blocks.flatten(), n) if len(residuals.blocks) == 1 else None
     if one.shape[1] > MOST_PIXELS:
@@ -190,7 +189,7 @@ def residual_spectrum(residuals: Residuals) -> ResidualSpectrum:
         share = torch.bincount(fold, minlength=N_FOLDS).to(moments) / n
         eigenvalues = leading_eigenpairs((share.reshape(-1, 1, 1) * moments).sum(0), N_EIGENVALUES)[0]
         if n < FEWEST_ROWS:  # too few images to choose on some and judge on others
-            return ResidualSpectrum(eigenvalues, float(eigenvalues[0]), float("inf"), variance)
+            return ResidualSpectrum(eigenvalues, float(eigenvalues[0]), float("inf"), variance, unpriced)
         every, worth = torch.arange(N_FOLDS, device=one.device), []
         for judges in every.split(N_JUDGES):
             choosers = every[~torch.isin(every, judges)]
@@ -200,7 +199,8 @@ def residual_spectrum(residuals: Residuals) -> ResidualSpectrum:
             best = (shown.mean(0) - 2 * shown.std(0) / len(shown) ** 0.5).argmax()
             worth.append(_along(moments[judges], directions[:, best : best + 1]).flatten())
     judged = torch.cat(worth)
-    return ResidualSpectrum(eigenvalues, float(judged.mean()), float(judged.std() / len(judged) ** 0.5), variance)
+    error = float(judged.std() / len(judged) ** 0.5)
+    return ResidualSpectrum(eigenvalues, float(judged.mean()), error, variance, unpriced)
 
 
 def _products(one: Rows, other: Rows, mine: Bool[Tensor, " images"]) -> Float[Tensor, "d d"]:

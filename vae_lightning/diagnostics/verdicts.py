@@ -170,6 +170,9 @@ def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911
         return as_word("starved", gain, f", and {earns}: latent_dim is too small")
     if (waste := _waste(found)) is not None:
         return as_word("undertrained", waste[0], f"; {waste[1]}: train on")
+    if unpriced := found.residual.unpriced:
+        why = f"; {unpriced} changes of pixels' values have no curvature and could pay at any weight"
+        return as_word("undecided", gain, f"{why}: the likelihood does not fit yet")
     possible = _possible(found)
     if not (Mean(MATTERS, 0.0).surely_above(gain) and possible < MATTERS):
         most = max(at_most, possible)
