@@ -1,8 +1,10 @@
 """What a trained model knows: pure functions, and thin torchmetrics shells that sum over batches and ranks."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from vae_lightning.diagnostics.active_units import (
     MeanMoments,
-    PosteriorMeanMoments,
     active_directions,
     active_units,
     collapse_epsilon,
@@ -18,11 +20,30 @@ from vae_lightning.diagnostics.latent_space import (
     frechet_distance_to_prior,
     read_in_nats,
 )
-from vae_lightning.diagnostics.over_images import PerImageMetric, RateDistortion, RateDistortionMetric
+from vae_lightning.diagnostics.over_images import RateDistortion
 from vae_lightning.diagnostics.progress import still_falling
 from vae_lightning.diagnostics.regions import RegionalGain, regional_gains
-from vae_lightning.diagnostics.residual import ResidualRows, Residuals, ResidualSpectrum, residual_spectrum
+from vae_lightning.diagnostics.residual import Residuals, ResidualSpectrum, residual_spectrum
 from vae_lightning.diagnostics.verdicts import MORE_REGIONS, SOME_REGIONS, Evidence, Verdict, evidence, verdict
+
+if TYPE_CHECKING:
+    from vae_lightning.diagnostics.metrics import (
+        PerImageMetric,
+        PosteriorMeanMoments,
+        RateDistortionMetric,
+        ResidualRows,
+    )
+
+SHELLS = {"PerImageMetric", "PosteriorMeanMoments", "RateDistortionMetric", "ResidualRows"}
+"""Imported when asked for: torchmetrics takes seconds, and a library user may not have it."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is not always needed."""
+    if name in SHELLS:
+        return getattr(importlib.import_module(f"{__name__}.metrics"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "MORE_REGIONS", "SOME_REGIONS",

@@ -10,8 +10,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vae_lightning.diagnostics.over_images import Sums
-
 THRESHOLD = 0.01
 """A unit is active when the variance over images of its posterior mean exceeds this (Burda's value)."""
 DELTA = 0.01
@@ -40,27 +38,6 @@ class MeanMoments(NamedTuple):
     mean: Float[Tensor, " latent"]
     variance: Float[Tensor, " latent"]
     """Population variance, dividing by the number of images."""
-
-
-class PosteriorMeanMoments(Sums):
-    """Mean and variance over all images seen of each unit's posterior mean."""
-
-    total: Tensor
-    total_squares: Tensor
-    n: Tensor
-
-    def __init__(self, latent_dim: int) -> None:
-        super().__init__(total=(latent_dim,), total_squares=(latent_dim,), n=())
-
-    def update(self, means: Float[Tensor, "batch latent"]) -> None:
-        means = means.double()
-        self.total += means.sum(0)
-        self.total_squares += means.square().sum(0)
-        self.n += len(means)
-
-    def compute(self) -> MeanMoments:
-        mean = self.total / self.n
-        return MeanMoments(mean, (self.total_squares / self.n - mean.square()).clamp_min(0))
 
 
 def collapse_epsilon(kl_per_unit: Float[Tensor, "images latent"], delta: float = DELTA) -> Float[Tensor, " latent"]:

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from scipy.cluster.vq import kmeans2
 from torch import Tensor
 
 from vae_lightning.diagnostics.residual import Residuals, Whitening
@@ -72,6 +71,8 @@ def _regions(means: Codes, codes: Codes, n: int) -> Regions | None:
         return torch.zeros(len(means), dtype=torch.long)
     if n * FEWEST_IN_REGION > len(means) or not float(means.var(0).sum()) > 0:
         return None
+    from scipy.cluster.vq import kmeans2  # takes a third of a second to import
+
     at = means.double().cpu().numpy()
     centres, labels = kmeans2(at, n, iter=N_ITERATIONS, minit="++", seed=0, missing="warn")
     of_codes = torch.cdist(codes.double().cpu(), torch.from_numpy(centres)).argmin(1)

@@ -8,13 +8,12 @@ W Cov(r) W', W J W' = I, exceeds the KL weight. Of units whose effect depends on
 would earn, :mod:`vae_lightning.diagnostics.regions` speaks.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
 
 from vae_lightning.distributions.arithmetic import without_autocast
 from vae_lightning.theory.collapse import floored
@@ -122,49 +121,46 @@ class ResidualSpectrum(NamedTuple):
     """Changes of a pixel's values that have scores and no curvature above 0: of these the test cannot tell."""
 
 
-class ResidualRows(Metric):
-    """Keeps the residuals of some images, evenly spread over the split, and sums the curvatures of all."""
+def kept_images(n_values: int, n_images: int) -> Bool[Tensor, " images"]:
+    """Return whose residuals are kept, evenly spread over a split: of many values per image fewer."""
+    most = MOST_IMAGES if n_values <= MOST_PIXELS else FEWER_IMAGES
+    kept = torch.zeros(n_images, dtype=torch.bool)
+    kept[torch.linspace(0, n_images - 1, min(most, n_images)).long()] = True
+    return kept
 
-    full_state_update = False
-    one: list[Tensor]
-    other: list[Tensor]
-    curvatures: list[Tensor]
-    rows: list[Tensor]
-    blocks: Tensor
-    n: Tensor
 
-    def __init__(self, n_pixels: int, values_per_pixel: int, n_images: int) -> None:
-        super().__init__()
-        self.v = values_per_pixel
-        for name in ("one", "other", "curvatures", "rows"):
-            self.add_state(name, [], dist_reduce_fx="cat")
-        blocks = torch.zeros(values_per_pixel, values_per_pixel, n_pixels, dtype=torch.float64)
-        self.add_state("blocks", blocks, dist_reduce_fx="sum")
-        self.add_state("n", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        most = MOST_IMAGES if n_pixels * values_per_pixel <= MOST_PIXELS else FEWER_IMAGES
-        self.kept = torch.zeros(n_images, dtype=torch.bool)
-        self.kept[torch.linspace(0, n_images - 1, min(most, n_images)).long()] = True
+def residuals_of_batch(
+    rows: Int[Tensor, " batch"],
+    scores: PerSample,
+    curvatures: Float[Tensor, "..."],
+    values_per_pixel: int,
+    kept: Bool[Tensor, " images"],
+) -> Residuals:
+    """Return the residuals of those images of a batch that are kept; ``blocks`` is the sum over all of them.
 
-    def update(self, rows: Int[Tensor, " batch"], scores: PerSample, curvatures: Float[Tensor, "..."]) -> None:
-        """Add images by the likelihood's scores and curvatures for at least two samples of their codes."""
-        curvature = curvatures.mean(0)
-        of_pixels = curvature.reshape(self.v, len(rows), self.v, -1)
-        self.blocks += of_pixels.sum(1, dtype=torch.float64)
-        self.n += len(rows)
-        mine = self.kept.to(rows.device)[rows]
-        half = len(scores) // 2
-        self.one.append(scores[:half].mean(0).flatten(1)[mine].float())
-        self.other.append(scores[half:].mean(0).flatten(1)[mine].float())
-        if self.v == 1:
-            self.curvatures.append(curvature.flatten(1)[mine].float())
-        self.rows.append(rows[mine])
+    Args:
+        rows: which images of the split these are.
+        scores: of at least two samples of their codes.
+        curvatures: of the same samples.
+        values_per_pixel: v.
+        kept: which images of the split are kept.
+    """
+    v, half = values_per_pixel, len(scores) // 2
+    curvature = curvatures.mean(0)
+    blocks = curvature.reshape(v, len(rows), v, -1).sum(1, dtype=torch.float64)
+    mine = kept.to(rows.device)[rows]
+    one, other = (of_half.mean(0).flatten(1)[mine].float() for of_half in (scores[:half], scores[half:]))
+    return Residuals(one, other, curvature.flatten(1)[mine].float() if v == 1 else None, blocks, rows[mine])
 
-    def compute(self) -> Residuals:
-        rows = dim_zero_cat(self.rows)
-        order = rows.argsort()
-        one, other = (dim_zero_cat(state)[order] for state in (self.one, self.other))
-        curvature = dim_zero_cat(self.curvatures)[order] if self.v == 1 else None
-        return Residuals(one, other, curvature, self.blocks / self.n, rows[order])
+
+def joined(batches: Sequence[Residuals], n_images: int) -> Residuals:
+    """Return the residuals of all batches of a split of so many images, in its order."""
+    one, other, curvature, blocks, images = zip(*batches, strict=True)
+    curvatures = [each for each in curvature if each is not None]
+    of_all = torch.stack(blocks).sum(0) / n_images
+    return Residuals(
+        torch.cat(one), torch.cat(other), torch.cat(curvatures) if curvatures else None, of_all, torch.cat(images)
+    )
 
 
 def residual_spectrum(residuals: Residuals) -> ResidualSpectrum:
