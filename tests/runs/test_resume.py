@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from faults_in_training import cut_power
 
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs.comparison import run_differences
+from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.directory import checkpoints
 from vae_lightning.runs.identity import identify
 from vae_lightning.training import train
@@ -101,5 +103,11 @@ def test_a_checkpoint_of_an_earlier_version_is_continued_as_if_nothing_had_happe
     shutil.copy(begun / f"step{step:09d}.ckpt", folder_of(config) / "checkpoints")
     shutil.copy(begun / "metrics.jsonl", folder_of(config))
     assert train(config)["steps"] == 30
-    counts = "checkpoint: /loops/"  # their sums over the epochs are another version's; nothing depends on them
-    assert [line for line in run_differences(folder_of(config), whole) if not line.startswith(counts)] == []
+    mine, other = (torch.load(checkpoints(each)[-1], weights_only=True) for each in (folder_of(config), whole))
+    assert mine["global_step"] == other["global_step"]
+    for name, weight in other["state_dict"].items():  # another machine's CPU rounded the first steps its own way
+        torch.testing.assert_close(mine["state_dict"][name], weight, rtol=1e-4, atol=1e-6, msg=name)
+    curves, of_whole = (read_curves(each) for each in (folder_of(config), whole))
+    assert [line["step"] for line in curves] == [line["step"] for line in of_whole]
+    elbos = [[line["train/elbo"] for line in lines if "train/elbo" in line] for lines in (curves, of_whole)]
+    assert elbos[0] == pytest.approx(elbos[1], rel=1e-4)
