@@ -12,7 +12,6 @@ from pydantic import BaseModel, FiniteFloat
 
 from vae_lightning.errors import Code, UserError
 from vae_lightning.runs import directory
-from vae_lightning.runs.lock import is_locked
 from vae_lightning.runs.results import Results
 
 Content = TypeVar("Content")
@@ -20,6 +19,8 @@ INSIDE_A_RUN = {"wandb", directory.CHECKPOINTS, directory.FIGURES}
 """Folders that are no runs: W&B writes a config.yaml of its own."""
 SET_ASIDE = re.compile(r"\.\d{8}-\d{6}(\.\d+)?$")
 """The end of the name of a directory that rerun=true moved out of the way."""
+VALID = "a run, a study or a whole runs_dir"
+"""What a folder of runs may be."""
 
 
 class RunStatus(StrEnum):
@@ -77,7 +78,8 @@ def find_runs(folders: list[Path]) -> Found:
     set aside are left out. Raises UserError where one of the folders does not exist.
     """
     if missing := [folder for folder in folders if not folder.is_dir()]:
-        raise UserError("\n".join(f"{folder}: not a directory" for folder in missing), Code.NOT_FOUND, missing)
+        lines = "\n".join(f"{folder}: not a directory; name {VALID}" for folder in missing)
+        raise UserError(lines, Code.NOT_FOUND, missing)
     runs, foreign = [], []
     for place in sorted(set(_places(folders))):
         results = _readable(place, directory.read_results) or Results()
@@ -107,6 +109,8 @@ def _places(folders: list[Path]) -> Iterator[Path]:
 def _found(place: Path, config: dict[str, Any], results: Results) -> FoundRun:
     if results:
         return FoundRun(place, RunStatus.FINISHED, config, results)
+    from vae_lightning.runs.lock import is_locked  # brings torch along, which finished runs do not need
+
     if is_locked(place):
         return FoundRun(place, RunStatus.RUNNING, config, results)
     if (place / directory.FAILURE).exists():
