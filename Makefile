@@ -7,7 +7,7 @@ PYTHAE := .venv-pythae
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-all check format bench truth clean
+.PHONY: help setup train sweep test test-all check format docs bench truth clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,11 @@ check: $(READY) ## lint, format and types
 format: $(READY) ## put the code into its format
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+# Without --quiet, which would hide the warnings from --strict as well.
+docs: $(READY) ## the documentation as a site, in site/; it fetches nothing when it is read
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict \
+		&& echo "site/index.html; with search: $(BIN)/python -m http.server --directory site"
 
 bench: $(READY) $(PYTHAE)/.ready ## speed and memory beside a bare loop, Lightning and pythae; parts by BENCH="--only training"
 	@$(BIN)/python -m benchmarks $(BENCH)
