@@ -12,7 +12,7 @@ PACKAGE = Path(vae_lightning.__file__).parent
 HOUSE = [
     "errors", "signals", "files", "terminal", "spelling", "inheritance", "estimates", "ranges", "conf_folder",
     "randomness", "ranks", "training_step", "data", "networks", "distributions", "objectives", "schedules",
-    "optimizers", "theory", "plots", "combinations", "diagnostics", "steps", "module", "evaluation", "runs",
+    "optimizers", "theory", "plots", "combinations", "diagnostics", "library", "steps", "module", "evaluation", "runs",
     "callbacks", "report", "assemble", "config", "composing", "start_summary", "training", "evaluating",
     "forecasting", "verifying", "sweeps", "cli",
 ]  # fmt: skip

@@ -1,5 +1,65 @@
-"""Why a VAE's decoder learns to ignore its latent code, when that happens, and what prevents it."""
+"""Why a VAE's decoder learns to ignore its latent code, when that happens, and what prevents it.
 
+Everything here is imported when it is asked for: the commands start at once, and whoever forecasts or diagnoses needs
+no Lightning, Hydra or Weights & Biases.
+"""
+
+import importlib
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vae_lightning import plots
+    from vae_lightning.errors import UserError
+    from vae_lightning.library.diagnosing import diagnose
+    from vae_lightning.library.diagnosis import Diagnosis
+    from vae_lightning.library.forecasts import DataForecast, forecast
+    from vae_lightning.library.likelihoods import likelihood
+    from vae_lightning.library.losses import Loss, from_loss
+    from vae_lightning.library.models import EncodeDecode, encode_decode
+    from vae_lightning.runs.loading import load_runs
 
 __version__ = version("vae-lightning")
+
+_PLACES = {
+    "DataForecast": "library.forecasts",
+    "Diagnosis": "library.diagnosis",
+    "EncodeDecode": "library.models",
+    "Loss": "library.losses",
+    "UserError": "errors",
+    "diagnose": "library.diagnosing",
+    "encode_decode": "library.models",
+    "forecast": "library.forecasts",
+    "from_loss": "library.losses",
+    "likelihood": "library.likelihoods",
+    "load_runs": "runs.loading",
+}
+"""A name, and the file that has it."""
+
+__all__ = [
+    "DataForecast",
+    "Diagnosis",
+    "EncodeDecode",
+    "Loss",
+    "UserError",
+    "diagnose",
+    "encode_decode",
+    "forecast",
+    "from_loss",
+    "likelihood",
+    "load_runs",
+    "plots",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name of the library."""
+    if name in _PLACES:
+        return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+    if name == "plots":
+        return importlib.import_module(f"{__name__}.plots")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -150,7 +150,7 @@ def _weight_for(foretold: Foretold, found: Forecast, active_units: int) -> str:
         raise UserError(f"--active-units: {foretold.undecided}", Code.INCOMPATIBLE, ["--active-units"])
     multiplier = foretold.multiplier
     try:
-        below, above = found.kl_weight_for(active_units)
+        below, above = found.kl_weights_for(active_units)
     except ValueError as error:
         raise UserError(f"--active-units: {error}", Code.INVALID, ["--active-units"]) from error
     middle = f", as {math.sqrt(below * above) / multiplier:.4g}" if 0 < below < above < math.inf else ""

@@ -10,7 +10,6 @@ from evaluation.linear_models import evaluation_of
 
 from vae_lightning.assemble import build_data, build_model
 from vae_lightning.config import checked
-from vae_lightning.evaluation.causes import wrong_cause
 
 Configure = Callable[..., dict[str, Any]]
 
@@ -31,14 +30,14 @@ def pixels(n: int = 400) -> np.ndarray:
 def test_pixels_that_nobody_divided_are_named_and_the_verdict_waits(configure: Configure, tmp_path: Path) -> None:
     found = judged(configure, pixels(), tmp_path / "x.npy", "data.scale=real", "likelihood.mean=identity")
     assert found.results["verdict"] == "undecided"
-    cause = wrong_cause(found.evaluated)
+    cause = found.evaluated.wrong_cause
     assert cause is not None
     assert cause in found.results["verdict/sentence"]
 
 
 def test_the_same_pixels_divided_have_no_such_cause(configure: Configure, tmp_path: Path) -> None:
     found = judged(configure, pixels() / 255, tmp_path / "x.npy", "likelihood.mean=identity")
-    assert wrong_cause(found.evaluated) is None
+    assert found.evaluated.wrong_cause is None
     assert found.results["verdict"] != "undecided"
 
 
@@ -49,11 +48,11 @@ def test_means_that_cannot_leave_the_unit_interval_are_named(
     """A run refuses them before it starts; a model that comes from elsewhere has been trained already."""
     rows = 3 * np.random.default_rng(1).standard_normal((400, 6))
     found = judged(configure, rows, tmp_path / "x.npy", f"likelihood={likelihood}")
-    assert "[0, 1]" in wrong_cause(found.evaluated)
+    assert "[0, 1]" in found.evaluated.wrong_cause
     assert found.results["verdict"] == "undecided"
 
 
 def test_counts_that_are_none_are_named(configure: Configure, tmp_path: Path) -> None:
     rows = np.random.default_rng(2).gamma(2.0, size=(400, 6))
     found = judged(configure, rows, tmp_path / "x.npy", "likelihood=poisson")
-    assert "whole" in wrong_cause(found.evaluated)
+    assert "whole" in found.evaluated.wrong_cause

@@ -274,9 +274,9 @@ def test_where_nothing_bounds_the_likelihood_there_is_no_ceiling() -> None:
 def test_between_two_weights_so_many_units_live() -> None:
     found = forecast(pixel_moments(images_of(rows()), "none"), GaussianLikelihood(variance=1.0, mean="identity"), 4)
     for n in range(5):
-        below, above = found.kl_weight_for(n)
+        below, above = found.kl_weights_for(n)
         for weight in (below * 1.001 + 1e-9, min(above, 1e6) * 0.999):
             assert found.active_units(weight) == n
     for wrong in (-1, 5):
         with pytest.raises(ValueError, match="active_units"):
-            found.kl_weight_for(wrong)
+            found.kl_weights_for(wrong)

@@ -14,7 +14,6 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 
 from vae_lightning.data.catalogue import FASHION_MNIST, MNIST, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
-from vae_lightning.data.fetch import read_files
 from vae_lightning.data.idx import decode_idx
 from vae_lightning.errors import Code, UserError
 from vae_lightning.randomness import Stream, generator_for
@@ -45,6 +44,8 @@ def idx_images(*, dataset: Literal["mnist", "fashion_mnist"], data_dir: str) -> 
 
     Raises UserError as :func:`vae_lightning.data.fetch.read_files`.
     """
+    from vae_lightning.data.fetch import read_files  # brings what downloads and their progress need
+
     files = read_files({"mnist": MNIST, "fashion_mnist": FASHION_MNIST}[dataset], Path(data_dir))
 
     def images(image_file: str, label_file: str) -> Images:

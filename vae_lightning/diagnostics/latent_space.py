@@ -1,6 +1,6 @@
 """What decoded codes show: sensitivity, continuity and completeness; and how far codes are from the prior."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -36,18 +36,21 @@ class Sensitivity(NamedTuple):
 
 @torch.no_grad()
 def decoder_sensitivity(
-    decode: Decode, codes: Codes, redrawn: Codes, pixel_variance: Float[Tensor, " pixels"] | None, data_variance: float
+    decode: Decode,
+    codes: Codes,
+    redrawn: Codes,
+    pixel_variance: Float[Tensor, " pixels"] | None,
+    data_variance: float,
+    n_positions: int = 1,
 ) -> Sensitivity:
-    """Measure a decoder by two independent draws of codes from the prior.
+    """Measure a decoder by two independent draws of codes from the prior; a unit is redrawn at all its positions.
 
     ``pixel_variance`` is F, the decoder's own variance per pixel, where it is known; ``data_variance`` is that of the
     images, summed over pixels.
     """
     images = decode(codes).flatten(1).double()
     changes, errors = [], []
-    for unit in range(codes.shape[1]):
-        other = codes.clone()
-        other[:, unit] = redrawn[:, unit]
+    for other in _with_one_redrawn(codes, redrawn, n_positions):
         squares = (decode(other).flatten(1).double() - images).square()
         changes.append(squares.mean(0))
         errors.append(squares.sum(1).std() / len(codes) ** 0.5)
@@ -61,7 +64,12 @@ def decoder_sensitivity(
 
 @torch.no_grad()
 def read_in_nats(
-    decoder: Callable[[Codes], Tensor], likelihood: Likelihood, codes: Codes, redrawn: Codes, generator: Generator
+    decoder: Callable[[Codes], Tensor],
+    likelihood: Likelihood,
+    codes: Codes,
+    redrawn: Codes,
+    generator: Generator,
+    n_positions: int = 1,
 ) -> Float[Tensor, " latent"]:
     """Return the mean of KL(p(x|z) || p(x|z with z_i redrawn)) for each unit, from one draw x for each code, in nats.
 
@@ -72,11 +80,17 @@ def read_in_nats(
     drawn = likelihood.sample(values, generator)
     log_px = likelihood.log_prob(drawn, values)
     found = []
-    for unit in range(codes.shape[1]):
-        other = codes.clone()
-        other[:, unit] = redrawn[:, unit]
+    for other in _with_one_redrawn(codes, redrawn, n_positions):
         found.append((log_px - likelihood.log_prob(drawn, decoder(other))).double().mean())
     return torch.stack(found)
+
+
+def _with_one_redrawn(codes: Codes, redrawn: Codes, n_positions: int) -> Iterator[Codes]:
+    """Yield the codes with each unit in turn replaced by another draw of it."""
+    for begin in range(0, codes.shape[1], n_positions):
+        other, unit = codes.clone(), slice(begin, begin + n_positions)
+        other[:, unit] = redrawn[:, unit]
+        yield other
 
 
 @torch.no_grad()

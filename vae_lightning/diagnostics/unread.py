@@ -10,31 +10,44 @@ from vae_lightning.estimates import Mean
 from vae_lightning.theory.held_out import FEWEST_ROWS, fold_of_rows
 
 Codes = Float[Tensor, "images latent"]
+NUMBERS_AT_ONCE = 50_000_000
+"""Of the columns that are in memory at a time: 200 MB."""
 SAME = 0.9
 """Correlation of two units' posterior means from which they tell the same."""
 
 
-def gain_of_reading(residuals: Residuals, means: Codes, codes: Codes) -> Float[Tensor, "2 latent"]:
+def by_position(codes: Codes, n_positions: int) -> Codes:
+    """Return spatial codes, all positions of one channel after those of the other, as a row for each position of each
+    image; codes of one position are as they are."""
+    return codes if n_positions == 1 else codes.unflatten(1, (-1, n_positions)).movedim(2, 1).flatten(0, 1)
+
+
+def gain_of_reading(residuals: Residuals, means: Codes, codes: Codes, n_positions: int = 1) -> Float[Tensor, "2 units"]:
     """Return what a decoder would earn by reading each unit as it is, and the standard errors, in nats per image.
 
     A column u z_i earns u'E[r z_i] - u'J u E[z_i^2] / 2 to second order, at best with u = J^{-1} E[r z_i] / E[z_i^2]:
     chosen on one half of the images and judged on the other. It is right for units that the decoder ignores, whose
-    scores do not know the noise of their codes; the KL is paid already, and no part of it.
+    scores do not know the noise of their codes; the KL is paid already, and no part of it. A unit of several positions
+    has a column for each of them.
     """
-    n, latent_dim = means.shape
+    n, n_units = len(means), means.shape[1] // n_positions
     if n < FEWEST_ROWS:
-        return torch.stack([torch.zeros(latent_dim), torch.full((latent_dim,), torch.inf)]).double()
+        return torch.stack([torch.zeros(n_units), torch.full((n_units,), torch.inf)]).double()
     rows = residuals.whitened().mean
     rows = rows - rows.mean(0)
     centred, squares = (means - means.mean(0)).to(rows), codes.double().square()
-    half, each = fold_of_rows(n).to(rows.device) % 2, torch.zeros(n, latent_dim, dtype=torch.float64)
+    half, each = fold_of_rows(n).to(rows.device) % 2, torch.zeros(n, n_units, dtype=torch.float64)
     for judging in (0, 1):
         mine, judges = half != judging, half == judging
-        size = squares[mine].mean(0).clamp_min(1e-12).to(rows)
-        with without_autocast(rows):
-            columns = rows[mine].T @ centred[mine] / int(mine.sum()) / size
-            along = (rows[judges] @ columns) * centred[judges]
-        each[judges.cpu()] = (along.double() - 0.5 * columns.double().square().sum(0) * squares[judges]).cpu()
+        choosing, judged = rows[mine], rows[judges]
+        for units in torch.arange(n_units).split(max(1, NUMBERS_AT_ONCE // (rows.shape[1] * n_positions))):
+            places = slice(int(units[0]) * n_positions, (int(units[-1]) + 1) * n_positions)
+            size = squares[mine, places].mean(0).clamp_min(1e-12).to(rows)
+            with without_autocast(rows):
+                columns = choosing.T @ centred[mine, places] / int(mine.sum()) / size
+                along = (judged @ columns) * centred[judges, places]
+            gain = along.double() - 0.5 * columns.double().square().sum(0) * squares[judges, places]
+            each[judges.cpu(), int(units[0]) : int(units[-1]) + 1] = gain.unflatten(1, (-1, n_positions)).sum(2).cpu()
     return torch.stack([each.mean(0), each.std(0) / n**0.5])
 
 

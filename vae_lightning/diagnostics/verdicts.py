@@ -23,7 +23,7 @@ from torch import Tensor
 from vae_lightning.diagnostics.active_units import active_directions
 from vae_lightning.diagnostics.regions import RegionalGain, regional_gains
 from vae_lightning.diagnostics.residual import Residuals, ResidualSpectrum, residual_spectrum
-from vae_lightning.diagnostics.unread import gain_of_reading, idle_nats, told_twice
+from vae_lightning.diagnostics.unread import by_position, gain_of_reading, idle_nats, told_twice
 from vae_lightning.estimates import Mean
 from vae_lightning.theory.linear_vae import gain_of_direction
 
@@ -105,14 +105,18 @@ def evidence(
     n_regions: tuple[int, ...] = SOME_REGIONS,
     falling: Mean | None = None,
     cause: str | None = None,
+    n_positions: int = 1,
 ) -> Evidence:
     """Gather what a verdict is made of.
 
+    Spatial codes, of channels x positions, are judged by channels: these are then the units, alive where their codes
+    are at some position.
+
     Args:
         residuals: of some images at the trained model.
-        means: posterior means of these images.
-        codes: a draw from the posterior of each.
-        kl_per_unit: mean KL of each unit, in nats.
+        means: posterior means of these images; of spatial codes all positions of a channel, then those of the next.
+        codes: a draw from the posterior of each, as the means.
+        kl_per_unit: mean KL of each unit, in nats, summed over its positions.
         written: units whose posterior mean moves with the image.
         read: units that the decoder reads.
         price: what the loss charges for a nat.
@@ -120,19 +124,22 @@ def evidence(
         n_regions: of codes, by which units are looked for whose effect depends on the code.
         falling: what as much training again would bring, by the curves.
         cause: what is wrong and has to be mended first.
+        n_positions: of each unit.
     """
     living = written & read
+    moved = by_position(means - means.mean(0), n_positions)
+    idle = idle_nats(by_position(means, n_positions), by_position(codes, n_positions))
     return Evidence(
         price=price,
         written=written,
         read=read,
-        directions=active_directions(means[:, living]) if bool(living.any()) else 0,
+        directions=active_directions(moved[:, living]) if bool(living.any()) else 0,
         kl_per_unit=kl_per_unit.double(),
         residual=residual or residual_spectrum(residuals),
         gains=regional_gains(residuals, means, codes, price, n_regions),
-        of_reading=gain_of_reading(residuals, means, codes),
-        idle=idle_nats(means, codes),
-        twice=told_twice(means, written),
+        of_reading=gain_of_reading(residuals, means, codes, n_positions),
+        idle=Mean(n_positions * idle.value, n_positions * idle.error),
+        twice=told_twice(moved, written),
         blind=bool((means.double().var(0, correction=0) <= CONSTANT).all()),
         falling=falling,
         cause=cause,

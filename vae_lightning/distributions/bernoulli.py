@@ -9,6 +9,9 @@ from vae_lightning.distributions.gaussian import IMAGE_DIMS
 from vae_lightning.distributions.likelihood import LikelihoodFacts
 from vae_lightning.distributions.shapes import Means, PerImage, PerPixel, Pixels, SampledValues
 
+NEAREST = 1e-7
+"""How near a mean may come to 0 or 1: about as near as a float32 below 1."""
+
 
 class BernoulliLikelihood(LikelihoodFacts):
     """Independent Bernoulli per pixel, the decoder's values being logits. Exact for binary pixels.
@@ -24,6 +27,10 @@ class BernoulliLikelihood(LikelihoodFacts):
 
     def mean(self, values: Means) -> Means:
         return torch.sigmoid(at_least_float32(values))
+
+    def values_of_mean(self, means: Means) -> Means:
+        """Return the logits; those of 0 and 1 are as large as a float32's sigmoid can tell."""
+        return torch.logit(at_least_float32(means), eps=NEAREST)
 
     def sample(self, values: Means, generator: Generator) -> Means:
         return torch.bernoulli(self.mean(values), generator=generator)

@@ -29,6 +29,12 @@ def pixel_mean(values: AnyShape, mean: Mean) -> AnyShape:
     return torch.sigmoid(values) if mean == "sigmoid" else values
 
 
+def values_of_pixel_mean(means: AnyShape, mean: Mean) -> AnyShape:
+    """Return what :func:`pixel_mean` takes to these means."""
+    means = at_least_float32(means)
+    return torch.logit(means, eps=1e-7) if mean == "sigmoid" else means
+
+
 def soft_lower_bound(log_sigma: AnyShape, least: float) -> AnyShape:
     """Bound from below without ever losing the gradient (Rybkin et al. 2021, section 4)."""
     return least + torch.nn.functional.softplus(log_sigma - least)
@@ -66,6 +72,9 @@ class OneVarianceGaussian(LikelihoodFacts, ABC):
 
     def mean(self, values: AnyShape) -> AnyShape:
         return pixel_mean(values, self.squash)
+
+    def values_of_mean(self, means: AnyShape) -> AnyShape:
+        return values_of_pixel_mean(means, self.squash)
 
     def sample(self, values: Means, generator: Generator) -> Means:
         return normal_sample(self.mean(values), self.sigma_squared, generator)

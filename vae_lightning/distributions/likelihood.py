@@ -86,6 +86,10 @@ class Likelihood(Protocol):
     def mean(self, values: Values) -> Means:
         """Return E[x|z]."""
 
+    def values_of_mean(self, means: Means) -> Values | None:
+        """Return the decoder's values that have these means, where they are one value per pixel and a closed form;
+        else None."""
+
     def sample(self, values: Values, generator: Generator) -> Means:
         """Draw x given z."""
 
@@ -97,7 +101,7 @@ class LikelihoodFacts:
     """The base of our likelihoods, and of a user's own: facts of one that says nothing else.
 
     The score is had by automatic differentiation of ``log_prob``. A class that changes ``log_prob`` inherits neither
-    the closed form of another density nor its bound.
+    the closed form of another density nor its bound, one that changes ``mean`` not its inverse.
     """
 
     least_variance: float | None = None
@@ -119,6 +123,8 @@ class LikelihoodFacts:
             cls.score_and_curvature = LikelihoodFacts.score_and_curvature  # type: ignore[method-assign]
         if changed_since_stated(cls, ("log_prob",), "greatest_log_prob"):
             cls.greatest_log_prob = LikelihoodFacts.greatest_log_prob  # type: ignore[method-assign]
+        if changed_since_stated(cls, ("mean",), "values_of_mean"):
+            cls.values_of_mean = LikelihoodFacts.values_of_mean  # type: ignore[method-assign]
 
     def seen_by_encoder(self, pixels: Pixels) -> Pixels:
         return pixels
@@ -128,4 +134,7 @@ class LikelihoodFacts:
         return differentiated(log_prob, pixels, values, self.values_per_pixel)
 
     def greatest_log_prob(self, pixels: Pixels) -> PerImage | None:
+        return None
+
+    def values_of_mean(self, means: Means) -> Values | None:
         return None

@@ -38,6 +38,10 @@ class NegativeBinomialLikelihood(LikelihoodFacts, nn.Module):
     def mean(self, values: Means) -> Means:
         return at_least_float32(values).exp()
 
+    def values_of_mean(self, means: Means) -> Means:
+        means = at_least_float32(means)
+        return means.clamp_min(torch.finfo(means.dtype).tiny).log()
+
     def sample(self, values: Means, generator: Generator) -> Means:
         mean, r = self.mean(values), self.log_dispersion.detach().exp()
         gamma = torch._standard_gamma(r.to(mean).expand_as(mean), generator=generator)

@@ -26,6 +26,10 @@ class PoissonLikelihood(LikelihoodFacts):
     def mean(self, values: Means) -> Means:
         return at_least_float32(values).exp()
 
+    def values_of_mean(self, means: Means) -> Means:
+        means = at_least_float32(means)
+        return means.clamp_min(torch.finfo(means.dtype).tiny).log()
+
     def sample(self, values: Means, generator: Generator) -> Means:
         return torch.poisson(self.mean(values), generator=generator)
 

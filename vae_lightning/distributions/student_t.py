@@ -7,7 +7,14 @@ from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from vae_lightning.distributions.arithmetic import AnyShape
-from vae_lightning.distributions.gaussian import IMAGE_DIMS, Mean, pixel_mean, raw_of_soft_bound, soft_lower_bound
+from vae_lightning.distributions.gaussian import (
+    IMAGE_DIMS,
+    Mean,
+    pixel_mean,
+    raw_of_soft_bound,
+    soft_lower_bound,
+    values_of_pixel_mean,
+)
 from vae_lightning.distributions.likelihood import LikelihoodFacts
 from vae_lightning.distributions.shapes import Means, PerImage, PerPixel, Pixels, SampledValues
 from vae_lightning.distributions.standard_noise import DegreesOfFreedom, student_t_noise
@@ -49,6 +56,9 @@ class StudentTLikelihood(LikelihoodFacts, nn.Module):
     def mean(self, values: AnyShape) -> AnyShape:
         """Return the location, which is E[x|z]."""
         return pixel_mean(values, self.squash)
+
+    def values_of_mean(self, means: AnyShape) -> AnyShape:
+        return values_of_pixel_mean(means, self.squash)
 
     def sample(self, values: Means, generator: Generator) -> Means:
         location = self.mean(values)

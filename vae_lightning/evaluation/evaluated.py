@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vae_lightning.combinations import ceiling_price, has_weighted_kl
 from vae_lightning.data import ImageDataModule
+from vae_lightning.data.loader import as_floats
 from vae_lightning.diagnostics import (
     MORE_REGIONS,
     SOME_REGIONS,
@@ -23,9 +24,9 @@ from vae_lightning.diagnostics import (
     verdict,
 )
 from vae_lightning.diagnostics.active_units import THRESHOLD
+from vae_lightning.diagnostics.causes import SHOWN, wrong_cause
 from vae_lightning.distributions import Posterior
 from vae_lightning.estimates import Mean
-from vae_lightning.evaluation.causes import wrong_cause
 from vae_lightning.evaluation.probes import measured_sensitivity
 from vae_lightning.module import VAE
 from vae_lightning.plots import inverse_normal_grid
@@ -150,6 +151,12 @@ class Evaluated:
             return None
         return tuple((self.written & self.read).tolist())
 
+    @property
+    def wrong_cause(self) -> str | None:
+        """What has to be mended before any word about units would help, in a sentence."""
+        shown = as_floats(self.data.splits["test"].pixels[:SHOWN])
+        return wrong_cause(self.model.likelihood, shown, self.residuals)
+
     @cached_property
     def evidence(self) -> Evidence | None:
         """What the verdict is made of."""
@@ -167,7 +174,7 @@ class Evaluated:
             residual=self.residual,
             n_regions=MORE_REGIONS if self.effort.thorough else SOME_REGIONS,
             falling=self.falling,
-            cause=wrong_cause(self),
+            cause=self.wrong_cause,
         )
 
     @cached_property

@@ -1,13 +1,14 @@
 """Pictures: arrays in, matplotlib figures out. No global plotting state, no files."""
 
 from vae_lightning.plots.curves import curves, forecast_curves
-from vae_lightning.plots.evaluation import aggregate_posterior, collapse_curve, residuals, units
+from vae_lightning.plots.evaluation import aggregate_posterior, collapse_curve, diagnosis, residuals, units
 from vae_lightning.plots.images import drawable, image_grid, inverse_normal_grid, latent_scatter
 
 __all__ = [
     "aggregate_posterior",
     "collapse_curve",
     "curves",
+    "diagnosis",
     "drawable",
     "forecast_curves",
     "image_grid",

@@ -35,12 +35,16 @@ def curves(lines: Sequence[dict[str, Any]], split: str) -> Figure:
     return figure
 
 
-def forecast_curves(forecasts: Sequence[tuple[str, Sequence[int]]], kl_weights: Sequence[float]) -> Figure:
-    """Draw how many units are forecast to live at each of some KL weights, side by side by title."""
+def forecast_curves(
+    forecasts: Sequence[tuple[str, Sequence[int]]], kl_weights: Sequence[float], marked: Sequence[float] = ()
+) -> Figure:
+    """Draw how many units are forecast to live at each of some KL weights, side by side by title; some are marked."""
     figure = Figure(figsize=(6.4 * len(forecasts), 4.2), layout="constrained")
     places = figure.subplots(1, len(forecasts), squeeze=False).flat
     for axes, (title, units) in zip(places, forecasts, strict=True):
         axes.semilogx(kl_weights, units, color="black", linewidth=1.2)
+        for weight in marked:
+            axes.axvline(weight, color="C1", linestyle="--", linewidth=1)
         axes.set(xlabel="KL weight", ylabel="units that live", ylim=(-0.3, None), title=title)
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("{x:g}")

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
@@ -70,16 +71,7 @@ def residuals(
 ) -> Figure:
     """Draw the data's spectrum and what the model left of it, both in units of the KL weight: above it, a unit pays."""
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    places = np.arange(1, len(residual) + 1)
-    if critical_weights is not None:
-        of_data = np.arange(1, len(critical_weights) + 1)
-        axes.semilogy(of_data, critical_weights.clamp_min(1e-12).numpy(), "o-", ms=3, label="the data (forecast)")
-    axes.semilogy(places, residual.clamp_min(1e-12).numpy(), "s-", ms=3, label="what the model leaves")
-    if kl_weight:
-        axes.axhline(kl_weight, color="black", linestyle="--", linewidth=1, label=f"KL weight {kl_weight:.4g}")
-    axes.set(xlabel="direction", ylabel="KL weight at which it would pay", title="what another unit could earn")
-    axes.legend()
+    _spectra(figure.add_subplot(), residual, critical_weights, kl_weight)
     return figure
 
 
@@ -101,3 +93,43 @@ def aggregate_posterior(codes: Float[Tensor, "n latent"], unit_names: Sequence[i
         axes.set_yticks([])
     figure.suptitle("codes of the test images (bars) and the prior (line), liveliest units", fontsize=10)
     return figure
+
+
+def diagnosis(
+    kl_per_unit: Float[Tensor, " units"],
+    variances: Float[Tensor, " units"],
+    threshold: float,
+    residual: Float[Tensor, " directions"],
+    critical_weights: Float[Tensor, " _"] | None,
+    kl_weight: float,
+) -> Figure:
+    """Draw each unit's KL and variance of the mean, and what the data have beside what the model leaves of it."""
+    figure = Figure(figsize=(11, 3.8), layout="constrained")
+    bars, active, spectrum = figure.subplots(1, 3)
+    places = np.arange(1, len(kl_per_unit) + 1)
+    bars.bar(places, kl_per_unit.sort(descending=True).values.numpy(), color="C0")
+    bars.set(xlabel="unit, by KL", ylabel="KL [nats/row]", title="KL per unit")
+    active.semilogy(places, variances.sort(descending=True).values.clamp_min(1e-8).numpy(), "o", color="C1", ms=4)
+    active.axhline(threshold, color="black", linestyle="--", linewidth=1)
+    active.set(xlabel="unit, by variance", ylabel="variance of the posterior mean", title="which units move")
+    for axis in (bars.xaxis, active.xaxis):
+        axis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    _spectra(spectrum, residual, critical_weights, kl_weight)
+    return figure
+
+
+def _spectra(
+    axes: Axes,
+    residual: Float[Tensor, " directions"],
+    critical_weights: Float[Tensor, " _"] | None,
+    kl_weight: float | None,
+) -> None:
+    places = np.arange(1, len(residual) + 1)
+    if critical_weights is not None:
+        of_data = np.arange(1, len(critical_weights) + 1)
+        axes.semilogy(of_data, critical_weights.clamp_min(1e-12).numpy(), "o-", ms=3, label="the data (forecast)")
+    axes.semilogy(places, residual.clamp_min(1e-12).numpy(), "s-", ms=3, label="what the model leaves")
+    if kl_weight:
+        axes.axhline(kl_weight, color="black", linestyle="--", linewidth=1, label=f"KL weight {kl_weight:.4g}")
+    axes.set(xlabel="direction", ylabel="KL weight at which it would pay", title="what another unit could earn")
+    axes.legend()

@@ -1,6 +1,6 @@
 """Closed forms and forecasts: what a VAE will learn, from the data's moments. Pure functions, no training."""
 
-from vae_lightning.theory.collapse import Forecast, NoForecast, forecast, lives
+from vae_lightning.theory.collapse import LEAST_DIRECTIONS, Forecast, NoForecast, forecast, lives
 from vae_lightning.theory.conventions import Convention, bernoulli_conventions, gaussian_conventions
 from vae_lightning.theory.held_out import HeldOut
 from vae_lightning.theory.linear_vae import (
@@ -13,6 +13,7 @@ from vae_lightning.theory.linear_vae import (
 from vae_lightning.theory.moments import MomentsOfMany, PixelMoments, pixel_moments
 
 __all__ = [
+    "LEAST_DIRECTIONS",
     "Convention", "Forecast", "HeldOut", "LinearVAE", "MomentsOfMany", "NoForecast", "PixelMoments",
     "bernoulli_conventions", "collapsed_share", "forecast", "gaussian_conventions", "learned_critical_weights",
     "learned_variance", "linear_vae", "lives", "pixel_moments",

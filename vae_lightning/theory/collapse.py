@@ -81,7 +81,7 @@ class Forecast(NamedTuple):
         surely, perhaps = self.held_out.surely_above(kl_weight), self.held_out.perhaps_above(kl_weight)
         return min(self.latent_dim, surely), min(self.latent_dim, perhaps)
 
-    def kl_weight_for(self, active_units: int) -> tuple[float, float]:
+    def kl_weights_for(self, active_units: int) -> tuple[float, float]:
         """Return between which KL weights so many units live: from the one below which one more would, to the one
         above which one less does.
 

@@ -1,0 +1,13 @@
+"""What ``import vae_lightning`` offers: forecast and diagnosis of anyone's data, loss and model."""
+
+from vae_lightning.library.diagnosing import diagnose
+from vae_lightning.library.diagnosis import Diagnosis
+from vae_lightning.library.forecasts import DataForecast, forecast
+from vae_lightning.library.likelihoods import likelihood
+from vae_lightning.library.losses import Loss, from_loss
+from vae_lightning.library.models import EncodeDecode, encode_decode
+
+__all__ = [
+    "DataForecast", "Diagnosis", "EncodeDecode", "Loss",
+    "diagnose", "encode_decode", "forecast", "from_loss", "likelihood",
+]  # fmt: skip

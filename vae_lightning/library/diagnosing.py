@@ -1,0 +1,178 @@
+"""Did anyone's VAE collapse, does that harm, and what is wrong: two functions and the data."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+
+from vae_lightning.diagnostics import MORE_REGIONS, Evidence, evidence, still_falling, verdict
+from vae_lightning.diagnostics.active_units import THRESHOLD
+from vae_lightning.diagnostics.causes import SHOWN, wrong_cause
+from vae_lightning.distributions import GaussianLikelihood, Likelihood
+from vae_lightning.distributions.gaussian import Mean as Squash
+from vae_lightning.errors import Code, UserError
+from vae_lightning.estimates import Mean
+from vae_lightning.library.advice import advice_on
+from vae_lightning.library.diagnosis import Diagnosis
+from vae_lightning.library.forecasts import DataForecast, foretold, given
+from vae_lightning.library.likelihoods import DecoderGives, Readout, as_likelihood
+from vae_lightning.library.losses import Loss, ReadLoss, checked_weights
+from vae_lightning.library.measuring import Measured, measured
+from vae_lightning.library.models import Decode, Encode, at_rest
+from vae_lightning.library.rows import Rows, rows_of, spread
+
+MOST_ROWS = 10_000
+MOST_NUMBERS = 30_000_000
+"""Of all rows together, and of all their codes: bounds the memory to some 2 GB."""
+FEWEST_ROWS = 100
+
+
+class _Asked(NamedTuple):
+    """What a diagnosis is of, once the shapes are known."""
+
+    readout: Readout
+    kl_weight: float
+    loss: ReadLoss | None
+
+
+def diagnose(
+    encode: Encode,
+    decode: Decode,
+    x: Any,
+    likelihood: str | Likelihood | None = None,
+    kl_weight: float | None = None,
+    *,
+    loss: Loss | None = None,
+    decoder_gives: DecoderGives | None = None,
+    loss_curve: Sequence[float] | None = None,
+    seed: int = 0,
+) -> Diagnosis:
+    """Return whether a VAE has collapsed, whether that harms, and what is wrong with it: any model, its own data.
+
+    Up to 10,000 rows are looked at. Neither the model nor torch's random numbers are changed.
+
+    Args:
+        encode: rows to their posterior: (mean, log_variance), a Normal or Laplace of ``torch.distributions``, or an
+            output that has mean and log variance under a usual name. :func:`encode_decode` has both of a model.
+        decode: codes to what ``decoder_gives`` says, in the shape of the rows.
+        x: rows that the training has not seen, as the loss sees them: an array, a tensor, a Dataset, a DataLoader.
+        likelihood: a name, as ``"bernoulli"``, or :func:`likelihood` with settings. Not with ``loss``.
+        kl_weight: in nats, above 0: what multiplies the KL where the reconstruction is -log p(x|z). None: 1.
+        loss: the loss as your code writes it, by :func:`from_loss`: it is likelihood and KL weight at once.
+        decoder_gives: ``"means"``, ``"logits"`` (their sigmoids are the means) or ``"parameters"`` (the likelihood's
+            own). None: means, where the likelihood is given by name or ``loss``; else parameters.
+        loss_curve: the training loss over equal stretches at its final KL weight: tells whether it still falls.
+        seed: of the codes that are drawn.
+
+    Raises:
+        UserError: an argument is wrong, the functions give what cannot be read, or the model is not in evaluation mode.
+
+    Example:
+        >>> import torch, vae_lightning as vl
+        >>> x = torch.randn(4000, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([3., 2, 1, 1, 1, 1])
+        >>> encode = lambda x: (torch.zeros(len(x), 2), torch.zeros(len(x), 2))  # it looks at nothing
+        >>> decode = lambda z: torch.zeros(len(z), 6)
+        >>> d = vl.diagnose(encode, decode, x, vl.likelihood("gaussian", variance=1.0), 1.0, decoder_gives="means")
+        >>> d.verdict, d.active_units, round(d.margin)
+        ('collapsed', 0, 9)
+    """
+    gives = decoder_gives or ("means" if loss is not None or isinstance(likelihood, str) else "parameters")
+    _check_weight(likelihood, kl_weight, loss)
+    counts = loss is None and as_likelihood(given(likelihood)).needs_counts
+    rows = rows_of(x, MOST_ROWS, bytes_are_counts=counts)
+    with at_rest(encode, decode) as model, torch.random.fork_rng(devices=[]):
+        n_latents = model.encoded(rows.some(2)).mean[0].numel()
+        asked = _asked(rows, n_latents, likelihood, kl_weight, loss, gives)
+        rows = _affordable(rows, n_latents)
+        found = measured(model, rows, asked.readout, seed)
+        if found.readout.likelihood.least_variance is not None:
+            found = measured(model, rows, _with_measured_variance(found), seed)
+    nats = 1.0 if asked.loss is None else asked.loss.nats
+    falling = None if loss_curve is None else still_falling([value * nats for value in loss_curve])
+    basis = _evidence(found, asked.kl_weight, falling)
+    diagnosis = Diagnosis(
+        asked.kl_weight, asked.loss, found, verdict(basis), basis, rows.notes, _forecast(found, asked, n_latents)
+    )
+    return replace(diagnosis, advice=advice_on(diagnosis))
+
+
+def _check_weight(likelihood: str | Likelihood | None, kl_weight: float | None, loss: Loss | None) -> None:
+    if loss is not None and (likelihood is not None or kl_weight is not None):
+        extra = "likelihood" if likelihood is not None else "kl_weight"
+        raise UserError(f"{extra}: loss= is likelihood and KL weight at once", Code.INCOMPATIBLE, [extra, "loss"])
+    name = "kl_weight" if loss is None else "weight"
+    weight = checked_weights(1.0 if kl_weight is None else kl_weight, name)
+    if loss is not None:
+        weight = checked_weights(loss.weight, name)
+    if weight.ndim:
+        raise UserError(f"{name}: a diagnosis is at one KL weight", Code.INVALID, [name])
+    if weight == 0:
+        message = f"{name}=0: nothing is charged for a nat, so that no unit can be said to pay its way"
+        raise UserError(message, Code.INVALID, [name])
+
+
+def _asked(
+    rows: Rows,
+    n_latents: int,
+    likelihood: str | Likelihood | None,
+    kl_weight: float | None,
+    loss: Loss | None,
+    gives: DecoderGives,
+) -> _Asked:
+    if loss is None:
+        return _Asked(Readout.of(given(likelihood), gives), 1.0 if kl_weight is None else float(kl_weight), None)
+    read = loss.read(rows.values[0].numel(), n_latents)
+    if gives == "logits" and read.likelihood.variance is not None:  # a sigmoid follows in the loss
+        read = read._replace(likelihood=GaussianLikelihood(variance=read.likelihood.variance, mean="sigmoid"))
+    return _Asked(Readout.of(read.likelihood, gives), float(read.kl_weight), read)
+
+
+def _affordable(rows: Rows, n_latents: int) -> Rows:
+    """Return fewer rows where each has so many numbers that all would not fit."""
+    n = len(rows.values)
+    most = max(FEWEST_ROWS, MOST_NUMBERS // max(rows.values[0].numel(), n_latents))
+    if n <= most:
+        return rows
+    return Rows(rows.values[spread(n, most)], (*rows.notes, f"{most:,} of them are looked at: they are large"))
+
+
+def _with_measured_variance(found: Measured) -> Readout:
+    """Return the Gaussian whose variance is the mean squared error: where a learned one is at its best."""
+    likelihood = found.readout.likelihood
+    error = found.residuals.mean.square().mean()  # the score of a Gaussian is x - E[x|z]
+    least = likelihood.least_variance or 0.0
+    squash: Squash = "sigmoid" if likelihood.means_in_unit_interval else "identity"
+    return Readout(GaussianLikelihood(variance=max(float(error), least), mean=squash), found.readout.gives)
+
+
+def _evidence(found: Measured, kl_weight: float, falling: Mean | None) -> Evidence:
+    """Gather what the verdict is made of."""
+    images, posterior = found.residuals.images, found.posterior
+    variance = found.over_positions(posterior.mean.double().var(0, correction=0))
+    shown = found.rows.pixels[:SHOWN]
+    return evidence(
+        found.residuals,
+        posterior.mean[images],
+        found.codes[images],
+        found.over_positions(found.kl.double().mean(0)).sum(1),
+        written=(variance > THRESHOLD).any(1),
+        read=found.read > THRESHOLD * kl_weight,
+        price=kl_weight,
+        residual=found.residual,
+        n_regions=MORE_REGIONS,
+        falling=falling,
+        cause=wrong_cause(found.readout.likelihood, shown, found.residuals),
+        n_positions=found.n_positions,
+    )
+
+
+def _forecast(found: Measured, asked: _Asked, n_latents: int) -> DataForecast | str:
+    """Return what the rows would let live, or why that cannot be told."""
+    rows, likelihood = found.rows, found.readout.likelihood
+    try:
+        known = foretold(rows, likelihood, n_latents)
+    except UserError as error:
+        return str(error)
+    weights = checked_weights(asked.kl_weight, "kl_weight")
+    return DataForecast(weights, n_latents, likelihood, known, tuple(rows.values.shape), asked.loss, ())

@@ -1,0 +1,150 @@
+"""A likelihood by its name, and how a foreign decoder's outputs are read as its values."""
+
+import pkgutil
+from functools import cache
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
+
+import torch
+import yaml
+from jaxtyping import Float
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from vae_lightning.conf_folder import config_folder
+from vae_lightning.distributions import Likelihood
+from vae_lightning.errors import Code, UserError
+from vae_lightning.spelling import did_you_mean
+
+DecoderGives = Literal["means", "logits", "parameters"]
+SQUASH = "mean"
+"""The setting that says whether a decoder's values go through a sigmoid: here the caller says it of the decoder."""
+FAR_OUT = 0.5
+"""Beyond [0, 1] by so much no reconstruction of values in it is, unless it is a logit."""
+Values = Float[Tensor, "rows values 1 places"]
+Places = Float[Tensor, "rows 1 1 places"]
+
+
+def likelihood(name: str, *, decoder_gives: DecoderGives = "means", **settings: Any) -> Likelihood:
+    """Return a likelihood by its name, with the settings and defaults of ``vae-train likelihood=NAME``.
+
+    Args:
+        name: ``bernoulli``, ``gaussian``, ``poisson``, ``negative_binomial``, ... (``conf/likelihood/``).
+        decoder_gives: whether a decoder's values are means, or logits whose sigmoid is the mean.
+        settings: as ``variance`` of ``gaussian``.
+
+    Raises:
+        UserError: there is no such likelihood or setting, or a value is out of its range.
+
+    Example:
+        >>> import vae_lightning as vl
+        >>> vl.likelihood("gaussian", variance=0.1).variance
+        0.1
+    """
+    known = _known()
+    if name not in known:
+        raise UserError(f"likelihood={name!r}: {did_you_mean(str(name), known)}", Code.INVALID, ["likelihood"])
+    make, chosen = pkgutil.resolve_name(known[name]["_target_"]), {**known[name]}
+    chosen = {key: value for key, value in chosen.items() if key not in {"name", "_target_"}}
+    valid = [key for key in chosen if key != SQUASH]
+    if unknown := [key for key in settings if key not in valid]:
+        message = f"{unknown[0]}: not a setting of likelihood={name}; {did_you_mean(unknown[0], valid)}"
+        raise UserError(message, Code.UNKNOWN_KEY, unknown)
+    if SQUASH in chosen:
+        chosen[SQUASH] = "sigmoid" if decoder_gives == "logits" else "identity"
+    hints = get_type_hints(make.__init__, include_extras=True)
+    for key, value in settings.items():
+        try:
+            chosen[key] = TypeAdapter(hints[key]).validate_python(value)
+        except ValidationError as error:
+            message = f"{key}={value!r}: {error.errors()[0]['msg'].lower()}"
+            raise UserError(message, Code.INVALID, [key]) from error
+    found: Likelihood = make(**chosen)
+    return found
+
+
+@cache
+def _known() -> dict[str, dict[str, Any]]:
+    """Return the settings of every likelihood by its name, from the files that the commands read."""
+    files = sorted((config_folder() / "likelihood").glob("*.yaml"))
+    return {file.stem: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
+
+
+def as_likelihood(given: str | Likelihood, decoder_gives: DecoderGives = "means") -> Likelihood:
+    """Return a likelihood that is given by its name, or as it is. Raises UserError of anything else."""
+    if isinstance(given, str):
+        return likelihood(given, decoder_gives=decoder_gives)
+    if not isinstance(given, Likelihood):
+        message = f"likelihood={given!r}: must be a name, one of {', '.join(_known())}, or a likelihood"
+        raise UserError(message, Code.INVALID, ["likelihood"])
+    return given
+
+
+class Readout(NamedTuple):
+    """How a decoder's outputs are read."""
+
+    likelihood: Likelihood
+    gives: DecoderGives
+
+    @classmethod
+    def of(cls, given: str | Likelihood, gives: DecoderGives) -> "Readout":
+        """Return it. Raises UserError where this likelihood has no values that are told by means alone."""
+        if gives not in get_args(DecoderGives):
+            hint = did_you_mean(str(gives), get_args(DecoderGives))
+            raise UserError(f"decoder_gives={gives!r}: {hint}", Code.INVALID, ["decoder_gives"])
+        found = as_likelihood(given, gives)
+        if gives == "means" and found.values_of_mean(torch.full((1, 1, 1, 1), 0.5)) is None:
+            name = given if isinstance(given, str) else type(given).__name__
+            message = f'decoder_gives="means": means do not tell what likelihood={name} needs; say "parameters"'
+            raise UserError(f"{message} and give its values ({found.values_per_pixel} for each number of a row)",
+                            Code.INCOMPATIBLE, ["decoder_gives"])  # fmt: skip
+        return cls(found, gives)
+
+    def values(self, outputs: Float[Tensor, "rows ..."], n_places: int) -> Values:
+        """Return a decoder's outputs as the likelihood's values, differentiably.
+
+        Raises:
+            UserError: the decoder gives another number of values than the rows have.
+        """
+        v = self.likelihood.values_per_pixel
+        flat = outputs.float().flatten(1)
+        if flat.shape[1] != v * n_places:
+            shape = "x".join(map(str, outputs.shape))
+            needs = f"{n_places:,}" if v == 1 else f"{v} x {n_places:,}"
+            message = f"decode: gives the shape {shape}; for each row it must give {needs} numbers, as many as x has"
+            raise UserError(message, Code.INCOMPATIBLE, ["decode"])
+        values = flat.reshape(len(flat), v, 1, n_places)
+        if self.gives != "means":
+            return values
+        found = self.likelihood.values_of_mean(values)
+        return values if found is None else found
+
+    def check(self, outputs: Float[Tensor, "rows ..."], x: Places) -> None:
+        """Raise UserError where the outputs cannot be what they are said to be, or are far better read otherwise."""
+        flat = outputs.detach().float().flatten(1)
+        if not flat.isfinite().all():
+            raise UserError("decode: gives numbers that are not finite (NaN or infinite)", Code.NOT_FINITE, ["decode"])
+        least, most = float(flat.min()), float(flat.max())
+        in_unit = self.likelihood.needs_unit_interval or self.likelihood.means_in_unit_interval
+        shown = x.flatten(1)
+        if self.gives == "means" and self.likelihood.needs_counts and least < 0:
+            message = f"decode: gives means from {least:.3g} to {most:.3g}, and means of counts are not below 0"
+            raise _misread(message, "parameters")
+        if self.gives == "means" and in_unit and (least < -1e-6 or most > 1 + 1e-6):
+            message = f"decode: gives means from {least:.3g} to {most:.3g}, and they must be in [0, 1]"
+            raise _misread(message, "logits")
+        if flat.shape != shown.shape or float(shown.min()) < 0 or float(shown.max()) > 1:
+            return
+        as_means, as_logits = _error(flat, shown), _error(torch.sigmoid(flat), shown)
+        if self.gives == "logits" and least >= 0 and most <= 1 and as_means < as_logits:
+            raise _misread("decode: gives numbers in [0, 1] that fit x better as means than as logits", "means")
+        out = max(-least, most - 1)
+        if self.gives == "means" and not in_unit and out > FAR_OUT and as_logits < as_means / 2:
+            raise _misread(f"decode: gives numbers from {least:.3g} to {most:.3g} that fit x as logits", "logits")
+
+
+def _misread(message: str, rather: DecoderGives) -> UserError:
+    return UserError(f'{message}; say decoder_gives="{rather}" if they are {rather}', Code.INVALID, ["decoder_gives"])
+
+
+def _error(means: Tensor, shown: Tensor) -> float:
+    return float((means - shown).square().mean())

@@ -1,0 +1,152 @@
+"""Anyone's model as two functions, called as an evaluation must: at rest, where its weights lie, in pieces."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vae_lightning.errors import Code, UserError
+from vae_lightning.library.posteriors import Encoded, encoded, joined
+
+Encode = Callable[[Tensor], Any]
+"""Rows as the network takes them to a posterior: see :mod:`vae_lightning.library.posteriors`."""
+Decode = Callable[[Tensor], Any]
+"""Codes to means, logits or parameters: a tensor, or an output that has one under a name."""
+RECONSTRUCTIONS = ("reconstruction", "sample", "recon_x", "logits", "mean")
+SAME = 1e-3
+"""Of the size of the means: by how much two calls with the same rows may differ."""
+CHECKED = 16
+NUMBERS_AT_ONCE = 4_000_000
+"""Of the rows of a batch: convolutions hold many times as many."""
+MOST_AT_ONCE = 500
+
+
+class EncodeDecode(NamedTuple):
+    """A model's two functions."""
+
+    encode: Encode
+    decode: Decode
+
+
+def encode_decode(model: Any) -> EncodeDecode:
+    """Return the two functions of a model: its ``encode`` and ``decode``, or its ``encoder`` and ``decoder``.
+
+    So of any module or LightningModule that has them, of pythae's models, and of ``AutoencoderKL`` of diffusers.
+
+    Args:
+        model: an object with both.
+
+    Raises:
+        UserError: it has neither pair.
+
+    Example:
+        >>> import torch
+        >>> import vae_lightning as vl
+        >>> class Mine(torch.nn.Module):
+        ...     def encode(self, x): return x[:, :2], torch.zeros(len(x), 2)
+        ...     def decode(self, z): return torch.cat([z, z], dim=1)
+        >>> encode, decode = vl.encode_decode(Mine())
+        >>> decode(torch.ones(1, 2)).shape
+        torch.Size([1, 4])
+    """
+    for names in (("encode", "decode"), ("encoder", "decoder")):
+        encode, decode = (getattr(model, name, None) for name in names)
+        if callable(encode) and callable(decode):
+            return EncodeDecode(encode, decode)
+    message = f"model: a {type(model).__name__} has neither encode and decode nor encoder and decoder; give two"
+    raise UserError(f"{message} functions of yours", Code.INVALID, ["model"])
+
+
+class Model(NamedTuple):
+    """Two functions, and where their weights lie."""
+
+    encode: Encode
+    decode: Decode
+    device: torch.device
+    code_shape: tuple[int, ...] = ()
+    """Of one row's code; known once rows are encoded."""
+
+    def encoded(self, x: Float[Tensor, "rows *shape"]) -> Encoded:
+        """Return the posteriors of all rows."""
+        size = at_once(x[0].numel())
+        with torch.no_grad():
+            return joined([encoded(self.encode(piece.to(self.device)), len(piece)) for piece in x.split(size)])
+
+    def decoded(self, codes: Float[Tensor, "rows latent"]) -> Tensor:
+        """Return what the decoder gives for flat codes, differentiably if it is."""
+        return _tensor_of(self.decode(codes.to(self.device).unflatten(1, self.code_shape)), len(codes))
+
+    def check_at_rest(self, x: Float[Tensor, "rows *shape"]) -> None:
+        """Raise UserError where the encoder's answer depends on chance, or on what else is in the batch."""
+        x = x[:CHECKED]
+        with torch.no_grad():
+            first, again, half = (encoded(self.encode(some.to(self.device)), len(some)).mean
+                                  for some in (x, x, x[: len(x) // 2 or 1]))  # fmt: skip
+        size = SAME * float(first.abs().max().clamp_min(1e-6))
+        if float((again - first).abs().max()) > size:
+            what = "answers differently when asked again: drop-out is on, or it gives draws in the place of means"
+        elif float((half - first[: len(half)]).abs().max()) > size:
+            what = "answers differently for other rows in the batch: batch normalisation is training"
+        else:
+            return
+        raise UserError(f"encode: {what}; call eval() on the model first", Code.INVALID, ["encode"])
+
+
+def at_once(n_numbers: int) -> int:
+    """Return how many rows to show a network at a time."""
+    return max(1, min(MOST_AT_ONCE, NUMBERS_AT_ONCE // n_numbers))
+
+
+def _tensor_of(given: Any, n_rows: int) -> Tensor:
+    """Return the tensor of a decoder's output. Raises UserError where there is none, or of another number of rows."""
+    found = given
+    if isinstance(given, tuple | list) and given and all(isinstance(each, Tensor) for each in given):
+        found = torch.cat([each.flatten(1) for each in given], dim=1)  # several values of each pixel
+    elif not isinstance(given, Tensor):
+        for name in RECONSTRUCTIONS:
+            found = given.get(name) if isinstance(given, Mapping) else getattr(given, name, None)
+            if isinstance(found, Tensor):
+                break
+    if not isinstance(found, Tensor):
+        message = f"decode: gives a {type(given).__name__}; it must give a tensor, or an output with one of "
+        raise UserError(message + ", ".join(RECONSTRUCTIONS), Code.INVALID, ["decode"])
+    if found.ndim < 2 or len(found) != n_rows:
+        message = f"decode: of {n_rows} codes it gives the shape {tuple(found.shape)}; it must be one row for each"
+        raise UserError(message, Code.INCOMPATIBLE, ["decode"])
+    return found
+
+
+@contextmanager
+def at_rest(encode: Encode, decode: Decode) -> Iterator[Model]:
+    """Give the model with its modules in evaluation mode; afterwards each is in the mode it was in."""
+    modules = {id(module): module for function in (encode, decode) for module in _modules_of(function)}
+    modes = [(each, each.training) for module in modules.values() for each in module.modules()]
+    device = next((weight.device for module in modules.values() for weight in module.parameters()), None)
+    with ExitStack() as stack:
+        for module in modules.values():
+            module.eval()
+        stack.callback(_restore, modes)
+        yield Model(encode, decode, device or torch.device("cpu"))
+
+
+def _restore(modes: list[tuple[nn.Module, bool]]) -> None:
+    for module, training in modes:
+        module.training = training
+
+
+def _modules_of(function: Any) -> list[nn.Module]:
+    """Return the modules that a function is, is a method of, or names."""
+    if isinstance(function, nn.Module):
+        return [function]
+    owner = getattr(function, "__self__", None)
+    if isinstance(owner, nn.Module):
+        return [owner]
+    try:
+        seen = inspect.getclosurevars(function)
+    except TypeError:
+        return []
+    return [value for value in (*seen.nonlocals.values(), *seen.globals.values()) if isinstance(value, nn.Module)]

@@ -1,0 +1,198 @@
+"""Anyone's data -> rows of numbers as a loss sees them: arrays, tensors, frames, sparse matrices, Datasets, loaders."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from vae_lightning.errors import Code, UserError, first_line
+
+NUMBERS = 500_000_000
+"""Of the rows that are taken, at most: 2 GB."""
+NAMES_OF_VALUES = ("x", "data", "input", "inputs", "image", "images", "pixel_values", "features", "X")
+"""Under which a dict, or a batch that is one, has its values."""
+FEW_VALUES = 50
+"""A column of whole numbers with fewer different ones is one of labels."""
+DOMINANT = 0.9
+"""Share of all variance from which one column is the only one that a squared error sees."""
+
+
+class Rows(NamedTuple):
+    """Some of the data."""
+
+    values: Float[Tensor, "rows *shape"]
+    """As the loss sees them."""
+    notes: tuple[str, ...]
+    """What a person should know of how they were read."""
+
+    @property
+    def pixels(self) -> Float[Tensor, "rows 1 1 values"]:
+        """The rows as images of one line, which is how the rest of this package sees them."""
+        return self.values.reshape(len(self.values), 1, 1, -1)
+
+    def some(self, n: int) -> Float[Tensor, "some *shape"]:
+        """Return ``n`` rows, evenly spread, or all of fewer."""
+        return self.values if len(self.values) <= n else self.values[spread(len(self.values), n)]
+
+
+def rows_of(x: Any, most: int, *, bytes_are_counts: bool = False, name: str = "x") -> Rows:
+    """Return up to ``most`` rows of the data, evenly spread over what has an index; labels beside them are left out.
+
+    Floats, counts and 0 or 1 are taken as they are; bytes, which no network takes, are divided by 255 unless they are
+    counts.
+
+    Raises:
+        UserError: it is none of what can be read, or has no rows, one row, labels for rows, or numbers that are not
+            finite.
+    """
+    found, n_in_all = _tensor_of(x, most, name)
+    values = _floats(found, bytes_are_counts)
+    _check(values, found, name)
+    notes = [f"{len(values):,} of {n_in_all:,} rows, evenly spread"] if n_in_all > len(values) else []
+    if found.dtype is torch.uint8 and not bytes_are_counts:
+        notes.append("bytes, divided by 255")
+    return Rows(values, (*notes, *_about_columns(values)))
+
+
+def spread(n: int, most: int) -> Tensor:
+    """Return which of ``n`` things to take: ``most`` of them, evenly spread."""
+    return torch.linspace(0, n - 1, min(n, most)).round().long()
+
+
+def _tensor_of(x: Any, most: int, name: str) -> tuple[Tensor, int]:
+    """Return some of the rows, and how many there are in all."""
+    if isinstance(x, TensorDataset):
+        x = x.tensors[0]
+    if isinstance(x, Mapping):
+        x = _values_of_item(x, name)
+    if hasattr(x, "dataset") and hasattr(x, "__iter__"):
+        return _of_batches(x, most, name)
+    if hasattr(x, "toarray"):  # sparse
+        x = x[spread(x.shape[0], most).numpy()].toarray() if x.shape[0] > most else x.toarray()
+    elif hasattr(x, "to_numpy"):  # a frame
+        x = x.to_numpy()
+    elif not isinstance(x, Tensor | np.ndarray | list | tuple) and hasattr(x, "__getitem__") and hasattr(x, "__len__"):
+        chosen = spread(len(x), most).tolist()
+        items = [_as_tensor(_values_of_item(x[index], name), name) for index in chosen]
+        return _stacked(items, name), len(x)
+    tensor = _as_tensor(x, name)
+    n = len(tensor) if tensor.ndim else 0
+    affordable = min(most, max(2, NUMBERS // max(1, tensor[0].numel()))) if n else most
+    return (tensor, n) if n <= affordable else (tensor[spread(n, affordable)], n)
+
+
+def _of_batches(loader: Iterable[Any], most: int, name: str) -> tuple[Tensor, int]:
+    """Return the first rows of a DataLoader, which has no index; the state of the random numbers stays as it is."""
+    found: list[Tensor] = []
+    with torch.random.fork_rng(devices=[]):
+        for batch in _until(loader, most, name):
+            found.append(batch)
+    if not found:
+        raise UserError(f"{name}: the DataLoader gives no batches", Code.INVALID, [name])
+    rows = torch.cat(found)
+    in_all = len(loader.dataset) if hasattr(loader.dataset, "__len__") else len(rows)  # type: ignore[attr-defined]
+    return rows[:most], in_all
+
+
+def _until(loader: Iterable[Any], most: int, name: str) -> Iterator[Tensor]:
+    n = 0
+    for batch in loader:
+        values = _as_tensor(_values_of_item(batch, name), name)
+        yield values
+        n += len(values)
+        if n >= min(most, max(2, NUMBERS // max(1, values[0].numel()))):
+            return
+
+
+def _values_of_item(item: Any, name: str) -> Any:
+    """Return the values of an item or a batch that may have labels or names beside them."""
+    if isinstance(item, Mapping):
+        for key in NAMES_OF_VALUES:
+            if key in item:
+                return item[key]
+        message = f"{name}: a dict with the keys {', '.join(map(str, item))}; the values are looked for under one of "
+        raise UserError(message + ", ".join(NAMES_OF_VALUES), Code.INVALID, [name])
+    return item[0] if isinstance(item, tuple | list) else item
+
+
+def _stacked(items: list[Tensor], name: str) -> Tensor:
+    if not items:
+        raise UserError(f"{name}: no rows", Code.INVALID, [name])
+    if other := next((item for item in items if item.shape != items[0].shape), None):
+        shapes = f"{tuple(items[0].shape)} and {tuple(other.shape)}"
+        raise UserError(f"{name}: items have different shapes, as {shapes}", Code.INVALID, [name])
+    return torch.stack(items)
+
+
+def _as_tensor(values: Any, name: str) -> Tensor:
+    if isinstance(values, Tensor):
+        tensor = values.detach().cpu()
+    else:
+        try:
+            array = np.asarray(values)
+            if array.dtype.kind == "u" and array.dtype != np.uint8:
+                array = array.astype(np.int64)
+            tensor = torch.from_numpy(array if array.flags.writeable and array.flags.c_contiguous else array.copy())
+        except (TypeError, ValueError) as error:
+            what = f"{name}: a {type(values).__name__} that cannot be read as numbers ({first_line(error)})"
+            valid = "an array, a tensor, a frame of numbers, a Dataset or a DataLoader can"
+            raise UserError(f"{what}; {valid}", Code.INVALID, [name]) from error
+    if tensor.is_complex():
+        raise UserError(f"{name}: complex numbers", Code.INVALID, [name])
+    return tensor
+
+
+def _floats(values: Tensor, bytes_are_counts: bool) -> Tensor:
+    if values.dtype is torch.uint8 and not bytes_are_counts:
+        return values.float().div_(255)
+    return values.float()
+
+
+def _check(values: Tensor, found: Tensor, name: str) -> None:
+    """Raise UserError where these cannot be rows of data."""
+    shape = "x".join(map(str, values.shape))
+    if not len(values) or not values[0].numel():
+        raise UserError(f"{name}: no values (the shape is {shape or 'that of one number'})", Code.INVALID, [name])
+    if values.ndim < 2 or _are_labels(found):
+        message = f"{name}: one number for each row, as labels are (the shape is {shape}); data are rows of values"
+        raise UserError(message, Code.INVALID, [name])
+    if len(values) == 1:
+        raise UserError(f"{name}: one row; there must be at least 2, of one nothing varies", Code.INVALID, [name])
+    finite = values.flatten(1).isfinite().all(1)
+    if not finite.all():
+        bad = (~finite).nonzero().flatten()
+        message = f"{name}: {len(bad)} rows hold numbers that are not finite (NaN or infinite), the first of them row "
+        raise UserError(f"{message}{int(bad[0])}, counted from 0; leave them out", Code.NOT_FINITE, [name])
+    if bool((values == values[:1]).all()):
+        raise UserError(f"{name}: all {len(values):,} rows are the same; nothing varies", Code.INVALID, [name])
+
+
+def _are_labels(found: Tensor) -> bool:
+    return found[0].numel() == 1 and not found.is_floating_point() and len(found.unique()) < FEW_VALUES
+
+
+def _about_columns(values: Tensor) -> Iterator[str]:
+    """Say which columns never vary, and which one hides all others from a squared error."""
+    variance = _variance(values)
+    constant = int((variance <= 0).sum())
+    if constant:
+        is_or_are = "value of each row never varies" if constant == 1 else "values of each row never vary"
+        yield f"{constant} of {len(variance):,} {is_or_are}, so that no code can tell of them"
+    share = variance / variance.sum()
+    if len(variance) - constant > 2 and float(share.max()) > DOMINANT:
+        column = int(share.argmax())
+        what = f"column {column} has {float(share[column]):.0%} of the variance"
+        yield f"{what}, so that a squared error sees little else: standardise the columns"
+
+
+def _variance(values: Tensor) -> Tensor:
+    """Return the variance of each column, in pieces that fit into memory as double precision."""
+    flat = values.flatten(1)
+    mean, total = flat.mean(0, dtype=torch.float64), torch.zeros(flat.shape[1], dtype=torch.float64)
+    for piece in flat.split(max(1, NUMBERS // 50 // flat.shape[1])):
+        total += (piece.double() - mean).square().sum(0)
+    return total / len(flat)
