@@ -21,7 +21,7 @@ FAR_FROM_PRIOR = 1.0
 
 def advice_on(diagnosis: Diagnosis) -> tuple[str, ...]:
     """Return the sentences."""
-    parts = (_scale_of_loss, _other_weight, _above_the_onset, _far_from_the_prior, _other_variance)
+    parts = (_scale_of_loss, _other_weight, _averaged, _above_the_onset, _far_from_the_prior, _other_variance)
     return tuple(sentence for part in parts for sentence in part(diagnosis))
 
 
@@ -69,6 +69,20 @@ def _reason(diagnosis: Diagnosis, ratio: float) -> str:
     if abs(ratio * written - 1) < NEAR:
         return f": {ratio:.3g} times, as where the coefficient {written:.3g} is not applied"
     return f": {ratio:.3g} times; is the coefficient applied, is a mean taken where a sum is meant, is a warm-up over?"
+
+
+def _averaged(diagnosis: Diagnosis) -> Iterator[str]:
+    """Say that nothing lives where something could, as of a loss that is averaged where it is said to be summed."""
+    forecast = diagnosis.data_forecast
+    if isinstance(forecast, str) or diagnosis.loss is not None or diagnosis.living_units or not forecast.active_units:
+        return
+    n_values = math.prod(diagnosis.found.rows.values.shape[1:])
+    averaged = diagnosis.kl_weight * n_values
+    if forecast.found.active_units(averaged) == 0:
+        yield (
+            f"nothing lives, as at a kl_weight of {averaged:.4g}: if your code averages the error over the "
+            f"{n_values:,} values of a row, that is your weight; say what it minimises by loss=vl.from_loss(...)"
+        )
 
 
 def _above_the_onset(diagnosis: Diagnosis) -> Iterator[str]:

@@ -135,18 +135,23 @@ class Diagnosis:
 
     @cached_property
     def mutual_information(self) -> MutualInformation:
-        """Bounds on what the codes tell of their rows; the lower one cannot exceed the log of the rows compared."""
+        """Bounds on what the codes tell of their rows, in nats, from 0 to the KL.
+
+        The lower one cannot exceed the log of the number of rows compared, 2,000 of 20 units.
+        """
         posterior, noise = self.found.posterior, self.found.noise
         n = int(min(len(posterior.mean), (MOST_PAIRS / posterior.mean.shape[1]) ** 0.5))
         some = LocationScale(posterior.mean[:n], posterior.log_squared_scale[:n], posterior.standard)
-        return mutual_information(some, noise[:, :n])
+        found = mutual_information(some, noise[:, :n])
+        most = self.kl.value
+        return found._replace(lower=min(max(0.0, found.lower), most), upper=min(max(0.0, found.upper), most))
 
     @property
     def marginal_kl(self) -> tuple[float, float]:
         """Bounds on KL(q(z) || p(z)), the aggregate posterior's distance from what samples are drawn from: the KL less
         the mutual information (Hoffman & Johnson 2016)."""
         kl, information = self.kl.value, self.mutual_information
-        return max(0.0, kl - information.upper), max(0.0, kl - max(0.0, information.lower))
+        return kl - information.upper, kl - information.lower
 
     @property
     def idle_nats(self) -> Mean:

@@ -28,7 +28,7 @@ Counts = npt.NDArray[np.int64]
 Binarize = Literal["none", "dynamic"]
 MOST_ROWS = 100_000
 N_LISTED = 12
-N_POINTS = 100
+N_POINTS = 400
 """Of the curve that is drawn."""
 
 

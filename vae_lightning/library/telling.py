@@ -70,8 +70,7 @@ def diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
         ("units", f"{diagnosis.living_units} of {n_units} live, {diagnosis.active_units} active, in "
                   f"{diagnosis.active_directions} directions{_forecast(diagnosis)}"),
         ("KL per unit", _units(diagnosis)),
-        ("mutual information", f"{max(0.0, information.lower):.3g} to {information.upper:.3g} nats "
-                               f"(at most {information.ceiling:.3g} can be told from so many rows)"),
+        ("mutual information", f"{information.lower:.3g} to {information.upper:.3g} nats (of a code about its row)"),
         ("codes to prior", f"{marginal[0]:.3g} to {marginal[1]:.3g} nats, "
                            f"{diagnosis.idle_nats.value:.3g} of them by mean and covariance"),
         ("one more unit", f"{diagnosis.margin:.3g} ± {diagnosis.margin_error:.2g} times its price"),
@@ -97,7 +96,8 @@ def _forecast(diagnosis: Diagnosis) -> str:
         return ""
     critical = diagnosis.data_forecast.critical_kl_weights.tolist()
     n = sum(lives(weight, diagnosis.kl_weight) for weight in critical[: diagnosis.data_forecast.latent_dim])
-    return f"; the forecast lets {n} live"
+    of_all = f" of {diagnosis.data_forecast.latent_dim} numbers of the code" if diagnosis.found.n_positions > 1 else ""
+    return f"; the forecast lets {n}{of_all} live"
 
 
 def _units(diagnosis: Diagnosis) -> str:

@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+FEW_DECADES = 30
+"""Times the least KL weight: up to so many each step of an axis has its number."""
+
 
 def curves(lines: Sequence[dict[str, Any]], split: str) -> Figure:
     """Draw ELBO, KL, distortion and active units against the step, from the local curves."""
@@ -42,12 +45,13 @@ def forecast_curves(
     figure = Figure(figsize=(6.4 * len(forecasts), 4.2), layout="constrained")
     places = figure.subplots(1, len(forecasts), squeeze=False).flat
     for axes, (title, units) in zip(places, forecasts, strict=True):
-        axes.semilogx(kl_weights, units, color="black", linewidth=1.2)
+        axes.semilogx(kl_weights, units, color="black", linewidth=1.2, drawstyle="steps-mid")
         for weight in marked:
             axes.axvline(weight, color="C1", linestyle="--", linewidth=1)
         axes.set(xlabel="KL weight", ylabel="units that live", ylim=(-0.3, None), title=title)
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_formatter("{x:g}")
+        if max(kl_weights) < FEW_DECADES * min(kl_weights):  # of more the labels would lie upon each other
+            axes.xaxis.set_minor_formatter("{x:g}")
         axes.tick_params(axis="x", which="minor", labelsize=7)
         axes.locator_params(axis="y", integer=True)
         axes.grid(alpha=0.3)
