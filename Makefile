@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-PYTHAE := .venv-pythae
+PEERS := .venv-peers
 # One thread for each of the processes that share the tests: more threads than cores slow each other down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
@@ -31,7 +31,7 @@ sweep: $(READY) ## ten KL weights, two schedules, two seeds on MNIST, about thre
 test: $(READY) ## all tests but the slow ones, five minutes at most on two cores
 	@$(PYTEST) -m "not slow"
 
-test-all: $(READY) ## all tests, the slow proofs included
+test-all: $(READY) $(PEERS)/.ready ## all tests, the slow proofs included
 	@$(PYTEST)
 
 check: $(READY) ## lint, format and types
@@ -48,7 +48,7 @@ docs: $(READY) ## the documentation as a site, in site/; it fetches nothing when
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict \
 		&& echo "site/index.html; with search: $(BIN)/python -m http.server --directory site"
 
-bench: $(READY) $(PYTHAE)/.ready ## speed and memory beside a bare loop, Lightning and pythae; parts by BENCH="--only training"
+bench: $(READY) $(PEERS)/.ready ## speed and memory beside a bare loop, Lightning and pythae; parts by BENCH="--only training"
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 truth: $(READY) ## are forecasts and verdicts right? small models and interventions, half an hour; fills docs/truth
@@ -56,15 +56,17 @@ truth: $(READY) ## are forecasts and verdicts right? small models and interventi
 	@$(BIN)/python -m benchmarks.truth.verdicts --output docs/truth/verdicts.csv
 	@$(BIN)/python -m benchmarks.truth.page
 
-# With our own torch and numpy, so that only the programs differ. Where it cannot be had, its row says why.
-$(PYTHAE)/.ready: benchmarks/pythae.txt $(READY)
-	@echo "setting up $(PYTHAE), in which pythae is measured (a few minutes the first time)"
-	@$(PYTHON) -m venv $(PYTHAE)
+# With our own torch and numpy, so that only the programs differ, and of ours the library alone, without what the
+# commands need. Where it cannot be had, the benchmark's row says why, and the tests of it are skipped.
+$(PEERS)/.ready: benchmarks/peers.txt $(READY)
+	@echo "setting up $(PEERS), in which pythae and diffusers are (a few minutes the first time)"
+	@$(PYTHON) -m venv $(PEERS)
 	@$(BIN)/python -m pip list --format=freeze --disable-pip-version-check 2> /dev/null \
-		| sed -nE 's/^((torch|numpy)==[^+]*).*/\1/p' > $(PYTHAE)/ours.txt
-	@$(PYTHAE)/bin/python -m pip install --quiet --disable-pip-version-check \
-		--requirement benchmarks/pythae.txt --requirement $(PYTHAE)/ours.txt > $(PYTHAE)/pip.log 2>&1 \
-		&& touch $@ || echo "pythae could not be installed; the rest is measured"
+		| sed -nE 's/^((torch|numpy)==[^+]*).*/\1/p' > $(PEERS)/ours.txt
+	@{ $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+		--requirement benchmarks/peers.txt --requirement $(PEERS)/ours.txt \
+		&& $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--editable . ; } > $(PEERS)/pip.log 2>&1 && touch $@ || echo "the peers could not be installed; the rest goes on"
 
 clean: ## remove .venv and caches; runs and data stay
-	rm -rf .venv $(PYTHAE) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv $(PEERS) site .mypy_cache .pytest_cache .ruff_cache

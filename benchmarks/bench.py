@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-PYTHAE = ROOT / ".venv-pythae"
+PEERS = ROOT / ".venv-peers"
 """The environment that ``make bench`` makes for pythae."""
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 

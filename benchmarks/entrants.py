@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.alternation import Entrant, last_words
-from benchmarks.bench import PYTHAE, environment, program
+from benchmarks.bench import PEERS, environment, program
 
 BARE, PLAIN, OURS, PYTHAE_NAME = "bare", "plain Lightning", "ours", "pythae"
 ENDLESS = 10_000
 """Epochs: a rival is ended when there are enough."""
-PYTHAE_PYTHON, PYTHAE_READY, PIP_LOG = PYTHAE / "bin" / "python", PYTHAE / ".ready", PYTHAE / "pip.log"
+PEERS_PYTHON, PEERS_READY, PIP_LOG = PEERS / "bin" / "python", PEERS / ".ready", PEERS / "pip.log"
 
 
 def bare_loop(overrides: Sequence[str], n_threads: int) -> Entrant:
@@ -38,13 +38,13 @@ def pythae(n_threads: int, folder: Path, n_units: int, n_images: int) -> Entrant
     images = folder / "images.npy"
     training, _ = idx_images(dataset="mnist", data_dir=environment(None)["VAE_DATA_DIR"])
     np.save(images, training.pixels[:n_images].numpy())
-    module = [str(PYTHAE_PYTHON), "-m", "benchmarks.rivals.pythae_vae"]
+    module = [str(PEERS_PYTHON), "-m", "benchmarks.rivals.pythae_vae"]
     return Entrant(PYTHAE_NAME, [*module, str(images), str(folder / "pythae"), str(n_units)], n_threads)
 
 
 def why_no_pythae() -> str | None:
     """Return why pythae cannot be measured; None where it can."""
-    if PYTHAE_READY.exists():
+    if PEERS_READY.exists():
         return None
     if not PIP_LOG.exists():
         return "not installed: `make bench` installs it"

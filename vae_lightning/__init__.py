@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from vae_lightning.library.diagnosis import Diagnosis
     from vae_lightning.library.forecasts import DataForecast, forecast
     from vae_lightning.library.likelihoods import likelihood
-    from vae_lightning.library.losses import Loss, from_loss
     from vae_lightning.library.models import EncodeDecode, encode_decode
     from vae_lightning.runs.loading import load_runs
+    from vae_lightning.theory.conventions import Loss, from_loss
 
 __version__ = version("vae-lightning")
 
@@ -25,12 +25,12 @@ _PLACES = {
     "DataForecast": "library.forecasts",
     "Diagnosis": "library.diagnosis",
     "EncodeDecode": "library.models",
-    "Loss": "library.losses",
+    "Loss": "theory.conventions",
     "UserError": "errors",
     "diagnose": "library.diagnosing",
     "encode_decode": "library.models",
     "forecast": "library.forecasts",
-    "from_loss": "library.losses",
+    "from_loss": "theory.conventions",
     "likelihood": "library.likelihoods",
     "load_runs": "runs.loading",
 }

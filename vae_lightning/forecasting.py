@@ -32,7 +32,7 @@ from vae_lightning.report.forecast_table import forecast_curve_table, forecast_p
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.summaries import ceiling_text
 from vae_lightning.schedules import has_feedback
-from vae_lightning.theory import Convention, Forecast, NoForecast
+from vae_lightning.theory import Convention, Forecast, Loss, NoForecast, ReadLoss
 from vae_lightning.theory.linear_vae import growth_rate
 from vae_lightning.training_step import TrainingStep
 
@@ -61,7 +61,9 @@ class Foretold(NamedTuple):
     scale: Scale
     likelihood: Likelihood
     multiplier: float
-    """Of the KL weight, at the end of the run's beta schedule."""
+    """Of the weight that is typed, in nats at the end of the run's beta schedule."""
+    loss: ReadLoss | None
+    """What the weight that is typed is of; None: of a loss in nats."""
     price: Callable[[float], float | None]
     """What divides the KL's ceiling at a KL weight in force."""
     least_kl: float
@@ -71,11 +73,16 @@ class Foretold(NamedTuple):
 
 
 def forecast_configs(
-    configs: Sequence[dict[str, Any]], figure: Path | None, console: Console, active_units: int | None = None
+    configs: Sequence[dict[str, Any]],
+    figure: Path | None,
+    console: Console,
+    active_units: int | None = None,
+    loss: Loss | None = None,
 ) -> None:
     """Print the forecast of each config; of configs that differ in the KL weight alone, the curve, and draw it.
 
-    With ``active_units`` the KL weight at which so many units live is told as well.
+    With ``active_units`` the KL weight at which so many units live is told as well; with ``loss`` KL weights are those
+    that other code writes into it.
 
     Raises UserError where a config is wrong, or nothing can be foretold of it.
     """
@@ -87,7 +94,7 @@ def forecast_configs(
     missing: list[str] = []
     for same in _but_for_the_weight(asked):
         first, weights = same[0].config, sorted({float(one.config.kl_weight) for one in same})
-        foretold = _foretold(same[0])
+        foretold = _foretold(same[0], loss)
         found = foretold.found
         binarize = first.data["binarize"]
         binarised = [] if binarize == "none" else [f"({binarize} binarisation)"]
@@ -98,6 +105,8 @@ def forecast_configs(
         in_force = [weight * foretold.multiplier for weight in weights]
         if len(weights) > 1:
             console.print(f"{name}, latent {first.latent_dim}")
+            if foretold.loss is not None:
+                console.print(f"your loss: {foretold.loss.loss}; kl_weight = {foretold.loss.factor:g} w in nats")
             console.print(forecast_curve_table(found, in_force, [_ceiling(foretold, weight) for weight in in_force]))
             curves.append((name, found, in_force))
         else:
@@ -120,17 +129,31 @@ def _page(
     elsewhere = _elsewhere(foretold.likelihood, in_force, n_pixels, config.latent_dim)
     shape = "x".join(map(str, foretold.images.pixels.shape[1:]))
     images = f"{len(foretold.images.pixels):,} training images of {shape}; {IN_WORDS[foretold.scale]}"
-    at_the_end = [("at the end", f"{in_force:g}, by beta_schedule={config.beta_schedule.name}")]
+    in_nats = "in nats" if foretold.loss else "at the end"
+    at_the_end = [(in_nats, f"{in_force:g} at the end, by beta_schedule={config.beta_schedule.name}")]
     rows = [
+        *([("your loss", str(foretold.loss))] if foretold.loss else []),
         ("data", name),
         ("images", images),
         ("latent_dim", str(config.latent_dim)),
         ("kl_weight", f"{kl_weight:g}"),
         *(at_the_end if in_force != kl_weight else []),
         ("KL ceiling", _ceiling_text(foretold, in_force)),
+        *_to_use(foretold, found),
         *(("note", note) for note in foretold.notes),
     ]
     return forecast_page("vae-forecast", found, in_force, elsewhere, rows)
+
+
+def _to_use(foretold: Foretold, found: Forecast) -> Iterator[tuple[str, str]]:
+    """Say which weights to write into a loss as other code writes it."""
+    if foretold.loss is None:
+        return
+    known = found.critical_weights[: found.latent_dim]
+    first, last = (float(weight) / foretold.multiplier for weight in (known[0], known[-1]))
+    if first > 0:
+        all_of_them = f"; all {len(known)} below {last:.4g}" if last > 0 and len(known) > 1 else ""
+        yield "weight to use", f"in your loss: a first unit lives below {first:.4g}{all_of_them}"
 
 
 def _ceiling(foretold: Foretold, in_force: float) -> float | None:
@@ -155,7 +178,8 @@ def _weight_for(foretold: Foretold, found: Forecast, active_units: int) -> str:
         raise UserError(f"--active-units: {error}", Code.INVALID, ["--active-units"]) from error
     middle = f", as {math.sqrt(below * above) / multiplier:.4g}" if 0 < below < above < math.inf else ""
     least, most = below / multiplier, above / multiplier
-    return f"{active_units} units live at a kl_weight from {least:.4g} to {most:.4g}{middle}"
+    where = " in your loss" if foretold.loss else ""
+    return f"{active_units} units live at a kl_weight{where} from {least:.4g} to {most:.4g}{middle}"
 
 
 def _why_undecided(objective: Objective, posterior: PosteriorFamily, schedule: AnySchedule) -> str | None:
@@ -220,7 +244,7 @@ def critical_weights(config: dict[str, Any]) -> list[float] | None:
     return None if isinstance(found, NoForecast) else found.critical_weights[: found.latent_dim].tolist()
 
 
-def _foretold(asked: Asked) -> Foretold:
+def _foretold(asked: Asked, loss: Loss | None = None) -> Foretold:
     """Return what is known of a run of a checked config before it."""
     config = asked.config
     (splits, scale), likelihood = assemble.build_splits(config), assemble.build_likelihood(config)
@@ -235,6 +259,9 @@ def _foretold(asked: Asked) -> Foretold:
         n_batches = min(n_batches, BATCHES_AT_ONCE)
     total = n_batches * (1 if config.smoke else int(config.trainer["max_epochs"]))
     multiplier = 1.0 if has_feedback(schedule) else float(schedule(TrainingStep(total - 1, total, n_batches)))
+    weighed = None if loss is None else loss._replace(weight=config.kl_weight)
+    read = None if weighed is None else weighed.read(training.pixels[0].numel(), config.latent_dim)
+    multiplier *= 1.0 if read is None else read.factor
     parts = (objective, posterior, schedule)
     known = [] if isinstance(found, NoForecast) else _notes(config, *parts, found, config.kl_weight * multiplier)
     return Foretold(
@@ -243,6 +270,7 @@ def _foretold(asked: Asked) -> Foretold:
         scale,
         likelihood,
         multiplier,
+        read,
         lambda in_force: ceiling_price(*parts, in_force),
         config.latent_dim * posterior.least_kl_per_unit,
         list(known),

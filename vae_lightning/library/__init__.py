@@ -4,8 +4,8 @@ from vae_lightning.library.diagnosing import diagnose
 from vae_lightning.library.diagnosis import Diagnosis
 from vae_lightning.library.forecasts import DataForecast, forecast
 from vae_lightning.library.likelihoods import likelihood
-from vae_lightning.library.losses import Loss, from_loss
 from vae_lightning.library.models import EncodeDecode, encode_decode
+from vae_lightning.theory.conventions import Loss, from_loss
 
 __all__ = [
     "DataForecast", "Diagnosis", "EncodeDecode", "Loss",

@@ -17,10 +17,10 @@ from vae_lightning.library.advice import advice_on
 from vae_lightning.library.diagnosis import Diagnosis
 from vae_lightning.library.forecasts import DataForecast, foretold, given
 from vae_lightning.library.likelihoods import DecoderGives, Readout, as_likelihood
-from vae_lightning.library.losses import Loss, ReadLoss, checked_weights
 from vae_lightning.library.measuring import Measured, measured
 from vae_lightning.library.models import Decode, Encode, at_rest
 from vae_lightning.library.rows import Rows, rows_of, spread
+from vae_lightning.theory.conventions import Loss, ReadLoss, checked_weights
 
 MOST_ROWS = 10_000
 MOST_NUMBERS = 30_000_000

@@ -17,9 +17,9 @@ from vae_lightning.distributions import LocationScale
 from vae_lightning.errors import Code, UserError
 from vae_lightning.estimates import Mean
 from vae_lightning.library.forecasts import DataForecast
-from vae_lightning.library.losses import ReadLoss
 from vae_lightning.library.measuring import Measured
 from vae_lightning.library.optional import needed
+from vae_lightning.theory.conventions import ReadLoss
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,10 +14,10 @@ from vae_lightning.data.accepted import as_labels
 from vae_lightning.distributions import Likelihood
 from vae_lightning.errors import Code, UserError
 from vae_lightning.library.likelihoods import as_likelihood
-from vae_lightning.library.losses import Loss, ReadLoss, checked_weights
 from vae_lightning.library.optional import needed
 from vae_lightning.library.rows import Rows, rows_of
 from vae_lightning.theory import NoForecast, pixel_moments
+from vae_lightning.theory.conventions import Loss, ReadLoss, checked_weights
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,7 +1,14 @@
 """Closed forms and forecasts: what a VAE will learn, from the data's moments. Pure functions, no training."""
 
 from vae_lightning.theory.collapse import LEAST_DIRECTIONS, Forecast, NoForecast, forecast, lives
-from vae_lightning.theory.conventions import Convention, bernoulli_conventions, gaussian_conventions
+from vae_lightning.theory.conventions import (
+    Convention,
+    Loss,
+    ReadLoss,
+    bernoulli_conventions,
+    from_loss,
+    gaussian_conventions,
+)
 from vae_lightning.theory.held_out import HeldOut
 from vae_lightning.theory.linear_vae import (
     LinearVAE,
@@ -14,7 +21,7 @@ from vae_lightning.theory.moments import MomentsOfMany, PixelMoments, pixel_mome
 
 __all__ = [
     "LEAST_DIRECTIONS",
-    "Convention", "Forecast", "HeldOut", "LinearVAE", "MomentsOfMany", "NoForecast", "PixelMoments",
-    "bernoulli_conventions", "collapsed_share", "forecast", "gaussian_conventions", "learned_critical_weights",
-    "learned_variance", "linear_vae", "lives", "pixel_moments",
+    "Convention", "Forecast", "HeldOut", "LinearVAE", "Loss", "MomentsOfMany", "NoForecast", "PixelMoments", "ReadLoss",
+    "bernoulli_conventions", "collapsed_share", "forecast", "from_loss", "gaussian_conventions",
+    "learned_critical_weights", "learned_variance", "linear_vae", "lives", "pixel_moments",
 ]  # fmt: skip
