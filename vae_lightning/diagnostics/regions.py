@@ -71,6 +71,8 @@ def _regions(means: Codes, codes: Codes, n: int) -> Regions | None:
         return torch.zeros(len(means), dtype=torch.long)
     if n * FEWEST_IN_REGION > len(means) or not float(means.var(0).sum()) > 0:
         return None
+    if len(means[: n * FEWEST_IN_REGION].unique(dim=0)) <= n:  # discrete means have not so many clusters
+        return None
     from scipy.cluster.vq import kmeans2  # takes a third of a second to import
 
     at = means.double().cpu().numpy()

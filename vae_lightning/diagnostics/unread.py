@@ -16,7 +16,7 @@ SAME = 0.9
 """Correlation of two units' posterior means from which they tell the same."""
 
 
-def by_position(codes: Codes, n_positions: int) -> Codes:
+def by_position(codes: Codes, n_positions: int) -> Float[Tensor, "rows units"]:
     """Return spatial codes, all positions of one channel after those of the other, as a row for each position of each
     image; codes of one position are as they are."""
     return codes if n_positions == 1 else codes.unflatten(1, (-1, n_positions)).movedim(2, 1).flatten(0, 1)

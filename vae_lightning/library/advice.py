@@ -143,7 +143,7 @@ def _other_variance(diagnosis: Diagnosis) -> Iterator[str]:
     likelihood = diagnosis.found.readout.likelihood
     if likelihood.variance is None or not likelihood.score_is_natural:
         return
-    error = float(diagnosis.found.residuals.mean.square().mean())
+    error = diagnosis.found.mean_squared_error
     as_elbo = diagnosis.kl_weight * likelihood.variance
     if as_elbo < BLURRED * error:
         return

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import torch
 
 from vae_lightning.diagnostics import MORE_REGIONS, Evidence, evidence, still_falling, verdict
@@ -16,7 +17,7 @@ from vae_lightning.estimates import Mean
 from vae_lightning.library.advice import advice_on
 from vae_lightning.library.diagnosis import Diagnosis
 from vae_lightning.library.forecasts import DataForecast, foretold, given
-from vae_lightning.library.likelihoods import DecoderGives, Readout, as_likelihood
+from vae_lightning.library.likelihoods import DecoderGives, Readout
 from vae_lightning.library.measuring import Measured, measured
 from vae_lightning.library.models import Decode, Encode, at_rest
 from vae_lightning.library.rows import Rows, rows_of, spread
@@ -26,14 +27,6 @@ MOST_ROWS = 10_000
 MOST_NUMBERS = 30_000_000
 """Of all rows together, and of all their codes: bounds the memory to some 2 GB."""
 FEWEST_ROWS = 100
-
-
-class _Asked(NamedTuple):
-    """What a diagnosis is of, once the shapes are known."""
-
-    readout: Readout
-    kl_weight: float
-    loss: ReadLoss | None
 
 
 def diagnose(
@@ -78,54 +71,40 @@ def diagnose(
         ('collapsed', 0, 9)
     """
     gives = decoder_gives or ("means" if loss is not None or isinstance(likelihood, str) else "parameters")
-    _check_weight(likelihood, kl_weight, loss)
-    counts = loss is None and as_likelihood(given(likelihood)).needs_counts
-    rows = rows_of(x, MOST_ROWS, bytes_are_counts=counts)
+    readout = Readout.of(given(likelihood, kl_weight, loss, gives), gives)
+    weight = _one_weight(kl_weight, loss)
+    for name, function in (("encode", encode), ("decode", decode)):
+        if not callable(function):
+            message = f"{name}={function!r}: must be a function; vl.encode_decode(model) has both of a model"
+            raise UserError(message, Code.INVALID, [name])
+    rows = rows_of(x, MOST_ROWS, bytes_are_counts=readout.likelihood.needs_counts)
     with at_rest(encode, decode) as model, torch.random.fork_rng(devices=[]):
         n_latents = model.encoded(rows.some(2)).mean[0].numel()
-        asked = _asked(rows, n_latents, likelihood, kl_weight, loss, gives)
         rows = _affordable(rows, n_latents)
-        found = measured(model, rows, asked.readout, seed)
-        if found.readout.likelihood.least_variance is not None:
+        found = measured(model, rows, readout, seed)
+        if readout.likelihood.least_variance is not None:
             found = measured(model, rows, _with_measured_variance(found), seed)
-    nats = 1.0 if asked.loss is None else asked.loss.nats
+    read = None if loss is None else loss.read(rows.values[0].numel(), n_latents)
+    weight = weight if read is None else float(read.kl_weight)
+    nats = 1.0 if read is None else read.nats
     falling = None if loss_curve is None else still_falling([value * nats for value in loss_curve])
-    basis = _evidence(found, asked.kl_weight, falling)
-    diagnosis = Diagnosis(
-        asked.kl_weight, asked.loss, found, verdict(basis), basis, rows.notes, _forecast(found, asked, n_latents)
-    )
+    basis = _evidence(found, weight, falling)
+    forecast = _forecast(found, weight, read, n_latents)
+    diagnosis = Diagnosis(weight, read, found, verdict(basis), basis, rows.notes, forecast)
     return replace(diagnosis, advice=advice_on(diagnosis))
 
 
-def _check_weight(likelihood: str | Likelihood | None, kl_weight: float | None, loss: Loss | None) -> None:
-    if loss is not None and (likelihood is not None or kl_weight is not None):
-        extra = "likelihood" if likelihood is not None else "kl_weight"
-        raise UserError(f"{extra}: loss= is likelihood and KL weight at once", Code.INCOMPATIBLE, [extra, "loss"])
+def _one_weight(kl_weight: float | None, loss: Loss | None) -> float:
+    """Return the weight as it was given. Raises UserError unless it is one number above 0."""
     name = "kl_weight" if loss is None else "weight"
-    weight = checked_weights(1.0 if kl_weight is None else kl_weight, name)
-    if loss is not None:
-        weight = checked_weights(loss.weight, name)
+    typed = 1.0 if kl_weight is None else kl_weight
+    weight = checked_weights(typed if loss is None else loss.weight, name)
     if weight.ndim:
-        raise UserError(f"{name}: a diagnosis is at one KL weight", Code.INVALID, [name])
+        raise UserError(f"{name}={weight.tolist()}: a diagnosis is at one KL weight", Code.INVALID, [name])
     if weight == 0:
         message = f"{name}=0: nothing is charged for a nat, so that no unit can be said to pay its way"
         raise UserError(message, Code.INVALID, [name])
-
-
-def _asked(
-    rows: Rows,
-    n_latents: int,
-    likelihood: str | Likelihood | None,
-    kl_weight: float | None,
-    loss: Loss | None,
-    gives: DecoderGives,
-) -> _Asked:
-    if loss is None:
-        return _Asked(Readout.of(given(likelihood), gives), 1.0 if kl_weight is None else float(kl_weight), None)
-    read = loss.read(rows.values[0].numel(), n_latents)
-    if gives == "logits" and read.likelihood.variance is not None:  # a sigmoid follows in the loss
-        read = read._replace(likelihood=GaussianLikelihood(variance=read.likelihood.variance, mean="sigmoid"))
-    return _Asked(Readout.of(read.likelihood, gives), float(read.kl_weight), read)
+    return float(weight)
 
 
 def _affordable(rows: Rows, n_latents: int) -> Rows:
@@ -140,10 +119,9 @@ def _affordable(rows: Rows, n_latents: int) -> Rows:
 def _with_measured_variance(found: Measured) -> Readout:
     """Return the Gaussian whose variance is the mean squared error: where a learned one is at its best."""
     likelihood = found.readout.likelihood
-    error = found.residuals.mean.square().mean()  # the score of a Gaussian is x - E[x|z]
     least = likelihood.least_variance or 0.0
     squash: Squash = "sigmoid" if likelihood.means_in_unit_interval else "identity"
-    return Readout(GaussianLikelihood(variance=max(float(error), least), mean=squash), found.readout.gives)
+    return Readout(GaussianLikelihood(variance=max(found.mean_squared_error, least), mean=squash), found.readout.gives)
 
 
 def _evidence(found: Measured, kl_weight: float, falling: Mean | None) -> Evidence:
@@ -167,12 +145,12 @@ def _evidence(found: Measured, kl_weight: float, falling: Mean | None) -> Eviden
     )
 
 
-def _forecast(found: Measured, asked: _Asked, n_latents: int) -> DataForecast | str:
+def _forecast(found: Measured, kl_weight: float, loss: ReadLoss | None, n_latents: int) -> DataForecast | str:
     """Return what the rows would let live, or why that cannot be told."""
     rows, likelihood = found.rows, found.readout.likelihood
     try:
         known = foretold(rows, likelihood, n_latents)
     except UserError as error:
         return str(error)
-    weights = checked_weights(asked.kl_weight, "kl_weight")
-    return DataForecast(weights, n_latents, likelihood, known, tuple(rows.values.shape), asked.loss, ())
+    shape = tuple(rows.values.shape)
+    return DataForecast(np.asarray(kl_weight), n_latents, likelihood, known, shape, loss, ())

@@ -35,6 +35,16 @@ class Diagnosis:
     """What became of a model's latent units, in nats per row. ``print`` it to read it.
 
     Units are the code's numbers; of spatial codes (channels x height x width) they are the channels.
+
+    Example:
+        >>> import torch, vae_lightning as vl
+        >>> x = torch.randn(4000, 6, generator=torch.Generator().manual_seed(0)) * torch.tensor([3., 2, 1, 1, 1, 1])
+        >>> blind = lambda x: (torch.zeros(len(x), 2), torch.zeros(len(x), 2))
+        >>> d = vl.diagnose(blind, lambda z: torch.zeros(len(z), 6), x, loss=vl.from_loss("mse_mean", weight=1.0))
+        >>> d.verdict, d.kl_weight, d.kl_per_unit.tolist()
+        ('collapsed', 6.0, [0.0, 0.0])
+        >>> d.advice[0].split(":")[0]
+        'the weight in your loss is 6 times as large as it looks'
     """
 
     kl_weight: float

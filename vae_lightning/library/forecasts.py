@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +11,12 @@ import numpy.typing as npt
 from vae_lightning import theory
 from vae_lightning.data import Images
 from vae_lightning.data.accepted import as_labels
-from vae_lightning.distributions import Likelihood
+from vae_lightning.distributions import GaussianLikelihood, Likelihood
 from vae_lightning.errors import Code, UserError
-from vae_lightning.library.likelihoods import as_likelihood
+from vae_lightning.library.likelihoods import DecoderGives, as_likelihood
 from vae_lightning.library.optional import needed
 from vae_lightning.library.rows import Rows, rows_of
+from vae_lightning.spelling import did_you_mean
 from vae_lightning.theory import NoForecast, pixel_moments
 from vae_lightning.theory.conventions import Loss, ReadLoss, checked_weights
 
@@ -192,31 +193,37 @@ def forecast(
         >>> int(f.active_units), float(f.kl_weight), f"{float(f.kl_ceiling):.3f}"
         (0, 192.0, '0.083')
     """
-    if not isinstance(latent_dim, int) or latent_dim < 1:
+    if not isinstance(latent_dim, int) or isinstance(latent_dim, bool) or latent_dim < 1:
         raise UserError(f"latent_dim={latent_dim!r}: must be a whole number from 1 on", Code.INVALID, ["latent_dim"])
-    likelihood_of_it, weights = None, None
+    if binarize not in get_args(Binarize):
+        message = f"binarize={binarize!r}: {did_you_mean(str(binarize), get_args(Binarize))}"
+        raise UserError(message, Code.INVALID, ["binarize"])
+    likelihood = given(likelihood, kl_weight, loss)
+    weights = checked_weights(1.0 if kl_weight is None else kl_weight, "kl_weight")
+    rows = rows_of(x, MOST_ROWS, bytes_are_counts=likelihood.needs_counts)
+    read = None if loss is None else loss.read(rows.values[0].numel(), latent_dim)
+    found = foretold(rows, likelihood, latent_dim, binarize)
+    weights = weights if read is None else read.kl_weight
+    return DataForecast(weights, latent_dim, likelihood, found, tuple(rows.values.shape), read, rows.notes)
+
+
+def given(
+    likelihood: str | Likelihood | None, kl_weight: object, loss: Loss | None, decoder_gives: DecoderGives = "means"
+) -> Likelihood:
+    """Return the likelihood that was given, by itself or as a loss. Raises UserError where none or both were."""
     if loss is None:
-        likelihood_of_it = as_likelihood(given(likelihood))
-        weights = checked_weights(1.0 if kl_weight is None else kl_weight, "kl_weight")
-    elif likelihood is not None or kl_weight is not None:
+        if likelihood is None:
+            message = "likelihood: missing; give its name, or loss=vl.from_loss(...), what your code minimises"
+            raise UserError(message, Code.MISSING, ["likelihood"])
+        return as_likelihood(likelihood, decoder_gives)
+    if not isinstance(loss, Loss):
+        raise UserError(f"loss={loss!r}: must be what vl.from_loss(...) returns", Code.INVALID, ["loss"])
+    if likelihood is not None or kl_weight is not None:
         extra = "likelihood" if likelihood is not None else "kl_weight"
         raise UserError(f"{extra}: loss= is likelihood and KL weight at once", Code.INCOMPATIBLE, [extra, "loss"])
-    counts = likelihood_of_it is not None and likelihood_of_it.needs_counts
-    rows = rows_of(x, MOST_ROWS, bytes_are_counts=counts)
-    read = None if loss is None else loss.read(rows.values[0].numel(), latent_dim)
-    if read is not None:
-        likelihood_of_it, weights = read.likelihood, read.kl_weight
-    assert likelihood_of_it is not None and weights is not None  # noqa: S101, PT018 (one of the two branches)
-    found = foretold(rows, likelihood_of_it, latent_dim, binarize)
-    return DataForecast(weights, latent_dim, likelihood_of_it, found, tuple(rows.values.shape), read, rows.notes)
-
-
-def given(likelihood: str | Likelihood | None) -> str | Likelihood:
-    """Return the likelihood that was given. Raises UserError where none was."""
-    if likelihood is None:
-        message = "likelihood: missing; give its name, or loss=vl.from_loss(...), what your code minimises"
-        raise UserError(message, Code.MISSING, ["likelihood"])
-    return likelihood
+    if decoder_gives == "logits" and loss.likelihood.variance is not None:  # a sigmoid follows in the loss
+        return GaussianLikelihood(variance=loss.likelihood.variance, mean="sigmoid")
+    return loss.likelihood
 
 
 def foretold(rows: Rows, likelihood: Likelihood, latent_dim: int, binarize: Binarize = "none") -> theory.Forecast:

@@ -86,18 +86,17 @@ class Readout(NamedTuple):
     gives: DecoderGives
 
     @classmethod
-    def of(cls, given: str | Likelihood, gives: DecoderGives) -> "Readout":
+    def of(cls, likelihood: Likelihood, gives: DecoderGives) -> "Readout":
         """Return it. Raises UserError where this likelihood has no values that are told by means alone."""
         if gives not in get_args(DecoderGives):
             hint = did_you_mean(str(gives), get_args(DecoderGives))
             raise UserError(f"decoder_gives={gives!r}: {hint}", Code.INVALID, ["decoder_gives"])
-        found = as_likelihood(given, gives)
-        if gives == "means" and found.values_of_mean(torch.full((1, 1, 1, 1), 0.5)) is None:
-            name = given if isinstance(given, str) else type(given).__name__
-            message = f'decoder_gives="means": means do not tell what likelihood={name} needs; say "parameters"'
-            raise UserError(f"{message} and give its values ({found.values_per_pixel} for each number of a row)",
-                            Code.INCOMPATIBLE, ["decoder_gives"])  # fmt: skip
-        return cls(found, gives)
+        if gives == "means" and likelihood.values_of_mean(torch.full((1, 1, 1, 1), 0.5)) is None:
+            name = type(likelihood).__name__
+            message = f'decoder_gives="means": means do not tell what {name} needs; say "parameters" and give its'
+            needs = f"{message} values, {likelihood.values_per_pixel} for each number of a row"
+            raise UserError(needs, Code.INCOMPATIBLE, ["decoder_gives"])
+        return cls(likelihood, gives)
 
     def values(self, outputs: Float[Tensor, "rows ..."], n_places: int) -> Values:
         """Return a decoder's outputs as the likelihood's values, differentiably.

@@ -54,6 +54,13 @@ class Measured:
         return math.prod(self.code_shape[1:])
 
     @property
+    def mean_squared_error(self) -> float:
+        """Mean over values and codes of (x - E[x|z])^2, by the distortion of a Gaussian of one variance."""
+        variance, n_values = self.readout.likelihood.variance or 1.0, self.rows.values[0].numel()
+        of_density = 0.5 * math.log(2 * math.pi * variance)
+        return 2 * variance * (float(self.distortion.double().mean()) / n_values - of_density)
+
+    @property
     def codes(self) -> Codes:
         """One draw from the posterior of each row."""
         return self.posterior.sample(self.noise)[0]

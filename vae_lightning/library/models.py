@@ -26,7 +26,13 @@ MOST_AT_ONCE = 500
 
 
 class EncodeDecode(NamedTuple):
-    """A model's two functions."""
+    """A model's two functions.
+
+    Example:
+        >>> import vae_lightning as vl
+        >>> pair = vl.EncodeDecode(encode=lambda x: (x[:, :1], 0 * x[:, :1]), decode=lambda z: z)
+        >>> encode, decode = pair  # as diagnose takes them
+    """
 
     encode: Encode
     decode: Decode

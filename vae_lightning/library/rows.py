@@ -155,7 +155,7 @@ def _floats(values: Tensor, bytes_are_counts: bool) -> Tensor:
 def _check(values: Tensor, found: Tensor, name: str) -> None:
     """Raise UserError where these cannot be rows of data."""
     shape = "x".join(map(str, values.shape))
-    if not len(values) or not values[0].numel():
+    if not values.ndim or not values.numel():
         raise UserError(f"{name}: no values (the shape is {shape or 'that of one number'})", Code.INVALID, [name])
     if values.ndim < 2 or _are_labels(found):
         message = f"{name}: one number for each row, as labels are (the shape is {shape}); data are rows of values"

@@ -29,7 +29,13 @@ FORMULAS: dict[str, str] = {
 
 
 class Loss(NamedTuple):
-    """A loss as other code writes it. What it means is known when the shape of the data is: :meth:`read`."""
+    """A loss as other code writes it. What it means is known when the shape of the data is: :meth:`read`.
+
+    Example:
+        >>> import vae_lightning as vl
+        >>> print(vl.from_loss("mse_mean", kl="mean"))
+        mean (x - xh)² + w mean KL
+    """
 
     reconstruction: Reconstruction
     weight: float | Sequence[float]
@@ -89,7 +95,7 @@ class ReadLoss(NamedTuple):
     @property
     def kl_weight(self) -> Weights:
         """The KL weight that the loss's own weight is, or each of several."""
-        return np.asarray(self.loss.weight, dtype=np.float64) * self.factor
+        return np.asarray(np.asarray(self.loss.weight, dtype=np.float64) * self.factor)
 
     def weight_for(self, kl_weight: float) -> float:
         """Return the weight to write into the loss for a KL weight."""

@@ -1,0 +1,75 @@
+"""The weight at which a model was trained, told by the model: exact in closed form, near in real trainings."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from vae_lightning.diagnostics.implied_weight import Balance, balance, implied_kl_weight
+from vae_lightning.distributions import BernoulliLikelihood, GaussianLikelihood, Likelihood
+
+
+@pytest.mark.parametrize("weight", [0.01, 0.7, 1.0, 30.0])
+def test_one_unit_in_closed_form(weight: float) -> None:
+    """x = g z + noise of variance v: at the optimum s^2 = w v / (g^2 + w v), and both sides are known for each code."""
+    gain, variance, n = 1.3, 0.5, 200_000
+    squared = torch.tensor(weight * variance / (gain**2 + weight * variance)).expand(n, 1)
+    noise = torch.randn(1, n, 1, generator=torch.Generator().manual_seed(0))
+    offsets = squared.sqrt() * noise
+    codes = offsets.clone().requires_grad_()  # means of 0 are as good as others: the distortion is a quadratic
+    distortion = ((gain * codes) ** 2).sum(-1) / (2 * variance)
+    found = balance(distortion, codes, offsets, squared, 1.0)
+    assert float(found.of_kl.mean()) == pytest.approx(0.5 * (1 - float(squared[0])), rel=1e-5)
+    told = implied_kl_weight(found)
+    assert told is not None
+    assert told.value == pytest.approx(weight, abs=4 * told.error)
+    assert told.error < 0.02 * weight
+
+
+def test_units_at_the_prior_tell_nothing() -> None:
+    zeros = torch.zeros(100)
+    assert implied_kl_weight(Balance(zeros + 1e-9, zeros + 1e-9)) is None
+
+
+class Small(nn.Module):
+    def __init__(self, n_values: int) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(n_values, 64), nn.Tanh(), nn.Linear(64, 8))
+        self.decoder = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, n_values))
+
+
+def images(n: int) -> Tensor:
+    """Blots whose place and size vary."""
+    generator = torch.Generator().manual_seed(1)
+    at = torch.rand(n, 3, generator=generator)
+    grid = torch.linspace(0, 1, 8)
+    down, across = torch.meshgrid(grid, grid, indexing="ij")
+    place = (across - at[:, 0, None, None]) ** 2 + (down - at[:, 1, None, None]) ** 2
+    return torch.exp(-place / (0.03 + 0.05 * at[:, 2, None, None])).reshape(n, 1, 1, 64)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weight", [0.1, 0.5, 2.0])
+@pytest.mark.parametrize("likelihood", [BernoulliLikelihood(), GaussianLikelihood(variance=0.05, mean="sigmoid")])
+def test_a_trained_network_tells_its_weight(weight: float, likelihood: Likelihood) -> None:
+    torch.manual_seed(0)
+    x, model = images(2_000), Small(64)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    for step in range(4_000):
+        optimizer.param_groups[0]["lr"] = 2e-3 * min(1.0, 2 * (1 - step / 4_000))
+        batch = x[torch.randint(0, len(x), (100,))]
+        mean, log_variance = model.encoder(batch.flatten(1)).chunk(2, dim=1)
+        codes = mean + torch.randn_like(mean) * (log_variance / 2).exp()
+        kl = 0.5 * (mean**2 + log_variance.exp() - 1 - log_variance).sum(1)
+        values = model.decoder(codes).reshape(batch.shape)
+        loss = (-likelihood.log_prob(batch, values) + weight * kl).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    mean, log_variance = model.encoder(x.flatten(1)).detach().chunk(2, dim=1)
+    offsets = torch.randn(8, *mean.shape) * (log_variance / 2).exp()
+    codes = (mean + offsets).requires_grad_()
+    values = model.decoder(codes.flatten(0, 1)).unflatten(0, codes.shape[:2]).reshape(8, len(x), 1, 1, 64)
+    found = balance(-likelihood.log_prob(x, values), codes, offsets, log_variance.exp(), 1.0)
+    told = implied_kl_weight(found)
+    assert told is not None
+    assert told.value == pytest.approx(weight, rel=0.1)
