@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from benchmarks.bench import Bench
 from benchmarks.rows import Row
-from benchmarks.sections import busy, commands, epoch, gpu, growth, memory, slots, sweep, training
+from benchmarks.sections import busy, commands, epoch, gpu, growth, library, memory, slots, sweep, training
 
 
 class Section(NamedTuple):
@@ -44,6 +44,12 @@ SECTIONS = {
     ),
     "epoch": Section("After an epoch", "Seconds beside those of the training epoch before it.", epoch.measure),
     "commands": Section("Commands", "Seconds from the start of a command to its end.", commands.measure),
+    "library": Section(
+        "The library",
+        "Imports in turns with torch's; answers as a notebook waits for them, imports and data not counted; the peak "
+        "is the process's, with torch and the images.",
+        library.measure,
+    ),
     "memory": Section("Memory", "The kernel's own high-water mark of resident memory.", memory.measure),
     "slots": Section(
         "Slots of a sweep", "From the first run's beginning to the last one's end, W&B disabled.", slots.measure

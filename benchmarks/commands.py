@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,11 +20,21 @@ class CommandError(Exception):
 def seconds_of(command: Sequence[str], n_threads: int | None = None, cwd: Path | None = None) -> float:
     """Run a command and return its seconds. Raises CommandError where it fails."""
     started = time.perf_counter()
+    output_of(command, n_threads, cwd)
+    return time.perf_counter() - started
+
+
+def output_of(command: Sequence[str], n_threads: int | None = None, cwd: Path | None = None) -> str:
+    """Run a command and return what it prints. Raises CommandError where it fails."""
     done = subprocess.run(command, env=environment(n_threads), cwd=cwd, check=False, capture_output=True, text=True)
-    seconds = time.perf_counter() - started
     if done.returncode:
         raise CommandError(f"{Path(command[0]).name}: {last_words(done.stdout + done.stderr)}")
-    return seconds
+    return done.stdout
+
+
+def told_seconds(code: str, n_threads: int | None = None) -> float:
+    """Run a program of Python that measures itself, and return the seconds that it prints last."""
+    return float(output_of([sys.executable, "-c", code], n_threads).splitlines()[-1])
 
 
 def peak_megabytes(command: Sequence[str], cwd: Path | None = None) -> float:
