@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vae_lightning import plots
+    from vae_lightning.callbacks.collapse_monitor import CollapseMonitor
+    from vae_lightning.diagnostics.metrics import ActiveUnits, KLPerUnit
     from vae_lightning.errors import UserError
     from vae_lightning.library.diagnosing import diagnose
     from vae_lightning.library.diagnosis import Diagnosis
@@ -22,9 +24,12 @@ if TYPE_CHECKING:
 __version__ = version("vae-lightning")
 
 _PLACES = {
+    "ActiveUnits": "diagnostics.metrics",
+    "CollapseMonitor": "callbacks.collapse_monitor",
     "DataForecast": "library.forecasts",
     "Diagnosis": "library.diagnosis",
     "EncodeDecode": "library.models",
+    "KLPerUnit": "diagnostics.metrics",
     "Loss": "theory.conventions",
     "UserError": "errors",
     "diagnose": "library.diagnosing",
@@ -37,9 +42,12 @@ _PLACES = {
 """A name, and the file that has it."""
 
 __all__ = [
+    "ActiveUnits",
+    "CollapseMonitor",
     "DataForecast",
     "Diagnosis",
     "EncodeDecode",
+    "KLPerUnit",
     "Loss",
     "UserError",
     "diagnose",

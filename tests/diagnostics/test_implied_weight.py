@@ -7,27 +7,47 @@ from torch import Tensor, nn
 from vae_lightning.diagnostics.implied_weight import Balance, balance, implied_kl_weight
 from vae_lightning.distributions import BernoulliLikelihood, GaussianLikelihood, Likelihood
 
+N = 100_000
+
+
+def one_unit(weight: float, stretched: float = 1.0) -> Balance:
+    """x = g z + noise of variance v, the data of variance l: at the optimum g^2 = l - w v and s^2 = w v / l, and the
+    mean is x g / l (shared with the linear VAE). ``stretched`` means are off the optimum."""
+    data, variance = 2.5, 0.5 * min(1.0, 1 / weight)  # so that the unit lives
+    critical = weight * variance
+    generator = torch.Generator().manual_seed(0)
+    x = data**0.5 * torch.randn(N, 1, generator=generator, dtype=torch.float64)
+    gain = (data - critical) ** 0.5
+    squared = torch.full((N, 1), critical / data, dtype=torch.float64)
+    offsets = squared.sqrt() * torch.randn(2, N, 1, generator=generator, dtype=torch.float64)
+    codes = (stretched * x * gain / data + offsets).requires_grad_()
+    distortion = (x - gain * codes).square().sum(-1) / (2 * variance)
+    return balance(distortion, codes, offsets, squared, 1.0)
+
 
 @pytest.mark.parametrize("weight", [0.01, 0.7, 1.0, 30.0])
 def test_one_unit_in_closed_form(weight: float) -> None:
-    """x = g z + noise of variance v: at the optimum s^2 = w v / (g^2 + w v), and both sides are known for each code."""
-    gain, variance, n = 1.3, 0.5, 200_000
-    squared = torch.tensor(weight * variance / (gain**2 + weight * variance)).expand(n, 1)
-    noise = torch.randn(1, n, 1, generator=torch.Generator().manual_seed(0))
-    offsets = squared.sqrt() * noise
-    codes = offsets.clone().requires_grad_()  # means of 0 are as good as others: the distortion is a quadratic
-    distortion = ((gain * codes) ** 2).sum(-1) / (2 * variance)
-    found = balance(distortion, codes, offsets, squared, 1.0)
-    assert float(found.of_kl.mean()) == pytest.approx(0.5 * (1 - float(squared[0])), rel=1e-5)
-    told = implied_kl_weight(found)
+    told = implied_kl_weight(one_unit(weight))
     assert told is not None
     assert told.value == pytest.approx(weight, abs=4 * told.error)
     assert told.error < 0.02 * weight
 
 
+@pytest.mark.parametrize("stretched", [-1.0, 0.3, 3.0])
+def test_nothing_is_told_of_a_training_that_is_not_at_rest(stretched: float) -> None:
+    assert implied_kl_weight(one_unit(1.0, stretched)) is None
+
+
 def test_units_at_the_prior_tell_nothing() -> None:
     zeros = torch.zeros(100)
-    assert implied_kl_weight(Balance(zeros + 1e-9, zeros + 1e-9)) is None
+    assert implied_kl_weight(Balance(*(zeros + 1e-9 for _ in range(4)))) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_untrained_network_tells_nothing(seed: int) -> None:
+    torch.manual_seed(seed)
+    model, x = Small(64), images(500)
+    assert implied_kl_weight(balance_of(model, BernoulliLikelihood(), x)) is None
 
 
 class Small(nn.Module):
@@ -45,6 +65,14 @@ def images(n: int) -> Tensor:
     down, across = torch.meshgrid(grid, grid, indexing="ij")
     place = (across - at[:, 0, None, None]) ** 2 + (down - at[:, 1, None, None]) ** 2
     return torch.exp(-place / (0.03 + 0.05 * at[:, 2, None, None])).reshape(n, 1, 1, 64)
+
+
+def balance_of(model: Small, likelihood: Likelihood, x: Tensor) -> Balance:
+    mean, log_variance = model.encoder(x.flatten(1)).detach().chunk(2, dim=1)
+    offsets = torch.randn(8, *mean.shape) * (log_variance / 2).exp()
+    codes = (mean + offsets).requires_grad_()
+    values = model.decoder(codes.flatten(0, 1)).unflatten(0, codes.shape[:2]).reshape(8, len(x), 1, 1, 64)
+    return balance(-likelihood.log_prob(x, values), codes, offsets, log_variance.exp(), 1.0)
 
 
 @pytest.mark.slow
@@ -65,11 +93,6 @@ def test_a_trained_network_tells_its_weight(weight: float, likelihood: Likelihoo
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    mean, log_variance = model.encoder(x.flatten(1)).detach().chunk(2, dim=1)
-    offsets = torch.randn(8, *mean.shape) * (log_variance / 2).exp()
-    codes = (mean + offsets).requires_grad_()
-    values = model.decoder(codes.flatten(0, 1)).unflatten(0, codes.shape[:2]).reshape(8, len(x), 1, 1, 64)
-    found = balance(-likelihood.log_prob(x, values), codes, offsets, log_variance.exp(), 1.0)
-    told = implied_kl_weight(found)
+    told = implied_kl_weight(balance_of(model, likelihood, x))
     assert told is not None
     assert told.value == pytest.approx(weight, rel=0.1)

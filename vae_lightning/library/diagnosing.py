@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from vae_lightning.diagnostics import MORE_REGIONS, Evidence, evidence, still_falling, verdict
 from vae_lightning.diagnostics.active_units import THRESHOLD
@@ -21,6 +20,7 @@ from vae_lightning.library.likelihoods import DecoderGives, Readout
 from vae_lightning.library.measuring import Measured, measured
 from vae_lightning.library.models import Decode, Encode, at_rest
 from vae_lightning.library.rows import Rows, rows_of, spread
+from vae_lightning.library.undisturbed import undisturbed
 from vae_lightning.theory.conventions import Loss, ReadLoss, checked_weights
 
 MOST_ROWS = 10_000
@@ -78,7 +78,7 @@ def diagnose(
             message = f"{name}={function!r}: must be a function; vl.encode_decode(model) has both of a model"
             raise UserError(message, Code.INVALID, [name])
     rows = rows_of(x, MOST_ROWS, bytes_are_counts=readout.likelihood.needs_counts)
-    with at_rest(encode, decode) as model, torch.random.fork_rng(devices=[]):
+    with at_rest(encode, decode) as model, undisturbed(device=model.device):
         n_latents = model.encoded(rows.some(2)).mean[0].numel()
         rows = _affordable(rows, n_latents)
         found = measured(model, rows, readout, seed)
@@ -90,7 +90,7 @@ def diagnose(
     falling = None if loss_curve is None else still_falling([value * nats for value in loss_curve])
     basis = _evidence(found, weight, falling)
     forecast = _forecast(found, weight, read, n_latents)
-    diagnosis = Diagnosis(weight, read, found, verdict(basis), basis, rows.notes, forecast)
+    diagnosis = Diagnosis(weight, read, found, verdict(basis), basis, (*rows.notes, *found.notes), forecast)
     return replace(diagnosis, advice=advice_on(diagnosis))
 
 

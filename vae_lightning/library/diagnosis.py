@@ -174,13 +174,13 @@ class Diagnosis:
         to rest (:mod:`vae_lightning.diagnostics.implied_weight`).
 
         Raises:
-            UserError: no unit lives, or the decoder gives no derivatives.
+            UserError: no unit lives, the training is not at rest, or the decoder gives no derivatives.
         """
         if self.found.balance is None:
             raise UserError("implied_kl_weight: decode gives no derivatives", Code.INCOMPATIBLE, ["decode"])
         weight = implied_kl_weight(self.found.balance)
         if weight is None:
-            message = "implied_kl_weight: no unit tells of its row, so that nothing tells the weight"
+            message = "implied_kl_weight: no unit tells of its row, or the training has not come to rest"
             raise UserError(message, Code.INCOMPATIBLE, ["encode"])
         return weight
 

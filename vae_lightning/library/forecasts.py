@@ -11,7 +11,7 @@ import numpy.typing as npt
 from vae_lightning import theory
 from vae_lightning.data import Images
 from vae_lightning.data.accepted import as_labels
-from vae_lightning.distributions import GaussianLikelihood, Likelihood
+from vae_lightning.distributions import Likelihood
 from vae_lightning.errors import Code, UserError
 from vae_lightning.library.likelihoods import DecoderGives, as_likelihood
 from vae_lightning.library.optional import needed
@@ -221,9 +221,7 @@ def given(
     if likelihood is not None or kl_weight is not None:
         extra = "likelihood" if likelihood is not None else "kl_weight"
         raise UserError(f"{extra}: loss= is likelihood and KL weight at once", Code.INCOMPATIBLE, [extra, "loss"])
-    if decoder_gives == "logits" and loss.likelihood.variance is not None:  # a sigmoid follows in the loss
-        return GaussianLikelihood(variance=loss.likelihood.variance, mean="sigmoid")
-    return loss.likelihood
+    return as_likelihood(loss.likelihood, decoder_gives)
 
 
 def foretold(rows: Rows, likelihood: Likelihood, latent_dim: int, binarize: Binarize = "none") -> theory.Forecast:

@@ -1,5 +1,6 @@
 """A likelihood by its name, and how a foreign decoder's outputs are read as its values."""
 
+import copy
 import pkgutil
 from functools import cache
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
@@ -8,7 +9,7 @@ import torch
 import yaml
 from jaxtyping import Float
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae_lightning.conf_folder import config_folder
 from vae_lightning.distributions import Likelihood
@@ -70,13 +71,19 @@ def _known() -> dict[str, dict[str, Any]]:
 
 
 def as_likelihood(given: str | Likelihood, decoder_gives: DecoderGives = "means") -> Likelihood:
-    """Return a likelihood that is given by its name, or as it is. Raises UserError of anything else."""
+    """Return a likelihood that is given by its name, or a copy at rest of one that is given itself, whose values are
+    squashed where they are logits. Raises UserError of anything else."""
     if isinstance(given, str):
         return likelihood(given, decoder_gives=decoder_gives)
     if not isinstance(given, Likelihood):
         message = f"likelihood={given!r}: must be a name, one of {', '.join(_known())}, or a likelihood"
         raise UserError(message, Code.INVALID, ["likelihood"])
-    return given
+    found = copy.deepcopy(given)
+    if isinstance(found, nn.Module):
+        found.eval()
+    if decoder_gives == "logits" and hasattr(found, "squash"):
+        found.squash = "sigmoid"
+    return found
 
 
 class Readout(NamedTuple):
@@ -96,6 +103,9 @@ class Readout(NamedTuple):
             message = f'decoder_gives="means": means do not tell what {name} needs; say "parameters" and give its'
             needs = f"{message} values, {likelihood.values_per_pixel} for each number of a row"
             raise UserError(needs, Code.INCOMPATIBLE, ["decoder_gives"])
+        if gives == "logits" and not (_in_unit_interval(likelihood) or likelihood.largest_count is not None):
+            message = f'decoder_gives="logits": the means of {type(likelihood).__name__} are not in [0, 1]'
+            raise UserError(message, Code.INCOMPATIBLE, ["decoder_gives"])
         return cls(likelihood, gives)
 
     def values(self, outputs: Float[Tensor, "rows ..."], n_places: int) -> Values:
@@ -117,13 +127,13 @@ class Readout(NamedTuple):
         found = self.likelihood.values_of_mean(values)
         return values if found is None else found
 
-    def check(self, outputs: Float[Tensor, "rows ..."], x: Places) -> None:
-        """Raise UserError where the outputs cannot be what they are said to be, or are far better read otherwise."""
+    def check(self, outputs: Float[Tensor, "rows ..."], x: Places) -> tuple[str, ...]:
+        """Return what is strange about the outputs. Raises UserError where they cannot be what they are said to be."""
         flat = outputs.detach().float().flatten(1)
         if not flat.isfinite().all():
             raise UserError("decode: gives numbers that are not finite (NaN or infinite)", Code.NOT_FINITE, ["decode"])
         least, most = float(flat.min()), float(flat.max())
-        in_unit = self.likelihood.needs_unit_interval or self.likelihood.means_in_unit_interval
+        in_unit = _in_unit_interval(self.likelihood)
         shown = x.flatten(1)
         if self.gives == "means" and self.likelihood.needs_counts and least < 0:
             message = f"decode: gives means from {least:.3g} to {most:.3g}, and means of counts are not below 0"
@@ -132,13 +142,19 @@ class Readout(NamedTuple):
             message = f"decode: gives means from {least:.3g} to {most:.3g}, and they must be in [0, 1]"
             raise _misread(message, "logits")
         if flat.shape != shown.shape or float(shown.min()) < 0 or float(shown.max()) > 1:
-            return
+            return ()
         as_means, as_logits = _error(flat, shown), _error(torch.sigmoid(flat), shown)
         if self.gives == "logits" and least >= 0 and most <= 1 and as_means < as_logits:
             raise _misread("decode: gives numbers in [0, 1] that fit x better as means than as logits", "means")
         out = max(-least, most - 1)
         if self.gives == "means" and not in_unit and out > FAR_OUT and as_logits < as_means / 2:
-            raise _misread(f"decode: gives numbers from {least:.3g} to {most:.3g} that fit x as logits", "logits")
+            told = f"decode gives numbers from {least:.3g} to {most:.3g} that fit x better as logits than as means"
+            return (f'{told}: say decoder_gives="logits" if they are',)
+        return ()
+
+
+def _in_unit_interval(likelihood: Likelihood) -> bool:
+    return likelihood.needs_unit_interval or likelihood.means_in_unit_interval
 
 
 def _misread(message: str, rather: DecoderGives) -> UserError:

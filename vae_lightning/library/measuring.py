@@ -47,6 +47,8 @@ class Measured:
     output_variance_ratio: float
     balance: Balance | None
     """None where the decoder gives no derivatives."""
+    notes: tuple[str, ...]
+    """What is strange about the decoder's outputs."""
 
     @property
     def n_positions(self) -> int:
@@ -84,7 +86,7 @@ def measured(model: Model, rows: Rows, readout: Readout, seed: int) -> Measured:
     )
     first, few = posterior.sample(noise)[0], at_once(rows.values[0].numel())
     with torch.no_grad():
-        readout.check(model.decoded(first[:few]), rows.pixels[:few])
+        notes = readout.check(model.decoded(first[:few]), rows.pixels[:few])
     distortion, residuals = _pass(model, rows, readout, posterior, first, more)
     residual = residual_spectrum(residuals)
     n_positions = int(posterior.mean[0].numel() // encoded.mean.shape[1])
@@ -102,6 +104,7 @@ def measured(model: Model, rows: Rows, readout: Readout, seed: int) -> Measured:
         read=read,
         output_variance_ratio=output_variance_ratio,
         balance=_balance(model, rows, readout, posterior, more[:2]),
+        notes=notes,
     )
 
 

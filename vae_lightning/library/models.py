@@ -3,13 +3,15 @@
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vae_lightning.errors import Code, UserError
+from vae_lightning.errors import Code, UserError, first_line
 from vae_lightning.library.posteriors import Encoded, encoded, joined
 
 Encode = Callable[[Tensor], Any]
@@ -80,18 +82,21 @@ class Model(NamedTuple):
         """Return the posteriors of all rows."""
         size = at_once(x[0].numel())
         with torch.no_grad():
-            return joined([encoded(self.encode(piece.to(self.device)), len(piece)) for piece in x.split(size)])
+            return joined([self._encoded(piece) for piece in x.split(size)])
+
+    def _encoded(self, x: Float[Tensor, "rows *shape"]) -> Encoded:
+        return encoded(_called("encode", self.encode, x.to(self.device)), len(x))
 
     def decoded(self, codes: Float[Tensor, "rows latent"]) -> Tensor:
         """Return what the decoder gives for flat codes, differentiably if it is."""
-        return _tensor_of(self.decode(codes.to(self.device).unflatten(1, self.code_shape)), len(codes))
+        shaped = codes.to(self.device).unflatten(1, self.code_shape)
+        return _tensor_of(_called("decode", self.decode, shaped), len(codes))
 
     def check_at_rest(self, x: Float[Tensor, "rows *shape"]) -> None:
         """Raise UserError where the encoder's answer depends on chance, or on what else is in the batch."""
         x = x[:CHECKED]
         with torch.no_grad():
-            first, again, half = (encoded(self.encode(some.to(self.device)), len(some)).mean
-                                  for some in (x, x, x[: len(x) // 2 or 1]))  # fmt: skip
+            first, again, half = (self._encoded(some).mean for some in (x, x, x[: len(x) // 2 or 1]))
         size = SAME * float(first.abs().max().clamp_min(1e-6))
         if float((again - first).abs().max()) > size:
             what = "answers differently when asked again: drop-out is on, or it gives draws in the place of means"
@@ -100,6 +105,15 @@ class Model(NamedTuple):
         else:
             return
         raise UserError(f"encode: {what}; call eval() on the model first", Code.INVALID, ["encode"])
+
+
+def _called(name: str, function: Callable[[Tensor], Any], x: Tensor) -> Any:
+    """Return what a function gives. Raises UserError where it cannot take the rows or codes as they are."""
+    try:
+        return function(x)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
+        message = f"{name}: cannot take the shape {tuple(x.shape)} ({first_line(error)})"
+        raise UserError(f"{message}; give x, or a function, as in your training", Code.INCOMPATIBLE, [name]) from error
 
 
 def at_once(n_numbers: int) -> int:
@@ -148,11 +162,17 @@ def _modules_of(function: Any) -> list[nn.Module]:
     """Return the modules that a function is, is a method of, or names."""
     if isinstance(function, nn.Module):
         return [function]
+    if isinstance(function, partial):
+        return [each for part in (function.func, *function.args) for each in _modules_of(part)]
     owner = getattr(function, "__self__", None)
-    if isinstance(owner, nn.Module):
-        return [owner]
+    if owner is not None and not isinstance(owner, ModuleType):
+        return [owner] if isinstance(owner, nn.Module) else _held_by(owner)
     try:
         seen = inspect.getclosurevars(function)
     except TypeError:
-        return []
+        return _held_by(function)
     return [value for value in (*seen.nonlocals.values(), *seen.globals.values()) if isinstance(value, nn.Module)]
+
+
+def _held_by(owner: Any) -> list[nn.Module]:
+    return [value for value in getattr(owner, "__dict__", {}).values() if isinstance(value, nn.Module)]

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from vae_lightning.errors import Code, UserError, first_line
+from vae_lightning.library.undisturbed import undisturbed
 
 NUMBERS = 500_000_000
 """Of the rows that are taken, at most: 2 GB."""
@@ -86,9 +87,9 @@ def _tensor_of(x: Any, most: int, name: str) -> tuple[Tensor, int]:
 
 
 def _of_batches(loader: Iterable[Any], most: int, name: str) -> tuple[Tensor, int]:
-    """Return the first rows of a DataLoader, which has no index; the state of the random numbers stays as it is."""
+    """Return the first rows of a DataLoader, which has no index; every random state stays as it is, its own too."""
     found: list[Tensor] = []
-    with torch.random.fork_rng(devices=[]):
+    with undisturbed(loader):
         for batch in _until(loader, most, name):
             found.append(batch)
     if not found:
