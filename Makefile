@@ -65,7 +65,7 @@ $(PEERS)/.ready: benchmarks/peers.txt $(READY)
 		| sed -nE 's/^((torch|numpy)==[^+]*).*/\1/p' > $(PEERS)/ours.txt
 	@{ $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--requirement benchmarks/peers.txt --requirement $(PEERS)/ours.txt \
-		&& $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		&& $(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--editable . ; } > $(PEERS)/pip.log 2>&1 && touch $@ || echo "the peers could not be installed; the rest goes on"
 
 clean: ## remove .venv and caches; runs and data stay

@@ -1,5 +1,7 @@
 """Forecast and diagnosis in words, as ``print`` shows them."""
 
+import math
+
 import numpy as np
 
 from vae_lightning.errors import UserError
@@ -25,9 +27,8 @@ def forecast_lines(forecast: DataForecast) -> list[str]:
         told = f"{units} of {forecast.latent_dim} units live{_on_new_data(forecast, weight)}; {ceiling}"
         yielded.append(_row(f"at kl_weight {weight:.4g}", told))
     yielded.append(_row("units live below", _first_weights(forecast)))
-    if forecast.loss is not None:
-        weights_in_loss = (format(forecast.loss.weight_for(each), ".3g") for each in forecast.critical_kl_weights)
-        yielded.append(_row("in your loss below w", ", ".join([*weights_in_loss][:N_LISTED])))
+    if forecast.loss is not None and not math.isclose(forecast.loss.factor, 1):
+        yielded.append(_row("in your loss below w", _first_weights(forecast, 1 / forecast.loss.factor)))
     yielded += [_row("note", note) for note in forecast.notes]
     if forecast.found.unpriced:
         told = f"{forecast.found.unpriced} changes of values would pay at any weight to second order: left out"
@@ -50,8 +51,8 @@ def _on_new_data(forecast: DataForecast, weight: float) -> str:
     return f" ({surely} on new data)" if surely == perhaps else f" ({surely} to {perhaps} on new data)"
 
 
-def _first_weights(forecast: DataForecast) -> str:
-    critical = forecast.critical_kl_weights[: forecast.latent_dim]
+def _first_weights(forecast: DataForecast, per_nat: float = 1.0) -> str:
+    critical = per_nat * forecast.critical_kl_weights[: forecast.latent_dim]
     told = [f"{each:.3g}" for each in critical[:N_LISTED]]
     return ", ".join(told) + (", …" if len(critical) > N_LISTED else "")
 
