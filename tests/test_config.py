@@ -86,7 +86,7 @@ def test_every_yaml_file_builds_a_model_that_takes_a_step(
     config = configure(*([] if "data=array" in more else data_set), *more[:1], choice, *more[1:])
     checked(config)
     if choice == "data=fashion_mnist":  # its files are not to be had from every network
-        monkeypatch.setattr("vae_lightning.data.splits.read_files", few_images)
+        monkeypatch.setattr("vae_lightning.data.fetch.read_files", few_images)
     data = build_data(checked(config))
     model = build_model(checked(config), data.image_shape)
     batch = next(data.train_dataloader().batches())
