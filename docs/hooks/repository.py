@@ -121,7 +121,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     ours = [file(f"{docs}/{each.src_uri}", each) for each in files if each.src_dir == config.docs_dir]
     outside = [file(path) for pattern in OUTSIDE_DOCS for path in matching(pattern)]
     of_the_theme = [each for each in files if each.src_dir != config.docs_dir]
-    rule_of(config).on_site = frozenset(each.src_uri for each in (*ours, *outside))
+    shown = (each for each in (*ours, *outside) if each.inclusion.is_included())  # the others are in the repository
+    rule_of(config).on_site = frozenset(each.src_uri for each in shown)
     return Files([*ours, *outside, *of_the_theme])
 
 

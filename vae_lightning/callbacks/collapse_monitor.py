@@ -44,7 +44,8 @@ class CollapseMonitor(Callback):
             None: KL and active units only, and no warning.
         x: rows as ``encode`` takes them: an array, a tensor, a Dataset, a DataLoader. None: the first rows that the
             Trainer validates before the training starts (its sanity check), else the first that it trains on.
-        encode, decode: as :func:`vae_lightning.diagnose` takes them. None: the LightningModule's own.
+        encode: as :func:`vae_lightning.diagnose` takes it. None: the LightningModule's own.
+        decode: the same.
         decoder_gives: ``"means"``, ``"logits"`` or ``"parameters"``.
         kl_weight: where the weight changes, as in a warm-up: takes the LightningModule and returns the weight in force,
             as your loss writes it where the forecast was made with ``loss=``, else in nats. None: the forecast's.
