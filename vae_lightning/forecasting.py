@@ -32,7 +32,7 @@ from vae_lightning.report.forecast_table import forecast_curve_table, forecast_p
 from vae_lightning.runs.run_config import RunConfig
 from vae_lightning.runs.summaries import ceiling_text
 from vae_lightning.schedules import has_feedback
-from vae_lightning.theory import Convention, Forecast, Loss, NoForecast, ReadLoss
+from vae_lightning.theory import Convention, Forecast, Loss, LossInNats, NoForecast
 from vae_lightning.theory.linear_vae import growth_rate
 from vae_lightning.training_step import TrainingStep
 
@@ -62,7 +62,7 @@ class Foretold(NamedTuple):
     likelihood: Likelihood
     multiplier: float
     """Of the weight that is typed, in nats at the end of the run's beta schedule."""
-    loss: ReadLoss | None
+    loss: LossInNats | None
     """What the weight that is typed is of; None: of a loss in nats."""
     price: Callable[[float], float | None]
     """What divides the KL's ceiling at a KL weight in force."""
@@ -260,7 +260,7 @@ def _foretold(asked: Asked, loss: Loss | None = None) -> Foretold:
     total = n_batches * (1 if config.smoke else int(config.trainer["max_epochs"]))
     multiplier = 1.0 if has_feedback(schedule) else float(schedule(TrainingStep(total - 1, total, n_batches)))
     weighed = None if loss is None else loss._replace(weight=config.kl_weight)
-    read = None if weighed is None else weighed.read(training.pixels[0].numel(), config.latent_dim)
+    read = None if weighed is None else weighed.in_nats(training.pixels[0].numel(), config.latent_dim)
     multiplier *= 1.0 if read is None else read.factor
     parts = (objective, posterior, schedule)
     known = [] if isinstance(found, NoForecast) else _notes(config, *parts, found, config.kl_weight * multiplier)

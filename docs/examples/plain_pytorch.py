@@ -61,7 +61,7 @@ def main() -> tuple[vl.DataForecast, vl.Diagnosis, vl.Diagnosis]:
     diagnosis = vl.diagnose(*vl.encode_decode(model), x_test, loss=loss)
     print(forecast, diagnosis, sep="\n")
 
-    weight = forecast.kl_weight_for(active_units=8) / float(forecast.kl_weight)  # the weight in the loss was 1
+    weight = forecast.loss_weight_for(active_units=8)
     mended = vl.diagnose(*vl.encode_decode(train(x, weight)), x_test, loss=vl.from_loss("mse_mean", weight=weight))
     print(f"at the weight {weight:.3g}: KL {mended.kl.value:.1f} nats, {mended.living_units} units live")
     return forecast, diagnosis, mended

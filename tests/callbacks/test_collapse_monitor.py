@@ -309,6 +309,26 @@ def test_a_unit_that_dies_is_told_of_once() -> None:
     assert monitor.kl_per_unit[1] == 0
 
 
+def test_units_that_die_together_are_told_of_together() -> None:
+    monitor = monitor_of(ALL_LIVE, HELD)
+    assert told(monitor, {25: 1, 26: 2}) == 1
+    assert monitor.died == {1: 30, 2: 30}
+
+
+def test_an_end_with_far_fewer_units_than_could_live_is_told_of() -> None:
+    """Dead from before the first look, none of them is seen to die."""
+
+    class Blind(Plain):
+        def encode(self, x: Tensor) -> Any:
+            mean, log_variance = super().encode(x)
+            return 0 * mean, log_variance
+
+    monitor = monitor_of(ALL_LIVE, HELD)
+    assert told(monitor, {}, Blind) == 1
+    assert (monitor.died, monitor.active_units) == ({}, 0)
+    assert told(monitor_of(NONE_LIVES, HELD), {}, Blind) == 0
+
+
 def test_each_unit_is_told_of_and_again_in_the_next_training() -> None:
     monitor = monitor_of(ALL_LIVE, HELD)
     assert [told(monitor, {25: 1, 45: 0}), told(monitor, {35: 2})] == [2, 1]

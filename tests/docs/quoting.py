@@ -1,8 +1,8 @@
 """What pages quote of the examples' output: the same words, and nearly the same numbers, as are printed today.
 
-A block of a page that begins ``<!-- example: NAME -->`` quotes lines of docs/examples/NAME.py; a line of three dots
-stands for some that are left out, and long lines go on in the next, further in. ``python tests/docs/quoting.py`` runs
-the examples and fills in today's numbers.
+A block of a page that begins ``<!-- example: NAME -->`` quotes what docs/examples/NAME.py prints; three dots stand for
+lines that are left out. A sentence that goes on in the next line, further in, is one: where it is broken depends on its
+numbers. ``python tests/docs/quoting.py`` runs the examples and fills in today's output.
 """
 
 import difflib
@@ -10,7 +10,6 @@ import json
 import re
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -19,9 +18,8 @@ REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = REPOSITORY / "docs" / "examples"
 PEERS = REPOSITORY / ".venv-peers"
 LEFT_OUT = "..."
-GOES_ON = " " * 6
-WIDTH = 92
-"""Of what a page shows without scrolling."""
+GOES_ON = re.compile(r" {24}\S| {2,3}\S(?!.*  )")
+"""A line that belongs to the one before it: rows of a name and what is told have two spaces between."""
 BLOCK = re.compile(r"(<!-- example: (\w+) -->\n```text\n)(.*?)(```\n<!-- end -->)", re.DOTALL)
 NUMBER = re.compile(r"(± )?(\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)")
 ALIKE = 0.6
@@ -51,15 +49,14 @@ def quotes() -> list[Quote]:
 
 
 def unwrapped(text: str) -> list[str]:
-    """Return the lines of a block as they were printed."""
-    return re.sub(rf"\n{GOES_ON}(?=\S)", " ", text).splitlines()
-
-
-def wrapped(line: str) -> str:
-    """Return a printed line as a page has it."""
-    return textwrap.fill(
-        line, WIDTH, subsequent_indent=GOES_ON, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
-    )
+    """Return what was printed, each sentence and row with the lines that it goes on in."""
+    found: list[str] = []
+    for line in text.splitlines():
+        if found and GOES_ON.match(line):
+            found[-1] += f"\n{line}"
+        else:
+            found.append(line)
+    return found
 
 
 def words_of(line: str) -> str:
@@ -85,11 +82,11 @@ def _is_near(a: float, b: float, *, is_error: bool) -> bool:
 
 def missing(quote: Quote, printed: str) -> list[str]:
     """Return the lines that are quoted and not printed, in their order."""
-    rest, lost = iter(printed.splitlines()), []
+    rest, lost = iter(unwrapped(printed)), []
     for line in quote.lines:
         if not any(is_same(line, each) for each in rest):
             lost.append(line)
-            rest = iter(printed.splitlines())
+            rest = iter(unwrapped(printed))
     return lost
 
 
@@ -100,8 +97,8 @@ def filled(text: str, printed_by: Callable[[str], str | None]) -> str:
         printed = printed_by(found[2])
         if printed is None:
             return found[0]
-        lines = today(unwrapped(found[3]), printed.splitlines())
-        return found[1] + "".join(f"{wrapped(line)}\n" for line in lines) + found[4]
+        lines = today(unwrapped(found[3]), unwrapped(printed))
+        return found[1] + "".join(f"{line}\n" for line in lines) + found[4]
 
     return BLOCK.sub(block, text)
 

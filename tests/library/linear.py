@@ -51,4 +51,5 @@ def rows(n: int = 4000, spectrum: tuple[float, ...] = SPECTRUM) -> Tensor:
     white -= white.mean(0)
     factor = torch.linalg.cholesky(white.T @ white / n)
     white = torch.linalg.solve_triangular(factor, white.T, upper=False).T
-    return (white * torch.tensor(spectrum).sqrt()).float()
+    found: Tensor = (white * torch.tensor(spectrum).sqrt()).float()
+    return found

@@ -85,8 +85,7 @@ def test_a_loss_is_likelihood_and_weight_at_once() -> None:
     by_loss = vl.forecast(X, loss=vl.from_loss("mse_mean", weight=0.2), latent_dim=4)
     assert float(by_loss.kl_weight) == pytest.approx(1.0)  # five values
     assert int(by_loss.active_units) == 3
-    assert by_loss.loss is not None
-    weight = by_loss.loss.weight_for(by_loss.kl_weight_for(active_units=2))
+    weight = by_loss.loss_weight_for(active_units=2)
     assert int(vl.forecast(X, loss=vl.from_loss("mse_mean", weight=weight), latent_dim=4).active_units) == 2
 
 

@@ -62,7 +62,7 @@ def test_it_is_a_multiple_of_the_same_loss_in_nats(
         kl_over_batch=kl_over_batch,  # type: ignore[arg-type]
         batch_size=BATCH,
     )
-    read = loss.read(VALUES, UNITS)
+    read = loss.in_nats(VALUES, UNITS)
     in_nats = []
     for at in (0, 1):
         x, xh = (each.reshape(BATCH, 1, 1, VALUES) for each in example(at))
@@ -75,13 +75,13 @@ def test_it_is_a_multiple_of_the_same_loss_in_nats(
 
 
 def test_back_is_the_weight_that_was_written() -> None:
-    read = from_loss("mse_mean", weight=1e-3, kl="mean").read(784, 20)
+    read = from_loss("mse_mean", weight=1e-3, kl="mean").in_nats(784, 20)
     assert float(read.kl_weight) == pytest.approx(1e-3 * 784 / 20)
     assert read.weight_for(float(read.kl_weight)) == pytest.approx(1e-3)
-    assert from_loss("bce_mean", weight=[1.0, 2.0]).read(784, None).kl_weight.tolist() == [784, 1568]
+    assert from_loss("bce_mean", weight=[1.0, 2.0]).in_nats(784, None).kl_weight.tolist() == [784, 1568]
 
 
 def test_a_mean_over_units_needs_their_number() -> None:
     with pytest.raises(UserError) as refused:
-        from_loss("mse_sum", kl="mean").read(10, None)
+        from_loss("mse_sum", kl="mean").in_nats(10, None)
     assert (refused.value.code, refused.value.about) == (Code.MISSING, ("latent_dim",))

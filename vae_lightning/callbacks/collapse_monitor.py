@@ -22,6 +22,8 @@ from vae_lightning.spelling import did_you_mean
 
 SHARDED = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy")
 """Strategies under which no single process has the weights."""
+FAR_FEWER = 0.5
+"""Share of the units that could live: with less of them something is wrong, and no mere packing of directions."""
 REMEDY = "where vl.diagnose says that it harms, raise the weight more slowly or give units free bits"
 
 
@@ -35,9 +37,9 @@ class CollapseMonitor(Callback):
     To every logger of the Trainer: ``collapse/kl``, ``collapse/active_units``, ``collapse/kl_per_unit/0`` and on (of
     at most 64 units), with a forecast ``collapse/distortion`` and ``collapse/elbo``, all in nats per row; to W&B and
     TensorBoard the histogram ``collapse/kl_per_unit`` too. Of spatial codes the units are the channels. With a forecast
-    a unit that dies, though the data let more live than are left at the KL weight in force, is told of once by a
-    :class:`CollapseWarning`. The training is the same to the last bit as without the monitor. Trainer and module may be
-    of ``lightning.pytorch`` or of ``pytorch_lightning``.
+    units that die, though the data let more live than are left at the KL weight in force, are told of once by a
+    :class:`CollapseWarning`, and so is an end at which less than half of them live. The training is the same to the
+    last bit as without the monitor. Trainer and module may be of ``lightning.pytorch`` or of ``pytorch_lightning``.
 
     Args:
         forecast: by :func:`vae_lightning.forecast`: it has the likelihood, the KL weight, and how many units can live.
@@ -117,6 +119,7 @@ class CollapseMonitor(Callback):
         self.rows: Rows | None = self.given
         self.seen: list[torch.Tensor] = []
         self.active_before: npt.NDArray[np.bool_] | None = None
+        self.judged: tuple[Look, int, float] | None = None
         self.spent = self.cost = 0.0
         self.looked_at = -1
         self.has_failed = False
@@ -176,6 +179,8 @@ class CollapseMonitor(Callback):
         self._first_look(trainer, pl_module)
         if 0 <= self.looked_at < trainer.global_step:
             self._look(trainer, pl_module)
+        if self.judged is not None:
+            self._tell_end(*self.judged)
 
     def _gather(self, trainer: Any, batch: Any) -> None:
         """Keep a batch that passes by: taking one from a loader would draw from its random numbers."""
@@ -209,7 +214,9 @@ class CollapseMonitor(Callback):
             self.history.append({"step": step, **look.scalars(), **known, "kl_per_unit": look.kl_per_unit})
             log_look(trainer.loggers, look, step)
             if subject.forecast is not None and kl_weight is not None:
-                self._tell_deaths(look, subject.forecast.found.active_units(kl_weight), kl_weight, step)
+                let_live = subject.forecast.found.active_units(kl_weight)
+                self._tell_deaths(look, let_live, kl_weight, step)
+                self.judged = look, let_live, kl_weight
         self.looked_at, self.cost = step, self.clock() - began
         self.spent += self.cost
 
@@ -221,13 +228,25 @@ class CollapseMonitor(Callback):
         let_live = min(let_live, n_units)
         if before is None or let_live <= n_active:
             return
-        for unit in (before & ~active).nonzero()[0].tolist():
-            if unit not in self.died:
-                self.died[unit] = step
-                died = f"unit {unit} died by step {step} (its KL: {look.kl_per_unit[unit]:.2g} nats)"
-                told = f"{n_active} of {n_units} units are active, and these data let {let_live} live"
-                message = f"{died}: {told} at a kl_weight of {kl_weight:.4g}; {REMEDY}"
-                warnings.warn(message, CollapseWarning, stacklevel=2)
+        new = [unit for unit in (before & ~active).nonzero()[0].tolist() if unit not in self.died]
+        self.died |= dict.fromkeys(new, step)
+        if new:
+            names = ", ".join(map(str, new))
+            died = f"unit{'' if len(new) == 1 else 's'} {names} died by step {step}"
+            kl = f" (KL {float(look.kl_per_unit[new].sum()):.2g} nats)"
+            self._warn(died + kl, n_active, n_units, let_live, kl_weight)
+
+    def _tell_end(self, look: Look, let_live: int, kl_weight: float) -> None:
+        """Warn at the end of a training in which far fewer units live than could, though none was seen to die."""
+        n_active, n_units = int(look.active.sum()), len(look.active)
+        if not self.died and n_active < FAR_FEWER * min(let_live, n_units):
+            self._warn("at the end of the training", n_active, n_units, min(let_live, n_units), kl_weight)
+
+    @staticmethod
+    def _warn(what: str, n_active: int, n_units: int, let_live: int, kl_weight: float) -> None:
+        told = f"{n_active} of {n_units} units are active, and these data let {let_live} live"
+        message = f"{what}: {told} at a kl_weight of {kl_weight:.4g}; {REMEDY}"
+        warnings.warn(message, CollapseWarning, stacklevel=2)
 
 
 def _check_forecast(forecast: DataForecast | None, kl_weight: WeightInForce | None) -> None:

@@ -7,12 +7,14 @@ means m. So at the loss R + w KL
     E[sum_i dR/dl_i] + w E[sum_i dKL/dl_i] = 0,   dKL/dl_i = (v s_i^2 - 1) / 2, v the variance of the noise,
     E[sum_i m_i dR/dm_i] + w E[sum_i m_i^2] = 0.
 
-Each gives w as a ratio of two means over images. In the linear VAE's optimum (:mod:`vae_lightning.theory.linear_vae`)
-both are exact: of a living unit dR/dl = w (1 - a/l) / 2 and dKL/dl = -(1 - a/l) / 2. The first has the smaller error,
-and is told where the second agrees with it: where they do not, the training has not come to rest. Where no unit lives
-all are 0, and nothing is told.
+Each gives w as a ratio of two means over images, and the first holds for every unit by itself. In the linear VAE's
+optimum (:mod:`vae_lightning.theory.linear_vae`) all are exact: of a living unit dR/dl = w (1 - a/l) / 2 and
+dKL/dl = -(1 - a/l) / 2. The first has the smaller error and comes to rest first, so it is the one that is told: where
+the units agree, or the second does. Networks that are not trained agree in neither, and of these nothing is told; nor
+is it where no unit lives, since all is then 0.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -24,19 +26,27 @@ from vae_lightning.estimates import N_ERRORS, Mean
 LEAST_NARROWED = 0.05
 """Of sum_i E[(1 - v s_i^2) / 2]: with less no unit tells the image, and both means are noise."""
 AT_REST = 2.0
-"""Times by which the two may differ beyond their errors: those of untrained networks mostly have different signs."""
+"""Times by which the two may differ beyond their errors."""
+UNITS_AGREE = 0.6
+"""Relative scatter over units, beyond their errors, of the weight by each: 0.1 to 0.5 after trainings, 0.8 and more of
+networks that are not trained."""
+FEWEST_UNITS = 2.5
+"""So many units must take part for their agreement to say something."""
+NOBODY_LIVES = "no unit tells of its row"
+NOT_AT_REST = "the training has not come to rest: what balances distortion and KL differs from unit to unit"
 PerImage = Float[Tensor, " images"]
+PerUnit = Float[Tensor, "images latent"]
 
 
 class Balance(NamedTuple):
-    """Both sides of both balances, of each image, summed over its units, in nats."""
+    """Both sides of both balances, of each image, in nats."""
 
-    wider_costs: PerImage
+    wider_costs: PerUnit
     """dR/dl: what a wider posterior costs the decoder."""
-    wider_saves: PerImage
+    wider_saves: PerUnit
     """-dKL/dl: what it saves of the KL."""
     larger_earns: PerImage
-    """-m dR/dm: what larger means earn."""
+    """-m dR/dm: what larger means earn, summed over units."""
     larger_costs: PerImage
     """m dKL/dm = m^2."""
 
@@ -60,25 +70,38 @@ def balance(
     (slope,) = torch.autograd.grad(distortion.sum(), codes)
     means = (codes - offsets).detach()[0]
     return Balance(
-        (slope * offsets / 2).sum(-1).mean(0).detach(),
-        ((1 - noise_variance * squared_scales) / 2).sum(-1).detach(),
+        (slope * offsets / 2).mean(0).detach(),
+        ((1 - noise_variance * squared_scales) / 2).detach(),
         -(slope.mean(0) * means).sum(-1),
         means.square().sum(-1),
     )
 
 
-def implied_kl_weight(found: Balance) -> Mean | None:
-    """Return the weight at which both sides balance, with its standard error; None where no unit lives, or where the
-    two balances are of different weights."""
+def implied_kl_weight(found: Balance) -> Mean | str:
+    """Return the weight at which both sides balance, with its standard error; or why nothing is told."""
     wider_costs, wider_saves, larger_earns, larger_costs = (each.double() for each in found)
-    if float(wider_saves.mean()) < LEAST_NARROWED:
-        return None
-    by_scale, by_mean = _ratio(wider_costs, wider_saves), _ratio(larger_earns, larger_costs)
-    apart = (by_mean.value / by_scale.value) if by_scale.value else 0.0
+    if float(wider_saves.sum(1).mean()) < LEAST_NARROWED:
+        return NOBODY_LIVES
+    by_scale = _ratio(wider_costs.sum(1), wider_saves.sum(1))
+    if by_scale.value - N_ERRORS * by_scale.error <= 0:
+        return NOT_AT_REST
+    by_mean = _ratio(larger_earns, larger_costs)
     same = not (by_scale.surely_above(by_mean) or by_mean.surely_above(by_scale))
-    if by_scale.value - N_ERRORS * by_scale.error <= 0 or not (same or 1 / AT_REST < apart < AT_REST):
-        return None
-    return by_scale
+    agree = same or 1 / AT_REST < by_mean.value / by_scale.value < AT_REST
+    return by_scale if agree or _units_agree(wider_costs, wider_saves, by_scale.value) else NOT_AT_REST
+
+
+def _units_agree(costs: Float[Tensor, "images latent"], saves: Float[Tensor, "images latent"], weight: float) -> bool:
+    """Say whether the weight by each unit is nearly the same, units counted by how much they have narrowed."""
+    narrowed = saves.mean(0).clamp_min(0)
+    if narrowed.sum().square() / narrowed.square().sum().clamp_min(1e-12) < FEWEST_UNITS:
+        return False
+    of_units = costs.mean(0) - weight * saves.mean(0)
+    errors = (costs - weight * saves).var(0) / len(costs)
+    counted = narrowed > LEAST_NARROWED / len(narrowed)
+    # narrowed x (w_i - w)^2, free of what the images leave uncertain
+    scatter = ((of_units.square() - errors) / narrowed.clamp_min(1e-12))[counted].sum() / narrowed[counted].sum()
+    return math.sqrt(max(0.0, float(scatter))) < UNITS_AGREE * weight
 
 
 def _ratio(above: Float[Tensor, " images"], below: Float[Tensor, " images"]) -> Mean:

@@ -146,7 +146,7 @@ def evidence(
     )
 
 
-def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911
+def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911, PLR0912
     """Judge a model by the nats at stake: more than ``MATTERS``, beyond two standard errors."""
     price, latent_dim = found.price, len(found.written)
     margin, spread = found.residual.largest / price, found.residual.error / price
@@ -162,6 +162,11 @@ def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911
         unit, net = ignored
         why = f"; the decoder ignores unit {unit}, which would earn {_told(net)} beyond its KL: train the decoder on"
         return as_word("collapsed", net, why)
+    if math.isinf(gain.error):
+        return as_word("undecided", gain, "; these are too few images to tell what one more unit would earn")
+    if found.blind and gain.surely_above(MATTERS):
+        blind = "the encoder gives the same for every image, as if it did not see its input"
+        return as_word("collapsed", gain, f", though one more unit would earn {_told(gain)}: {blind}")
     coming = _coming(found)
     if found.twice and coming is not None and coming[0].value >= found.price * found.idle.value > MATTERS:
         return as_word("undertrained", coming[0], f"; {_same(found)}, and {coming[1]}: train on")
@@ -171,9 +176,7 @@ def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911
         if coming is not None and coming[0].surely_above(enough):
             return as_word("undertrained", coming[0], f"; {earns}, and {coming[1]}: train on, then ask again")
         if spare:
-            blind = "the encoder gives the same for every image, as if it did not see its input"
-            why = blind if found.blind else "the model ignores what it should tell"
-            return as_word("collapsed", gain, f", though {earns}: {why}")
+            return as_word("collapsed", gain, f", though {earns}: the model ignores what it should tell")
         return as_word("starved", gain, f", and {earns}: latent_dim is too small")
     if (waste := _waste(found)) is not None:
         return as_word("undertrained", waste[0], f"; {waste[1]}: train on")
@@ -191,7 +194,7 @@ def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911
         return as_word("healthy", gain, f", and there is no need of more: {more}")
     nothing = found.directions == 0 and found.residual.largest > 0
     first = f"; below a kl_weight of {found.residual.largest:.3g} a first one could live" if nothing else ""
-    return as_word("pruned", gain, f", and no small change of one would pay: {more}{first}")
+    return as_word("pruned", gain, f", and that is no loss: {more}{first}")
 
 
 def _units(found: Evidence) -> str:
@@ -200,7 +203,10 @@ def _units(found: Evidence) -> str:
     told = f"{dead} of {latent_dim} units {'is' if dead == 1 else 'are'} dead"
     if not dead:
         told = f"all {latent_dim} units live" if latent_dim > 1 else "the one unit lives"
-    return f"{told} in {found.directions} directions" if found.directions < living else told
+    if found.directions >= living:
+        return told
+    others = " and the others live" if dead else ""
+    return f"{told}{others} in {found.directions} direction{'' if found.directions == 1 else 's'}"
 
 
 def _told(gain: Mean) -> str:

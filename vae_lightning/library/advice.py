@@ -1,18 +1,17 @@
-"""What is wrong with a model, and what to do: sentences from a diagnosis, the most likely cause first."""
+"""What the numbers of a diagnosis mean, and what to do: sentences."""
 
 import math
 from collections.abc import Iterator
 
 from vae_lightning.diagnostics.verdicts import MATTERS
 from vae_lightning.errors import UserError
-from vae_lightning.estimates import N_ERRORS
 from vae_lightning.library.diagnosis import Diagnosis
 from vae_lightning.library.forecasts import DataForecast
 
 APART = 2.0
-"""Times by which two weights or variances must differ to be called different."""
-NEAR = 0.15
-"""Relatively: how near a ratio must be to a number for that to be called its cause."""
+"""Times as large as it looks that a weight must be to be told of."""
+RIGHTLY = ("healthy", "pruned")
+"""Verdicts under which no more units need live."""
 BLURRED = 4.0
 """Times as large as the mean squared error the variance must be of which the loss is the ELBO."""
 FAR_FROM_PRIOR = 1.0
@@ -20,9 +19,12 @@ FAR_FROM_PRIOR = 1.0
 
 
 def advice_on(diagnosis: Diagnosis) -> tuple[str, ...]:
-    """Return the sentences."""
-    parts = (_scale_of_loss, _other_weight, _averaged, _above_the_onset, _far_from_the_prior, _other_variance)
-    return tuple(sentence for part in parts for sentence in part(diagnosis))
+    """Return the sentences, the most important first; where something is to be mended before, what stays true."""
+    scale, onset = [*_scale_of_loss(diagnosis)], [*_above_the_onset(diagnosis)]
+    if diagnosis.evidence.cause or diagnosis.causes:
+        return tuple(scale)
+    rest = [*_far_from_the_prior(diagnosis), *_other_variance(diagnosis)]
+    return tuple([*scale, *onset, *rest] if onset else [*rest, *scale])
 
 
 def _scale_of_loss(diagnosis: Diagnosis) -> Iterator[str]:
@@ -32,57 +34,6 @@ def _scale_of_loss(diagnosis: Diagnosis) -> Iterator[str]:
         return
     times = f"{loss.factor:.4g} times as large as" if loss.factor > 1 else f"1/{1 / loss.factor:.4g} of what"
     yield f"the weight in your loss is {times} it looks: {loss}"
-
-
-def _other_weight(diagnosis: Diagnosis) -> Iterator[str]:
-    """Say that the model was trained at another weight than the one that is named."""
-    try:
-        implied = diagnosis.implied_kl_weight
-    except UserError:
-        return
-    if not implied.value > 0:
-        return
-    ratio = implied.value / diagnosis.kl_weight
-    least, most = implied.value - N_ERRORS * implied.error, implied.value + N_ERRORS * implied.error
-    if least <= APART * diagnosis.kl_weight and most >= diagnosis.kl_weight / APART:
-        return
-    told = f"the model is as one trained at a kl_weight of {implied.value:.3g} ± {implied.error:.2g}"
-    if diagnosis.loss is not None:
-        told += f" ({diagnosis.loss.weight_for(implied.value):.3g} in your loss)"
-    told += f", not {diagnosis.kl_weight:.3g}"
-    yield f"{told}{_reason(diagnosis, ratio)}"
-
-
-def _reason(diagnosis: Diagnosis, ratio: float) -> str:
-    """Name what would multiply the weight so: a coefficient of 1, or a mean in the place of a sum."""
-    n_values, n_units = math.prod(diagnosis.found.rows.values.shape[1:]), diagnosis.found.kl.shape[1]
-    known = {
-        n_values: f"the error averaged over the {n_values:,} values",
-        1 / n_values: f"the KL averaged over {n_values:,}, or the error summed where it is said to be averaged",
-        1 / n_units: f"the KL averaged over the {n_units:,} units",
-        n_values / n_units: "error and KL both averaged",
-    }
-    for number, reason in known.items():
-        if number != 1 and abs(ratio / number - 1) < NEAR:
-            return f": {ratio:.3g} times, as with {reason}"
-    written = diagnosis.kl_weight if diagnosis.loss is None else float(diagnosis.loss.kl_weight) / diagnosis.loss.factor
-    if abs(ratio * written - 1) < NEAR:
-        return f": {ratio:.3g} times, as where the coefficient {written:.3g} is not applied"
-    return f": {ratio:.3g} times; is the coefficient applied, is a mean taken where a sum is meant, is a warm-up over?"
-
-
-def _averaged(diagnosis: Diagnosis) -> Iterator[str]:
-    """Say that nothing lives where something could, as of a loss that is averaged where it is said to be summed."""
-    forecast = diagnosis.data_forecast
-    if isinstance(forecast, str) or diagnosis.loss is not None or diagnosis.living_units or not forecast.active_units:
-        return
-    n_values = math.prod(diagnosis.found.rows.values.shape[1:])
-    averaged = diagnosis.kl_weight * n_values
-    if forecast.found.active_units(averaged) == 0:
-        yield (
-            f"nothing lives, as at a kl_weight of {averaged:.4g}: if your code averages the error over the "
-            f"{n_values:,} values of a row, that is your weight; say what it minimises by loss=vl.from_loss(...)"
-        )
 
 
 def _above_the_onset(diagnosis: Diagnosis) -> Iterator[str]:
@@ -96,14 +47,14 @@ def _above_the_onset(diagnosis: Diagnosis) -> Iterator[str]:
     if weight >= first:
         yield (
             f"at a kl_weight of {weight:.4g} no small change of a collapsed model pays: "
-            f"the first direction of these data lives below {_told(forecast, first)}"
+            f"the first direction of these rows lives below {_told(forecast, first)}"
         )
-    else:
+    elif diagnosis.verdict not in RIGHTLY:
         n = int(forecast.active_units)
-        yield f"these data let {n} of {forecast.latent_dim} directions live at a kl_weight of {weight:.4g}"
+        yield f"these rows let {n} of {forecast.latent_dim} directions live at a kl_weight of {weight:.4g}"
     last = float(critical[min(forecast.latent_dim, len(critical)) - 1])
     if last > 0 and last < weight:
-        yield f"all {forecast.latent_dim} would live below {_told(forecast, last)}"
+        yield f"all {forecast.latent_dim} could live below {_told(forecast, last)}"
     try:
         ceiling = float(forecast.kl_ceiling)
     except UserError:
@@ -127,7 +78,7 @@ def _far_from_the_prior(diagnosis: Diagnosis) -> Iterator[str]:
     cost = idle.value * diagnosis.kl_weight
     told = f"codes lie {idle.value:.3g} nats from the prior, so that samples from it decode to noise"
     if cost < MATTERS:
-        told += f"; at this weight that costs the loss {cost:.2g} nats, too little to be mended"
+        told += f"; at this weight that costs the loss {cost:.2g} nats, too little for training to mend"
     forecast = diagnosis.data_forecast
     if not isinstance(forecast, str) and forecast.latent_dim <= len(forecast.critical_kl_weights):
         last = float(forecast.critical_kl_weights[forecast.latent_dim - 1])

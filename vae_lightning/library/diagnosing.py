@@ -15,13 +15,14 @@ from vae_lightning.errors import Code, UserError
 from vae_lightning.estimates import Mean
 from vae_lightning.library.advice import advice_on
 from vae_lightning.library.diagnosis import Diagnosis
+from vae_lightning.library.faults import causes_of, fault_of
 from vae_lightning.library.forecasts import DataForecast, foretold, given
 from vae_lightning.library.likelihoods import DecoderGives, Readout
 from vae_lightning.library.measuring import Measured, measured
 from vae_lightning.library.models import Decode, Encode, at_rest
 from vae_lightning.library.rows import Rows, rows_of, spread
 from vae_lightning.library.undisturbed import undisturbed
-from vae_lightning.theory.conventions import Loss, ReadLoss, checked_weights
+from vae_lightning.theory.conventions import Loss, LossInNats, checked_weights
 
 MOST_ROWS = 10_000
 MOST_NUMBERS = 30_000_000
@@ -32,7 +33,7 @@ FEWEST_ROWS = 100
 def diagnose(
     encode: Encode,
     decode: Decode,
-    x: Any,
+    x: Any = None,
     likelihood: str | Likelihood | None = None,
     kl_weight: float | None = None,
     *,
@@ -70,6 +71,9 @@ def diagnose(
         >>> d.verdict, d.active_units, round(d.margin)
         ('collapsed', 0, 9)
     """
+    if x is None or not callable(decode):
+        message = "x: missing; call it as vl.diagnose(*vl.encode_decode(model), x, ...), or with two functions and x"
+        raise UserError(message, Code.MISSING, ["x"])
     gives = decoder_gives or ("means" if loss is not None or isinstance(likelihood, str) else "parameters")
     readout = Readout.of(given(likelihood, kl_weight, loss, gives), gives)
     weight = _one_weight(kl_weight, loss)
@@ -84,13 +88,14 @@ def diagnose(
         found = measured(model, rows, readout, seed)
         if readout.likelihood.least_variance is not None:
             found = measured(model, rows, _with_measured_variance(found), seed)
-    read = None if loss is None else loss.read(rows.values[0].numel(), n_latents)
+    read = None if loss is None else loss.in_nats(rows.values[0].numel(), n_latents)
     weight = weight if read is None else float(read.kl_weight)
     nats = 1.0 if read is None else read.nats
     falling = None if loss_curve is None else still_falling([value * nats for value in loss_curve])
     basis = _evidence(found, weight, falling)
     forecast = _forecast(found, weight, read, n_latents)
     diagnosis = Diagnosis(weight, read, found, verdict(basis), basis, (*rows.notes, *found.notes), forecast)
+    diagnosis = replace(diagnosis, causes=causes_of(diagnosis))
     return replace(diagnosis, advice=advice_on(diagnosis))
 
 
@@ -128,24 +133,24 @@ def _evidence(found: Measured, kl_weight: float, falling: Mean | None) -> Eviden
     """Gather what the verdict is made of."""
     images, posterior = found.residuals.images, found.posterior
     variance = found.over_positions(posterior.mean.double().var(0, correction=0))
-    shown = found.rows.pixels[:SHOWN]
+    shown, written = found.rows.pixels[:SHOWN], (variance > THRESHOLD).any(1)
     return evidence(
         found.residuals,
         posterior.mean[images],
         found.codes[images],
         found.over_positions(found.kl.double().mean(0)).sum(1),
-        written=(variance > THRESHOLD).any(1),
+        written=written,
         read=found.read > THRESHOLD * kl_weight,
         price=kl_weight,
         residual=found.residual,
         n_regions=MORE_REGIONS,
         falling=falling,
-        cause=wrong_cause(found.readout.likelihood, shown, found.residuals),
+        cause=wrong_cause(found.readout.likelihood, shown, found.residuals) or fault_of(found, written, falling),
         n_positions=found.n_positions,
     )
 
 
-def _forecast(found: Measured, kl_weight: float, loss: ReadLoss | None, n_latents: int) -> DataForecast | str:
+def _forecast(found: Measured, kl_weight: float, loss: LossInNats | None, n_latents: int) -> DataForecast | str:
     """Return what the rows would let live, or why that cannot be told."""
     rows, likelihood = found.rows, found.readout.likelihood
     try:

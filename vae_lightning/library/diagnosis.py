@@ -19,7 +19,7 @@ from vae_lightning.estimates import Mean
 from vae_lightning.library.forecasts import DataForecast
 from vae_lightning.library.measuring import Measured
 from vae_lightning.library.optional import needed
-from vae_lightning.theory.conventions import ReadLoss
+from vae_lightning.theory.conventions import LossInNats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ class Diagnosis:
 
     kl_weight: float
     """In nats: what the loss charges for a nat of KL."""
-    loss: ReadLoss | None
+    loss: LossInNats | None
     found: Measured = field(repr=False)
     """The model's answers, of which this is a view."""
     judged: Verdict = field(repr=False)
@@ -58,8 +58,10 @@ class Diagnosis:
     """How the rows were read."""
     data_forecast: DataForecast | str = field(repr=False)
     """Of the rows that were given, or why there is none."""
+    causes: tuple[str, ...] = ()
+    """What is wrong before any word about units, in sentences: a loss, a scale, a shape."""
     advice: tuple[str, ...] = ()
-    """What is wrong, and what to do, in sentences."""
+    """What the numbers mean, and what to do, in sentences."""
 
     @property
     def verdict(self) -> Word:
@@ -154,7 +156,8 @@ class Diagnosis:
         some = LocationScale(posterior.mean[:n], posterior.log_squared_scale[:n], posterior.standard)
         found = mutual_information(some, noise[:, :n])
         most = self.kl.value
-        return found._replace(lower=min(max(0.0, found.lower), most), upper=min(max(0.0, found.upper), most))
+        upper = min(max(0.0, found.upper), most)
+        return found._replace(lower=min(max(0.0, found.lower), upper), upper=upper)
 
     @property
     def marginal_kl(self) -> tuple[float, float]:
@@ -179,10 +182,18 @@ class Diagnosis:
         if self.found.balance is None:
             raise UserError("implied_kl_weight: decode gives no derivatives", Code.INCOMPATIBLE, ["decode"])
         weight = implied_kl_weight(self.found.balance)
-        if weight is None:
-            message = "implied_kl_weight: no unit tells of its row, or the training has not come to rest"
-            raise UserError(message, Code.INCOMPATIBLE, ["encode"])
+        if isinstance(weight, str):
+            raise UserError(f"implied_kl_weight: {weight}", Code.INCOMPATIBLE, ["encode"])
         return weight
+
+    @property
+    def mean_squared_error(self) -> float:
+        """Mean over values and codes of (x - E[x|z])². Raises UserError where the likelihood is not a Gaussian of one
+        variance."""
+        if self.found.readout.likelihood.variance is None:
+            message = "mean_squared_error: this likelihood is not a Gaussian of one variance"
+            raise UserError(message, Code.INCOMPATIBLE, ["likelihood"])
+        return self.found.mean_squared_error
 
     @property
     def forecast(self) -> DataForecast:

@@ -18,7 +18,7 @@ from vae_lightning.library.optional import needed
 from vae_lightning.library.rows import Rows, rows_of
 from vae_lightning.spelling import did_you_mean
 from vae_lightning.theory import NoForecast, pixel_moments
-from vae_lightning.theory.conventions import Loss, ReadLoss, checked_weights
+from vae_lightning.theory.conventions import Loss, LossInNats, checked_weights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,7 +55,7 @@ class DataForecast:
     """What theory says, of which this is a view."""
     shape: tuple[int, ...]
     """Of the data: rows, and a row's own."""
-    loss: ReadLoss | None
+    loss: LossInNats | None
     """The loss by which likelihood and KL weight were given, and what it means here."""
     notes: tuple[str, ...]
 
@@ -108,12 +108,11 @@ class DataForecast:
         return np.asarray(found, dtype=np.float64).reshape(self.kl_weight.shape)
 
     def kl_weight_for(self, active_units: int) -> float:
-        """Return the KL weight at which so many units live: the middle, on a log scale, of those that let them.
-
-        Of a loss as other code writes it, ``f.loss.weight_for(...)`` turns it into the weight to write there.
+        """Return the KL weight, in nats, at which so many units can live: the middle, on a log scale, of those that let
+        them. Networks that are not linear may keep fewer: they pack several directions into one unit.
 
         Args:
-            active_units: from 1 to ``latent_dim``.
+            active_units: from 0 to ``latent_dim``.
 
         Raises:
             UserError: the data have not so many directions, or two of them go at once.
@@ -125,6 +124,19 @@ class DataForecast:
         if above == np.inf:
             return below * 1.25
         return float(np.sqrt(below * above)) if below > 0 else above / 2
+
+    def loss_weight_for(self, active_units: int) -> float:
+        """Return :meth:`kl_weight_for` as the weight to write into the loss by which the forecast was made.
+
+        Raises:
+            UserError: it was made by likelihood and KL weight, or the data have not so many directions.
+        """
+        if self.loss is None:
+            message = (
+                "loss_weight_for: the forecast is in nats; make it with loss=vl.from_loss(...), or ask kl_weight_for"
+            )
+            raise UserError(message, Code.MISSING, ["loss"])
+        return self.loss.weight_for(self.kl_weight_for(active_units))
 
     def to_frame(self) -> "pd.DataFrame":
         """Return a pandas frame with a row for each direction: its critical KL weight, what of it holds on new data
@@ -201,10 +213,12 @@ def forecast(
     likelihood = given(likelihood, kl_weight, loss)
     weights = checked_weights(1.0 if kl_weight is None else kl_weight, "kl_weight")
     rows = rows_of(x, MOST_ROWS, bytes_are_counts=likelihood.needs_counts)
-    read = None if loss is None else loss.read(rows.values[0].numel(), latent_dim)
+    read = None if loss is None else loss.in_nats(rows.values[0].numel(), latent_dim)
     found = foretold(rows, likelihood, latent_dim, binarize)
     weights = weights if read is None else read.kl_weight
-    return DataForecast(weights, latent_dim, likelihood, found, tuple(rows.values.shape), read, rows.notes)
+    return DataForecast(
+        weights, latent_dim, likelihood, found, tuple(rows.values.shape), read, (*rows.faults, *rows.notes)
+    )
 
 
 def given(

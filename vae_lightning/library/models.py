@@ -113,7 +113,9 @@ def _called(name: str, function: Callable[[Tensor], Any], x: Tensor) -> Any:
         return function(x)
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
         message = f"{name}: cannot take the shape {tuple(x.shape)} ({first_line(error)})"
-        raise UserError(f"{message}; give x, or a function, as in your training", Code.INCOMPATIBLE, [name]) from error
+        raise UserError(
+            f"{message}; give x in the shape that the model was trained on", Code.INCOMPATIBLE, [name]
+        ) from error
 
 
 def at_once(n_numbers: int) -> int:

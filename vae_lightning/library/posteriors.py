@@ -59,7 +59,8 @@ def _parts(given: Any) -> tuple[Tensor, Tensor, StandardNoise]:
         return mean, log_variance, gaussian_noise()
     if isinstance(given, tuple | list) and len(given) == 2 and all(isinstance(each, Tensor) for each in given):
         return given[0], given[1], gaussian_noise()
-    raise UserError(f"encode: gives {_told(given)}; it must give {VALID}", Code.INVALID, ["encode"])
+    hint = ", as lambda x: model.encode(x)[:2]" if isinstance(given, tuple | list) and len(given) > 2 else ""
+    raise UserError(f"encode: gives {_told(given)}; it must give {VALID}{hint}", Code.INVALID, ["encode"])
 
 
 def _of_distribution(given: Distribution) -> tuple[Tensor, Tensor, StandardNoise]:

@@ -29,6 +29,8 @@ class Rows(NamedTuple):
     """As the loss sees them."""
     notes: tuple[str, ...]
     """What a person should know of how they were read."""
+    faults: tuple[str, ...] = ()
+    """What should be mended before a training."""
 
     @property
     def pixels(self) -> Float[Tensor, "rows 1 1 values"]:
@@ -56,7 +58,8 @@ def rows_of(x: Any, most: int, *, bytes_are_counts: bool = False, name: str = "x
     notes = [f"{len(values):,} of {n_in_all:,} rows, evenly spread"] if n_in_all > len(values) else []
     if found.dtype is torch.uint8 and not bytes_are_counts:
         notes.append("bytes, divided by 255")
-    return Rows(values, (*notes, *_about_columns(values)))
+    variance = _variance(values)
+    return Rows(values, (*notes, *_constant(variance)), (*_dominant(variance),))
 
 
 def spread(n: int, most: int) -> Tensor:
@@ -176,15 +179,17 @@ def _are_labels(found: Tensor) -> bool:
     return found[0].numel() == 1 and not found.is_floating_point() and len(found.unique()) < FEW_VALUES
 
 
-def _about_columns(values: Tensor) -> Iterator[str]:
-    """Say which columns never vary, and which one hides all others from a squared error."""
-    variance = _variance(values)
-    constant = int((variance <= 0).sum())
-    if constant:
+def _constant(variance: Tensor) -> Iterator[str]:
+    """Say how many columns never vary."""
+    if constant := int((variance <= 0).sum()):
         is_or_are = "value of each row never varies" if constant == 1 else "values of each row never vary"
         yield f"{constant} of {len(variance):,} {is_or_are}, so that no code can tell of them"
+
+
+def _dominant(variance: Tensor) -> Iterator[str]:
+    """Say which column hides all others from a squared error."""
     share = variance / variance.sum()
-    if len(variance) - constant > 2 and float(share.max()) > DOMINANT:
+    if int((variance > 0).sum()) > 2 and float(share.max()) > DOMINANT:
         column = int(share.argmax())
         what = f"column {column} has {float(share[column]):.0%} of the variance"
         yield f"{what}, so that a squared error sees little else: standardise the columns"

@@ -1,6 +1,7 @@
 """Forecast and diagnosis in words, as ``print`` shows them."""
 
 import math
+import textwrap
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from vae_lightning.theory import lives
 
 N_LISTED = 10
 WIDTH = 22
+LINE = 92
+"""What a page or a notebook shows without scrolling."""
 
 
 def forecast_lines(forecast: DataForecast) -> list[str]:
@@ -58,7 +61,8 @@ def _first_weights(forecast: DataForecast, per_nat: float = 1.0) -> str:
 
 
 def _row(name: str, told: str) -> str:
-    return f"  {name:<{WIDTH}}{told}"
+    first, *more = textwrap.wrap(told, LINE - WIDTH - 2, break_long_words=False, break_on_hyphens=False) or [""]
+    return "\n".join([f"  {name:<{WIDTH}}{first}", *(" " * (WIDTH + 2) + line for line in more)])
 
 
 def diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
@@ -78,17 +82,22 @@ def diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
     ]  # fmt: skip
     rows += [("note", note) for note in diagnosis.notes]
     return [
-        diagnosis.sentence,
-        *(f"-> {sentence}" for sentence in diagnosis.advice),
+        *(line for cause in diagnosis.causes for line in _wrapped(f"first: {cause}", "  ")),
+        *_wrapped(f"as it is told: {diagnosis.sentence}" if diagnosis.causes else diagnosis.sentence, "  "),
+        *(line for sentence in diagnosis.advice for line in _wrapped(f"-> {sentence}", "   ")),
         *(_row(name, told) for name, told in rows),
     ]
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return textwrap.wrap(text, LINE, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _implied(diagnosis: Diagnosis) -> str:
     try:
         implied = diagnosis.implied_kl_weight
-    except UserError:
-        return ""
+    except UserError as error:
+        return f"; the model's own balance tells none ({str(error).partition(': ')[2]})"
     return f"; the model's own balance is of {implied.value:.3g} ± {implied.error:.2g}"
 
 

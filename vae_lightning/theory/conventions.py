@@ -29,7 +29,7 @@ FORMULAS: dict[str, str] = {
 
 
 class Loss(NamedTuple):
-    """A loss as other code writes it. What it means is known when the shape of the data is: :meth:`read`.
+    """A loss as other code writes it. What it means is known when the shape of the data is: :meth:`in_nats`.
 
     Example:
         >>> import vae_lightning as vl
@@ -44,7 +44,7 @@ class Loss(NamedTuple):
     kl_over_batch: OverBatch
     batch_size: int | None
 
-    def read(self, n_values: int, latent_dim: int | None) -> "ReadLoss":
+    def in_nats(self, n_values: int, latent_dim: int | None) -> "LossInNats":
         """Return what it means for rows of ``n_values`` numbers and a code of ``latent_dim`` units.
 
         Raises:
@@ -59,7 +59,7 @@ class Loss(NamedTuple):
         if self.reconstruction_over_batch == "sum":
             over_batch = 1 / over_batch
         summed = float(self.batch_size or 1) if self.reconstruction_over_batch == "sum" else 1.0
-        return ReadLoss(self, of_values / of_units * over_batch, of_values / summed, self.likelihood)
+        return LossInNats(self, of_values / of_units * over_batch, of_values / summed, self.likelihood)
 
     @property
     def likelihood(self) -> Likelihood:
@@ -70,7 +70,9 @@ class Loss(NamedTuple):
 
     def __str__(self) -> str:
         kl = "mean KL" if self.kl == "mean" else "KL"
-        batch = "" if self.kl_over_batch == self.reconstruction_over_batch else f", KL {self.kl_over_batch} over batch"
+        done = {"sum": "summed", "mean": "averaged"}
+        error, of_kl = done[self.reconstruction_over_batch], done[self.kl_over_batch]
+        batch = "" if error == of_kl else f", error {error} and KL {of_kl} over the batch"
         return f"{FORMULAS[self.reconstruction]} + w {kl}{batch}"
 
 
@@ -81,7 +83,7 @@ class Convention(NamedTuple):
     weight: float
 
 
-class ReadLoss(NamedTuple):
+class LossInNats(NamedTuple):
     """What a loss means in nats per row."""
 
     loss: Loss
@@ -137,9 +139,9 @@ def from_loss(
     Example:
         >>> import vae_lightning as vl
         >>> loss = vl.from_loss("bce_mean", weight=1.0)
-        >>> print(loss.read(n_values=784, latent_dim=20))
+        >>> print(loss.in_nats(n_values=784, latent_dim=20))
         mean BCE + w KL with w = 1: a Bernoulli at kl_weight 784
-        >>> round(loss.read(n_values=784, latent_dim=20).weight_for(kl_weight=1.0), 6)
+        >>> round(loss.in_nats(n_values=784, latent_dim=20).weight_for(kl_weight=1.0), 6)
         0.001276
     """
     kl_over_batch = reconstruction_over_batch if kl_over_batch is None else kl_over_batch
@@ -189,5 +191,5 @@ def bernoulli_conventions(kl_weight: float, n_pixels: int, latent_dim: int) -> l
 
 def _conventions(losses: Sequence[Loss], critical: float, n_pixels: int, latent_dim: int) -> list[Convention]:
     """Return the weight in each loss; ``critical`` is the KL weight times the variance, where there is one."""
-    read = [loss.read(n_pixels, latent_dim) for loss in losses]
+    read = [loss.in_nats(n_pixels, latent_dim) for loss in losses]
     return [Convention(str(each.loss), each.weight_for(critical / (each.likelihood.variance or 1))) for each in read]
