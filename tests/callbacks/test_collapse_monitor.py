@@ -29,7 +29,7 @@ HELD = X[300:]
 ALL_LIVE, NONE_LIVES = (
     vl.forecast(X, loss=vl.from_loss("mse_sum", weight=weight), latent_dim=UNITS) for weight in (0.1, 1000.0)
 )
-pytestmark = [  # Lightning has advice on loaders, uses what torch will drop; these trainings are too short for all units
+pytestmark = [  # Lightning has advice on loaders, and uses what torch will drop; the trainings here are short
     pytest.mark.filterwarnings("ignore::lightning.fabric.utilities.warnings.PossibleUserWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore::vae_lightning.callbacks.collapse_monitor.CollapseWarning"),
