@@ -88,12 +88,12 @@ def _reason(diagnosis: Diagnosis, ratio: Mean) -> str:
     for number, reason in known.items():
         if max(number, 1 / number) > FAR and abs(math.log(ratio.value / number)) < math.log1p(within):
             return reason
-    told = "or another likelihood; is the coefficient applied, a mean taken where a sum is meant, a warm-up over?"
-    size = max(ratio.value, 1 / ratio.value)
+    size, of_batch = max(ratio.value, 1 / ratio.value), ""
     if BATCHES[0] <= size <= BATCHES[1]:
         one, other = ("error", "KL") if ratio.value < 1 else ("KL", "error")
-        return f"as with the {one} summed over batches of some {size:.0f} rows and the {other} averaged; {told}"
-    return told.removeprefix("or ")
+        of_batch = f" (as the {one} summed over batches of {size:.0f} rows, and the {other} averaged)"
+    told = "is the coefficient another one, is a warm-up or a schedule at work, is a mean taken where a sum is meant"
+    return f"{told}{of_batch}, or is the likelihood another?"
 
 
 def _averaged(diagnosis: Diagnosis) -> Iterator[str]:
@@ -104,7 +104,9 @@ def _averaged(diagnosis: Diagnosis) -> Iterator[str]:
     n_values = math.prod(diagnosis.found.rows.values.shape[1:])
     averaged = diagnosis.kl_weight * n_values
     if forecast.found.active_units(averaged) == 0:
+        first = float(forecast.critical_kl_weights[0])
         yield (
-            f"nothing lives, as at a kl_weight of {averaged:.4g}: if your code averages the error over the "
-            f"{n_values:,} values of a row, that is your weight; say what it minimises by loss=vl.from_loss(...)"
+            f"nothing lives, as at a kl_weight above {first:.3g}: an error averaged over the {n_values:,} values of a "
+            f"row makes it {averaged:.4g}, a KL summed over the batch as many times larger as a batch has rows; say "
+            "what your code minimises by loss=vl.from_loss(...)"
         )
