@@ -13,7 +13,7 @@ from vae_lightning.theory import lives
 
 N_LISTED = 10
 WIDTH = 22
-LINE = 92
+LINE = 80
 """What a page or a notebook shows without scrolling."""
 
 
