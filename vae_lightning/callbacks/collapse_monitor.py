@@ -24,7 +24,7 @@ SHARDED = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy")
 """Strategies under which no single process has the weights."""
 FAR_FEWER = 0.5
 """Share of the units that could live: with less of them something is wrong, and no mere packing of directions."""
-REMEDY = "where vl.diagnose says that it harms, raise the weight more slowly or give units free bits"
+REMEDY = "vl.diagnose says whether the loss is the one that was told, and whether it harms"
 
 
 class CollapseWarning(UserWarning):

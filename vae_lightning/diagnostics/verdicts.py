@@ -36,6 +36,8 @@ ON_ITS_WAY = 0.25
 that, as of a loss that comes down as c / t."""
 ON_ITS_WAY_BESIDE_DEAD = 0.5
 """The same where units are to spare: that they are dead while the others learn speaks against it."""
+LEFT_OVER = 0.05
+"""Nats of KL that an optimiser's steps leave in units that tell nothing, whatever they cost."""
 CONSTANT = 1e-12
 """Variance of a posterior mean over images that is mere rounding."""
 SOME_REGIONS = (1, 4, 10)
@@ -175,6 +177,9 @@ def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911, PLR0912
         enough = gain.value * (ON_ITS_WAY_BESIDE_DEAD if spare else ON_ITS_WAY)
         if coming is not None and coming[0].surely_above(enough):
             return as_word("undertrained", coming[0], f"; {earns}, and {coming[1]}: train on, then ask again")
+        if spare and bool((found.written & found.read).all()):
+            same = f", so that {spare} of them tell{'s' if spare == 1 else ''} what others do"
+            return as_word("collapsed", gain, f"{same}, though {earns}: the model ignores what it should tell")
         if spare:
             return as_word("collapsed", gain, f", though {earns}: the model ignores what it should tell")
         return as_word("starved", gain, f", and {earns}: latent_dim is too small")
@@ -244,11 +249,12 @@ def _ignored(found: Evidence) -> tuple[int, Mean] | None:
 
 def _waste(found: Evidence) -> tuple[Mean, str] | None:
     """Return what units that tell nothing cost, which training on would save, and why."""
-    unread = found.price * float(found.kl_per_unit[~found.read].sum())
+    unread_kl = float(found.kl_per_unit[~found.read].sum())
+    unread = found.price * unread_kl
     idle = Mean(found.price * found.idle.value, found.price * found.idle.error)
-    if unread > max(MATTERS, idle.value):
+    if unread_kl > LEFT_OVER and unread > max(MATTERS, idle.value):
         return Mean(unread, 0.0), f"units that the decoder does not read cost {unread:.2f} nats"
-    if idle.surely_above(MATTERS):
+    if idle.surely_above(MATTERS) and found.idle.value > LEFT_OVER:
         return idle, f"the codes are not distributed as the prior, which costs {_told(idle)}"
     return None
 

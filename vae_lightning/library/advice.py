@@ -14,8 +14,11 @@ RIGHTLY = ("healthy", "pruned")
 """Verdicts under which no more units need live."""
 BLURRED = 4.0
 """Times as large as the mean squared error the variance must be of which the loss is the ELBO."""
-FAR_FROM_PRIOR = 1.0
-"""Nats between codes and prior from which samples of the prior are not codes that the decoder knows."""
+FAR_FROM_PRIOR = 5.0
+"""Nats between codes and prior, by mean and covariance, from which samples of the prior are hardly codes that the
+decoder knows."""
+LOW_CEILING = 1.0
+"""Nats: a KL that cannot exceed it hardly tells anything."""
 
 
 def advice_on(diagnosis: Diagnosis) -> tuple[str, ...]:
@@ -59,7 +62,7 @@ def _above_the_onset(diagnosis: Diagnosis) -> Iterator[str]:
         ceiling = float(forecast.kl_ceiling)
     except UserError:
         return
-    if ceiling < FAR_FROM_PRIOR:
+    if ceiling < LOW_CEILING:
         yield f"whatever the networks are, the KL at an optimum is at most {ceiling:.3g} nats at this weight"
 
 
@@ -72,20 +75,17 @@ def _told(forecast: DataForecast, weight: float) -> str:
 
 def _far_from_the_prior(diagnosis: Diagnosis) -> Iterator[str]:
     """Say that codes are not where samples are drawn, and how far the weight can be raised."""
-    idle = diagnosis.idle_nats
-    if not idle.surely_above(FAR_FROM_PRIOR) or diagnosis.living_units == 0:
+    idle, weight = diagnosis.idle_nats, diagnosis.kl_weight
+    if not idle.surely_above(FAR_FROM_PRIOR) or not diagnosis.living_units or diagnosis.verdict == "undertrained":
         return
-    cost = idle.value * diagnosis.kl_weight
-    told = f"codes lie {idle.value:.3g} nats from the prior, so that samples from it decode to noise"
-    if cost < MATTERS:
+    told = f"codes lie {idle.value:.3g} nats from the prior, so that samples from it may decode to noise"
+    if (cost := idle.value * weight) < MATTERS:
         told += f"; at this weight that costs the loss {cost:.2g} nats, too little for training to mend"
     forecast = diagnosis.data_forecast
-    if not isinstance(forecast, str) and forecast.latent_dim <= len(forecast.critical_kl_weights):
-        last = float(forecast.critical_kl_weights[forecast.latent_dim - 1])
-        if last > diagnosis.kl_weight:
-            told += (
-                f"; all units of these data live up to a kl_weight of {_told(forecast, last)}: raise it towards that"
-            )
+    if weight < 1 and not isinstance(forecast, str) and forecast.latent_dim <= len(forecast.critical_kl_weights):
+        last = min(1.0, float(forecast.critical_kl_weights[forecast.latent_dim - 1]))
+        if last > weight:
+            told += f"; all units could live up to a kl_weight of {_told(forecast, last)}: raise it towards that"
     yield told
 
 

@@ -1,5 +1,6 @@
 """What became of a model's latent units: the answer of :func:`diagnose`, from one pass over some rows."""
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
+OFF = 0.1
+"""Relative error of the implied weight beside that of the rows, as of real trainings."""
 MOST_PAIRS = 80_000_000
 """Of rows, times units, that the mutual information compares: 2,000 rows of 20 units."""
 
@@ -174,7 +177,8 @@ class Diagnosis:
     @property
     def implied_kl_weight(self) -> Mean:
         """The KL weight at which the model's own distortion and KL balance: the one of the training, where it has come
-        to rest (:mod:`vae_lightning.diagnostics.implied_weight`).
+        to rest (:mod:`vae_lightning.diagnostics.implied_weight`). The error has in it what real trainings are off,
+        overfitting above all: rows of the training tell it more exactly than others.
 
         Raises:
             UserError: no unit lives, the training is not at rest, or the decoder gives no derivatives.
@@ -184,7 +188,7 @@ class Diagnosis:
         weight = implied_kl_weight(self.found.balance)
         if isinstance(weight, str):
             raise UserError(f"implied_kl_weight: {weight}", Code.INCOMPATIBLE, ["encode"])
-        return weight
+        return Mean(weight.value, math.hypot(weight.error, OFF * weight.value))
 
     @property
     def mean_squared_error(self) -> float:
@@ -220,7 +224,8 @@ class Diagnosis:
         known = not isinstance(self.data_forecast, str)
         critical = torch.from_numpy(self.forecast.critical_kl_weights) if known else None
         kl, variance = torch.from_numpy(self.kl_per_unit), torch.from_numpy(self.variance_of_mean)
-        return diagnosis(kl, variance, THRESHOLD, self.found.residual.eigenvalues, critical, self.kl_weight)
+        left = self.found.residual.eigenvalues
+        return diagnosis(kl, variance, self.found.read, THRESHOLD, left, critical, self.kl_weight)
 
     def __str__(self) -> str:
         from vae_lightning.library.telling import diagnosis_lines

@@ -15,13 +15,13 @@ from vae_lightning.library.measuring import Measured
 
 APART = 2.0
 """Times by which two weights must differ to be called different."""
-NEAR = 0.1
-"""Relatively: how near a ratio must be to a number for that to be called its cause."""
+MOST_UNSURE = 0.5
+"""Relatively: a ratio that is less sure is near too many numbers to say which is its cause."""
 FAR = 5.0
 """Times from 1 that a ratio of numbers must be to be called a cause: nearer ones are met by chance."""
 FAR_WORSE = 0.25
 """Of what a code could gain at most: reconstructions that lose so much are of other rows than these."""
-BATCHES = (8, 4096)
+BATCHES = (24, 4096)
 """Sizes of a batch."""
 
 
@@ -32,6 +32,11 @@ def fault_of(found: Measured, written: Bool[Tensor, " units"], falling: Mean | N
         told = "no log variance is below 0, though units tell of their rows"
         return f"{told}: does encode give a variance or a standard deviation in the place of its logarithm?"
     still_learns = falling is not None and falling.surely_above(MATTERS)
+    if bool((unused := written & (found.read <= 0)).any()):
+        units = unused.nonzero().flatten().tolist()
+        named = f"unit{'' if len(units) == 1 else 's'} {', '.join(map(str, units))}"
+        told = f"decode's answer does not depend on what encode writes into {named}"
+        return f"{told}: does decode use the whole code (a slice, a mask, a wrong width)?"
     constant, best = _of_best_constant(found), found.readout.likelihood.greatest_log_prob(found.rows.pixels)
     if constant is None or best is None or still_learns:
         return None
@@ -39,7 +44,8 @@ def fault_of(found: Measured, written: Bool[Tensor, " units"], falling: Mean | N
     if not more.surely_above(max(MATTERS, FAR_WORSE * at_stake)):
         return None
     told = f"the reconstructions are {more.value:.3g} nats worse than one constant answer to every row"
-    return f"{told}: is x scaled as in the training, is the model trained?"
+    asked = "is x scaled as in the training, are mean and log variance in this order, is the model trained"
+    return f"{told}: {asked}?"
 
 
 def _of_best_constant(found: Measured) -> Tensor | None:
@@ -53,7 +59,7 @@ def _of_best_constant(found: Measured) -> Tensor | None:
 def causes_of(diagnosis: Diagnosis) -> tuple[str, ...]:
     """Return what is to be mended first, in sentences."""
     if diagnosis.evidence.cause:
-        return ()  # the verdict says it
+        return (diagnosis.evidence.cause,)
     return (*_other_weight(diagnosis), *_averaged(diagnosis), *diagnosis.found.rows.faults)
 
 
@@ -84,16 +90,20 @@ def _reason(diagnosis: Diagnosis, ratio: Mean) -> str:
         1 / n_units: f"as with the KL averaged over the {n_units:,} units",
         n_values / n_units: f"as with the error averaged over {n_values:,} values and the KL over {n_units:,} units",
     }
-    within = max(NEAR, min(0.5, N_ERRORS * ratio.error / ratio.value))
-    for number, reason in known.items():
-        if max(number, 1 / number) > FAR and abs(math.log(ratio.value / number)) < math.log1p(within):
-            return reason
+    within = min(MOST_UNSURE, N_ERRORS * ratio.error / ratio.value)
+    near = [
+        reason
+        for number, reason in known.items()
+        if max(number, 1 / number) > FAR and abs(math.log(ratio.value / number)) < math.log1p(within)
+    ]
+    if near:
+        return ", or ".join(near)
     size, of_batch = max(ratio.value, 1 / ratio.value), ""
     if BATCHES[0] <= size <= BATCHES[1]:
         one, other = ("error", "KL") if ratio.value < 1 else ("KL", "error")
         of_batch = f" (as the {one} summed over batches of {size:.0f} rows, and the {other} averaged)"
-    told = "is the coefficient another one, is a warm-up or a schedule at work, is a mean taken where a sum is meant"
-    return f"{told}{of_batch}, or is the likelihood another?"
+    told = "is the coefficient another one, is a schedule at work, is a mean taken where a sum is meant"
+    return f"{told}{of_batch}, is x scaled as in the training, is the likelihood another?"
 
 
 def _averaged(diagnosis: Diagnosis) -> Iterator[str]:
@@ -107,6 +117,6 @@ def _averaged(diagnosis: Diagnosis) -> Iterator[str]:
         first = float(forecast.critical_kl_weights[0])
         yield (
             f"nothing lives, as at a kl_weight above {first:.3g}: an error averaged over the {n_values:,} values of a "
-            f"row makes it {averaged:.4g}, a KL summed over the batch as many times larger as a batch has rows; say "
+            f"row makes it {averaged:,.4g}, a KL summed over the batch as many times larger as a batch has rows; say "
             "what your code minimises by loss=vl.from_loss(...)"
         )

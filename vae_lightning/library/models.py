@@ -114,7 +114,7 @@ def _called(name: str, function: Callable[[Tensor], Any], x: Tensor) -> Any:
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
         message = f"{name}: cannot take the shape {tuple(x.shape)} ({first_line(error)})"
         raise UserError(
-            f"{message}; give x in the shape that the model was trained on", Code.INCOMPATIBLE, [name]
+            f"{message}; encode takes rows in the shape of the training, decode codes", Code.INCOMPATIBLE, [name]
         ) from error
 
 

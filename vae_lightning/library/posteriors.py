@@ -13,7 +13,7 @@ from vae_lightning.errors import Code, UserError
 
 MEANS = ("mean", "mu", "embedding", "loc", "z_mean", "means")
 LOG_VARIANCES = ("log_variance", "log_var", "logvar", "log_covariance", "z_log_var", "log_squared_scale")
-VALID = "(mean, log_variance), a torch.distributions Normal or Laplace, or an output with mean and logvar"
+VALID = "two tensors (mean, log_variance), a torch.distributions Normal or Laplace, or an output with mean and logvar"
 
 
 class Encoded(NamedTuple):

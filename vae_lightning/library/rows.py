@@ -83,6 +83,8 @@ def _tensor_of(x: Any, most: int, name: str) -> tuple[Tensor, int]:
         chosen = spread(len(x), most).tolist()
         items = [_as_tensor(_values_of_item(x[index], name), name) for index in chosen]
         return _stacked(items, name), len(x)
+    if isinstance(x, str):
+        raise UserError(f"{name}: a text; if {x!r} is a file, load it first", Code.INVALID, [name])
     tensor = _as_tensor(x, name)
     n = len(tensor) if tensor.ndim else 0
     affordable = min(most, max(2, NUMBERS // max(1, tensor[0].numel()))) if n else most

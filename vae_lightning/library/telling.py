@@ -71,7 +71,8 @@ def diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
     marginal = diagnosis.marginal_kl
     rows = [
         ("kl_weight", f"{diagnosis.kl_weight:.4g}{_implied(diagnosis)}"),
-        ("ELBO", f"{_told(diagnosis.elbo)} = -(distortion {_told(diagnosis.distortion)} + KL {_told(diagnosis.kl)})"),
+        ("ELBO", f"{_told(diagnosis.elbo)} nats"),
+        ("distortion, KL", f"{_told(diagnosis.distortion)} and {_told(diagnosis.kl)} nats"),
         ("units", f"{diagnosis.living_units} of {n_units} live, {diagnosis.active_units} active, in "
                   f"{diagnosis.active_directions} directions{_forecast(diagnosis)}"),
         ("KL per unit", _units(diagnosis)),
@@ -81,9 +82,12 @@ def diagnosis_lines(diagnosis: Diagnosis) -> list[str]:
         ("one more unit", f"{diagnosis.margin:.3g} ± {diagnosis.margin_error:.2g} times its price"),
     ]  # fmt: skip
     rows += [("note", note) for note in diagnosis.notes]
+    if diagnosis.evidence.cause:
+        rows.insert(0, ("the numbers", "are of what was given, before that is mended"))
+    first = [cause for cause in diagnosis.causes if cause != diagnosis.evidence.cause]  # the sentence has that one
     return [
-        *(line for cause in diagnosis.causes for line in _wrapped(f"first: {cause}", "  ")),
-        *_wrapped(f"as it is told: {diagnosis.sentence}" if diagnosis.causes else diagnosis.sentence, "  "),
+        *(line for cause in first for line in _wrapped(f"first: {cause}", "  ")),
+        *_wrapped(f"as it is told: {diagnosis.sentence}" if first else diagnosis.sentence, "  "),
         *(line for sentence in diagnosis.advice for line in _wrapped(f"-> {sentence}", "   ")),
         *(_row(name, told) for name, told in rows),
     ]
@@ -94,6 +98,8 @@ def _wrapped(text: str, indent: str) -> list[str]:
 
 
 def _implied(diagnosis: Diagnosis) -> str:
+    if diagnosis.evidence.cause:
+        return ""
     try:
         implied = diagnosis.implied_kl_weight
     except UserError as error:

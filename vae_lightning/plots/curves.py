@@ -48,7 +48,7 @@ def forecast_curves(
         axes.semilogx(kl_weights, units, color="black", linewidth=1.2, drawstyle="steps-mid")
         for weight in marked:
             axes.axvline(weight, color="C1", linestyle="--", linewidth=1)
-        axes.set(xlabel="KL weight", ylabel="units that live", ylim=(-0.3, None), title=title)
+        axes.set(xlabel="KL weight, in nats", ylabel="units that live", ylim=(-0.3, None), title=title)
         axes.xaxis.set_major_formatter("{x:g}")
         if max(kl_weights) < FEW_DECADES * min(kl_weights):  # of more the labels would lie upon each other
             axes.xaxis.set_minor_formatter("{x:g}")

@@ -98,20 +98,26 @@ def aggregate_posterior(codes: Float[Tensor, "n latent"], unit_names: Sequence[i
 def diagnosis(
     kl_per_unit: Float[Tensor, " units"],
     variances: Float[Tensor, " units"],
+    read: Float[Tensor, " units"],
     threshold: float,
     residual: Float[Tensor, " directions"],
     critical_weights: Float[Tensor, " _"] | None,
     kl_weight: float,
 ) -> Figure:
-    """Draw each unit's KL and variance of the mean, and what the data have beside what the model leaves of it."""
+    """Draw each unit's KL, what it writes and what the decoder reads, and what the data have beside what the model
+    leaves of it."""
     figure = Figure(figsize=(11, 3.8), layout="constrained")
     bars, active, spectrum = figure.subplots(1, 3)
     places = np.arange(1, len(kl_per_unit) + 1)
-    bars.bar(places, kl_per_unit.sort(descending=True).values.numpy(), color="C0")
+    order = kl_per_unit.argsort(descending=True)
+    bars.bar(places, kl_per_unit[order].numpy(), color="C0")
     bars.set(xlabel="unit, by KL", ylabel="KL [nats/row]", title="KL per unit")
-    active.semilogy(places, variances.sort(descending=True).values.clamp_min(1e-8).numpy(), "o", color="C1", ms=4)
+    written, by_decoder = (each[order].double().clamp_min(1e-8).numpy() for each in (variances, read))
+    active.semilogy(places, written, "o", color="C1", ms=4, label="written: variance of the mean")
+    active.semilogy(places, by_decoder, "x", color="C2", ms=5, label="read by the decoder [nats/row]")
     active.axhline(threshold, color="black", linestyle="--", linewidth=1)
-    active.set(xlabel="unit, by variance", ylabel="variance of the posterior mean", title="which units move")
+    active.set(xlabel="unit, by KL", title="which units live")
+    active.legend(fontsize=8)
     for axis in (bars.xaxis, active.xaxis):
         axis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     _spectra(spectrum, residual, critical_weights, kl_weight)
