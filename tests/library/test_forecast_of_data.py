@@ -11,6 +11,10 @@ from library.linear import SPECTRUM, rows
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import vae_lightning as vl
+from vae_lightning import theory
+from vae_lightning.data import Images
+from vae_lightning.library.rows import rows_of, values_of_item
+from vae_lightning.theory import pixel_moments
 
 GAUSSIAN = vl.likelihood("gaussian", variance=0.5)
 
@@ -89,6 +93,35 @@ def test_a_loss_is_likelihood_and_weight_at_once() -> None:
     assert int(vl.forecast(X, loss=vl.from_loss("mse_mean", weight=weight), latent_dim=4).active_units) == 2
 
 
+def test_bytes_of_0_and_1_are_bits() -> None:
+    bits = torch.randint(0, 2, (500, 6), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    found, expected = (vl.forecast(each, "bernoulli", latent_dim=2) for each in (bits, bits.float()))
+    assert found.critical_kl_weights == pytest.approx(expected.critical_kl_weights)
+    assert found.notes == expected.notes == ()
+
+
+def test_a_loader_gives_its_first_rows_and_says_so() -> None:
+    rows = rows_of(DataLoader(TensorDataset(X), batch_size=100), most=300)
+    assert torch.equal(rows.values, X[:300])
+    assert any("first" in note for note in rows.notes)
+    assert len(rows_of(X, most=300).values) == 300
+    assert not torch.equal(rows_of(X, most=300).values, X[:300])
+
+
+def test_rows_may_be_lists_of_numbers_and_lie_deep_in_a_batch() -> None:
+    class Lists(Pairs):
+        def __getitem__(self, index: int) -> Any:
+            return self.values[index].tolist()
+
+    nested = [({"x": X[:100]}, torch.zeros(100))]
+    assert torch.equal(rows_of(Lists(X), most=5000).values, X)
+    assert torch.equal(values_of_item(nested[0], "x"), X[:100])
+
+
+def test_a_column_far_from_0_is_named() -> None:
+    assert any("offset" in note for note in vl.forecast(X.double() + 1e8, GAUSSIAN).notes)
+
+
 def test_bytes_are_shares_unless_they_are_counts() -> None:
     data = torch.randint(0, 200, (500, 6), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     as_bytes = vl.forecast(data, GAUSSIAN, latent_dim=2).critical_kl_weights
@@ -102,8 +135,11 @@ def test_bytes_are_shares_unless_they_are_counts() -> None:
 def test_every_likelihood_has_its_name(name: str) -> None:
     images = torch.rand(400, 1, 3, 3, generator=torch.Generator().manual_seed(0))
     found = vl.forecast(images, name, 1.0, latent_dim=3)
-    assert found.critical_kl_weights.dtype == np.float64
-    assert "nats" in str(found) or "bounds" in str(found)
+    moments = pixel_moments(Images(images, torch.zeros(400, dtype=torch.long)), "none")
+    expected = theory.forecast(moments, vl.likelihood(name), 3)
+    assert isinstance(expected, theory.Forecast)
+    assert found.critical_kl_weights == pytest.approx(expected.critical_weights.numpy(), rel=1e-5)
+    assert int(found.active_units) == expected.active_units(1.0)
     assert len(found.to_frame()) == len(found.critical_kl_weights)
 
 

@@ -21,6 +21,7 @@ from library.linear import linear, rows
 x = rows(1200)
 with_nan = x.clone(); with_nan[17, 2] = float("nan")
 images = torch.rand(200, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+bits = (images > 0.1).float()
 model = linear(1.0, 3)
 gaussian = vl.likelihood("gaussian", variance=0.5)
 flat = lambda z: torch.zeros(len(z), 16)
@@ -73,6 +74,7 @@ CASES = {
     "vl.forecast(x, gaussian, [])": ["invalid", "kl_weight"],
     "vl.forecast(x, gaussian, latent_dim=0)": ["invalid", "latent_dim"],
     "vl.forecast(x, gaussian, latent_dim=2.5)": ["invalid", "latent_dim"],
+    "vl.forecast(x, gaussian, latent_dim=np.int64(3))": ["returned", "DataForecast"],
     "vl.forecast(x, gaussian, latent_dim=True)": ["invalid", "latent_dim"],
     "vl.forecast(x, gaussian, binarize='static')": ["invalid", "binarize"],
     "vl.forecast(x, gaussian, loss=vl.from_loss('mse_sum'))": ["incompatible", "likelihood", "loss"],
@@ -104,8 +106,16 @@ CASES = {
     "vl.diagnose(model.encode, model.decode, x, loss=vl.from_loss('mse_sum', weight=0.0))": ["invalid", "weight"],
     "diagnose(gives='mean')": ["invalid", "decoder_gives"],
     "diagnose(encode=None)": ["invalid", "encode"],
-    "diagnose(decode='decode')": ["missing", "x"],
-    "vl.diagnose(model, x, 'bernoulli', 1.0)": ["missing", "x"],
+    "diagnose(decode='decode')": ["invalid", "decode"],
+    "diagnose(seed=-1)": ["invalid", "seed"],
+    "diagnose(loss_curve=[1.0, float('nan')])": ["not_finite", "loss_curve"],
+    "diagnose(decode=lambda z: model.decode(z) + torch.randn(len(z), 5))": ["invalid", "decode"],
+    "diagnose(decode=lambda z: model.decode(z) - model.decode(z).mean(0) + z.mean())": ["invalid", "decode"],
+    "vl.diagnose(model, x, 'bernoulli', 1.0)": ["invalid", "encode"],
+    "vl.diagnose(model.encode, x, 'bernoulli', 1.0)": ["invalid", "decode"],
+    "vl.forecast(x * 1e30, gaussian)": ["incompatible", "x"],
+    "vl.forecast(x, loss=vl.from_loss('mse_mean', kl='mean'))": ["missing", "latent_dim"],
+    "vl.forecast(x, gaussian, latent_dim=4).kl_weight_for(1.5)": ["invalid", "active_units"],
     "vl.diagnose(model, x, loss=vl.from_loss('mse_sum'))": ["missing", "x"],
     "diagnose(encode=lambda x: (x[:, :2], x[:, :2], x))": ["invalid", "encode"],
     "diagnose(encode=lambda x: torch.nn.functional.linear(x, torch.ones(2, 7)))": ["incompatible", "encode"],
@@ -119,6 +129,7 @@ CASES = {
     "diagnose(encode=lambda x: (dropout(x[:, :2]), x[:, :2]))": ["invalid", "encode"],
     "diagnose(encode=lambda x: (x[:, :2] - x[:, :2].mean(0), 0 * x[:, :2]))": ["invalid", "encode"],
     "diagnose(decode=lambda z: None)": ["invalid", "decode"],
+    "diagnose(to_two, lambda z: flat(z).reshape(-1, 4, 4, 1), images)": ["incompatible", "decode"],
     "diagnose(decode=lambda z: z[:, :2])": ["incompatible", "decode"],
     "diagnose(decode=lambda z: z.sum())": ["incompatible", "decode"],
     "diagnose(decode=lambda z: model.decode(z) * float('nan'))": ["not_finite", "decode"],
@@ -126,6 +137,10 @@ CASES = {
     # means given as logits, and the other way round
     "diagnose(to_two, lambda z: flat(z) - 3, images, 'bernoulli')": ["invalid", "decoder_gives"],
     "diagnose(to_two, lambda z: flat(z) + 0.5, images, 'bernoulli', gives='logits')": ["invalid", "decoder_gives"],
+    "diagnose(to_two, lambda z: flat(z) + 0.9, bits, vl.likelihood('bernoulli'), gives='parameters')": [
+        "invalid",
+        "decoder_gives",
+    ],
     "diagnose(to_two, lambda z: flat(z) - 1, images.round() * 2, 'poisson')": ["invalid", "decoder_gives"],
 }
 

@@ -69,7 +69,7 @@ class Reader(NamedTuple):
     def distortion(self, outputs: Tensor, rows: Rows) -> float:
         """Return -log p(x|z), the mean over rows, in nats. Raises UserError where it is not finite."""
         pixels, likelihood = rows.pixels, self.readout.likelihood
-        values = self.readout.values(outputs, rows.values[0].numel())
+        values = self.readout.values(outputs, tuple(rows.values.shape[1:]))
         if self.least_variance is not None:
             values = likelihood.mean(values)
             variance = max(float((pixels - values).square().mean()), self.least_variance, 1e-12)
@@ -89,8 +89,7 @@ def look_at(model: Model, rows: Rows, reader: Reader | None, *, check: bool) -> 
     """
     encoded = model.encoded(rows.values)
     code_shape = tuple(encoded.mean.shape[1:])
-    mean, log_squared_scale = encoded.mean.cpu(), encoded.log_squared_scale.cpu()
-    posterior = encoded._replace(mean=mean, log_squared_scale=log_squared_scale).posterior
+    posterior = encoded.posterior
     n_latents, n_positions = posterior.mean.shape[1], math.prod(code_shape[1:])
     kl = posterior.kl_per_unit().double().mean(0).unflatten(0, (-1, n_positions)).sum(1)
     variance = posterior.mean.double().var(0, correction=0).unflatten(0, (-1, n_positions)).mean(1)

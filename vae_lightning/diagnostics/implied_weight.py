@@ -11,7 +11,8 @@ Each gives w as a ratio of two means over images, and the first holds for every 
 optimum (:mod:`vae_lightning.theory.linear_vae`) all are exact: of a living unit dR/dl = w (1 - a/l) / 2 and
 dKL/dl = -(1 - a/l) / 2. The first has the smaller error and comes to rest first, so it is the one that is told: where
 the units agree, or the second does. Networks that are not trained agree in neither, and of these nothing is told; nor
-is it where no unit lives, since all is then 0.
+is it where no unit lives, since all is then 0. Log variances that are fixed, or lie at a bound, cannot move, which
+breaks the first: then the second is told.
 """
 
 import math
@@ -32,6 +33,12 @@ UNITS_AGREE = 0.6
 networks that are not trained."""
 FEWEST_UNITS = 2.5
 """So many units must take part for their agreement to say something."""
+NARROWED = 0.9
+"""Variance, over the prior's, below which a unit tells something."""
+AT_THE_EDGE = 0.05
+"""Of the range of a unit's log variances: so near the least of them most lie where a bound holds them."""
+NO_SPREAD = 1e-4
+"""Of log variances that are the same for every row."""
 NOBODY_LIVES = "no unit tells of its row"
 NOT_AT_REST = "the training has not come to rest: what balances distortion and KL differs from unit to unit"
 PerImage = Float[Tensor, " images"]
@@ -89,6 +96,23 @@ def implied_kl_weight(found: Balance) -> Mean | str:
     same = not (by_scale.surely_above(by_mean) or by_mean.surely_above(by_scale))
     agree = same or 1 / AT_REST < by_mean.value / by_scale.value < AT_REST
     return by_scale if agree or _units_agree(wider_costs, wider_saves, by_scale.value) else NOT_AT_REST
+
+
+def at_a_bound(log_squared_scales: PerUnit) -> bool:
+    """Say whether the log variances of most units that have narrowed are fixed, or lie where a bound holds them."""
+    narrowed = log_squared_scales.exp().mean(0) < NARROWED
+    if not bool(narrowed.any()):
+        return False
+    least, most = log_squared_scales[:, narrowed].aminmax(dim=0)
+    piled = (log_squared_scales[:, narrowed] - least < AT_THE_EDGE * (most - least)).double().mean(0) > 0.5
+    return float(((most - least < NO_SPREAD) | piled).double().mean()) > 0.5
+
+
+def kl_weight_by_means(found: Balance) -> Mean | None:
+    """Return the weight by the second balance alone: of encoders whose log variances cannot move it is the right one.
+    None where no mean moves."""
+    _, _, earns, costs = (each.double() for each in found)
+    return _ratio(earns, costs) if float(costs.mean()) > 0 else None
 
 
 def _units_agree(costs: Float[Tensor, "images latent"], saves: Float[Tensor, "images latent"], weight: float) -> bool:

@@ -1,5 +1,6 @@
 """Did anyone's VAE collapse, does that harm, and what is wrong: two functions and the data."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -16,8 +17,8 @@ from vae_lightning.estimates import Mean
 from vae_lightning.library.advice import advice_on
 from vae_lightning.library.diagnosis import Diagnosis
 from vae_lightning.library.faults import causes_of, fault_of
-from vae_lightning.library.forecasts import DataForecast, foretold, given
-from vae_lightning.library.likelihoods import DecoderGives, Readout
+from vae_lightning.library.forecasts import DataForecast, foretold, given, whole_number
+from vae_lightning.library.likelihoods import DecoderGives, Readout, tells_means
 from vae_lightning.library.measuring import Measured, measured
 from vae_lightning.library.models import Decode, Encode, at_rest
 from vae_lightning.library.rows import Rows, rows_of, spread
@@ -55,7 +56,7 @@ def diagnose(
         kl_weight: in nats, above 0: what multiplies the KL where the reconstruction is -log p(x|z). None: 1.
         loss: the loss as your code writes it, by :func:`from_loss`: it is likelihood and KL weight at once.
         decoder_gives: ``"means"``, ``"logits"`` (their sigmoids are the means) or ``"parameters"`` (the likelihood's
-            own). None: means, where the likelihood is given by name or ``loss``; else parameters.
+            own). None: means, where these tell all that the likelihood needs; else parameters.
         loss_curve: the training loss over equal stretches at its final KL weight: tells whether it still falls.
         seed: of the codes that are drawn.
 
@@ -71,16 +72,18 @@ def diagnose(
         >>> d.verdict, d.active_units, round(d.margin)
         ('collapsed', 0, 9)
     """
-    if x is None or not callable(decode):
+    if x is None:
         message = "x: missing; call it as vl.diagnose(*vl.encode_decode(model), x, ...), or with two functions and x"
         raise UserError(message, Code.MISSING, ["x"])
-    gives = decoder_gives or ("means" if loss is not None or isinstance(likelihood, str) else "parameters")
-    readout = Readout.of(given(likelihood, kl_weight, loss, gives), gives)
-    weight = _one_weight(kl_weight, loss)
     for name, function in (("encode", encode), ("decode", decode)):
         if not callable(function):
-            message = f"{name}={function!r}: must be a function; vl.encode_decode(model) has both of a model"
+            what = f"{name}: a {type(function).__name__}; must be a function"
+            message = f"{what}; call it as vl.diagnose(*vl.encode_decode(model), x, ...)"
             raise UserError(message, Code.INVALID, [name])
+    wanted = given(likelihood, kl_weight, loss, decoder_gives or "means")
+    readout = Readout.of(wanted, decoder_gives or ("means" if tells_means(wanted) else "parameters"))
+    seed = whole_number("seed", seed, least=0)
+    weight = _one_weight(kl_weight, loss)
     rows = rows_of(x, MOST_ROWS, bytes_are_counts=readout.likelihood.needs_counts)
     with at_rest(encode, decode) as model, undisturbed(device=model.device):
         n_latents = model.encoded(rows.some(2)).mean[0].numel()
@@ -91,12 +94,18 @@ def diagnose(
     read = None if loss is None else loss.in_nats(rows.values[0].numel(), n_latents)
     weight = weight if read is None else float(read.kl_weight)
     nats = 1.0 if read is None else read.nats
-    falling = None if loss_curve is None else still_falling([value * nats for value in loss_curve])
+    falling = None if loss_curve is None else still_falling([value * nats for value in _finite(loss_curve)])
     basis = _evidence(found, weight, falling)
     forecast = _forecast(found, weight, read, n_latents)
     diagnosis = Diagnosis(weight, read, found, verdict(basis), basis, (*rows.notes, *found.notes), forecast)
     diagnosis = replace(diagnosis, causes=causes_of(diagnosis))
     return replace(diagnosis, advice=advice_on(diagnosis))
+
+
+def _finite(loss_curve: Sequence[float]) -> Sequence[float]:
+    if bad := [value for value in loss_curve if not math.isfinite(value)]:
+        raise UserError(f"loss_curve: {len(bad)} of its values are not finite", Code.NOT_FINITE, ["loss_curve"])
+    return loss_curve
 
 
 def _one_weight(kl_weight: float | None, loss: Loss | None) -> float:

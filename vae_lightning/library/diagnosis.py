@@ -11,7 +11,7 @@ import torch
 
 from vae_lightning.diagnostics import Evidence, MutualInformation, Verdict, active_directions, mutual_information
 from vae_lightning.diagnostics.active_units import THRESHOLD
-from vae_lightning.diagnostics.implied_weight import implied_kl_weight
+from vae_lightning.diagnostics.implied_weight import NOBODY_LIVES, at_a_bound, implied_kl_weight, kl_weight_by_means
 from vae_lightning.diagnostics.unread import by_position
 from vae_lightning.diagnostics.verdicts import Word
 from vae_lightning.distributions import LocationScale
@@ -177,8 +177,10 @@ class Diagnosis:
     @property
     def implied_kl_weight(self) -> Mean:
         """The KL weight at which the model's own distortion and KL balance: the one of the training, where it has come
-        to rest (:mod:`vae_lightning.diagnostics.implied_weight`). The error has in it what real trainings are off,
-        overfitting above all: rows of the training tell it more exactly than others.
+        to rest and the encoder's last layers are linear (:mod:`vae_lightning.diagnostics.implied_weight`).
+
+        The error has in it what real trainings are off, overfitting above all: rows of the training tell the weight
+        more exactly than others.
 
         Raises:
             UserError: no unit lives, the training is not at rest, or the decoder gives no derivatives.
@@ -186,6 +188,9 @@ class Diagnosis:
         if self.found.balance is None:
             raise UserError("implied_kl_weight: decode gives no derivatives", Code.INCOMPATIBLE, ["decode"])
         weight = implied_kl_weight(self.found.balance)
+        by_means = kl_weight_by_means(self.found.balance)
+        if by_means is not None and weight != NOBODY_LIVES and at_a_bound(self.found.posterior.log_squared_scale):
+            weight = by_means
         if isinstance(weight, str):
             raise UserError(f"implied_kl_weight: {weight}", Code.INCOMPATIBLE, ["encode"])
         return Mean(weight.value, math.hypot(weight.error, OFF * weight.value))

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from vae_lightning.diagnostics.implied_weight import kl_weight_by_means
 from vae_lightning.diagnostics.verdicts import MATTERS
 from vae_lightning.errors import UserError
 from vae_lightning.estimates import N_ERRORS, Mean
@@ -28,11 +29,11 @@ BATCHES = (24, 4096)
 @torch.no_grad()
 def fault_of(found: Measured, written: Bool[Tensor, " units"], falling: Mean | None) -> str | None:
     """Return what makes every number of the model doubtful, in a sentence; None where nothing is seen."""
-    if bool((found.posterior.log_squared_scale >= 0).all()) and bool(written.any()):
+    if bool((found.posterior.log_squared_scale > 0).all()) and bool(written.any()):
         told = "no log variance is below 0, though units tell of their rows"
         return f"{told}: does encode give a variance or a standard deviation in the place of its logarithm?"
     still_learns = falling is not None and falling.surely_above(MATTERS)
-    if bool((unused := written & (found.read <= 0)).any()):
+    if bool((unused := written & (found.read == 0)).any()):  # exactly: its outputs are the same numbers
         units = unused.nonzero().flatten().tolist()
         named = f"unit{'' if len(units) == 1 else 's'} {', '.join(map(str, units))}"
         told = f"decode's answer does not depend on what encode writes into {named}"
@@ -70,13 +71,20 @@ def _other_weight(diagnosis: Diagnosis) -> Iterator[str]:
     except UserError:
         return
     least, most = implied.value - N_ERRORS * implied.error, implied.value + N_ERRORS * implied.error
-    if least <= APART * diagnosis.kl_weight and most >= diagnosis.kl_weight / APART:
+    by_means = None if diagnosis.found.balance is None else kl_weight_by_means(diagnosis.found.balance)
+    named = diagnosis.kl_weight
+    if any(low <= APART * named and high >= named / APART for low, high in [(least, most), *_range(by_means)]):
         return
     told = f"the model is as one trained at a kl_weight of {implied.value:.3g} ± {implied.error:.2g}"
     if diagnosis.loss is not None and not math.isclose(diagnosis.loss.factor, 1):
         told += f" ({diagnosis.loss.weight_for(implied.value):.3g} in your loss)"
     ratio = Mean(implied.value / diagnosis.kl_weight, implied.error / diagnosis.kl_weight)
     yield f"{told}, not {diagnosis.kl_weight:.3g}: {ratio.value:.3g} times, {_reason(diagnosis, ratio)}"
+
+
+def _range(weight: Mean | None) -> list[tuple[float, float]]:
+    """Return from where to where a weight may be."""
+    return [] if weight is None or weight.value <= 0 else [(weight.value, weight.value)]
 
 
 def _reason(diagnosis: Diagnosis, ratio: Mean) -> str:

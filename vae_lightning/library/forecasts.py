@@ -1,5 +1,6 @@
 """What a KL weight will let live of anyone's data, before any training: the forecast as a library."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,6 +29,8 @@ Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Binarize = Literal["none", "dynamic"]
 MOST_ROWS = 100_000
+N_UNITS = 20
+"""Where nobody says how many."""
 N_LISTED = 12
 N_POINTS = 400
 """Of the curve that is drawn."""
@@ -118,7 +121,7 @@ class DataForecast:
             UserError: the data have not so many directions, or two of them go at once.
         """
         try:
-            below, above = self.found.kl_weights_for(active_units)
+            below, above = self.found.kl_weights_for(whole_number("active_units", active_units, least=0))
         except ValueError as error:
             raise UserError(str(error), Code.INVALID, ["active_units"]) from error
         if above == np.inf:
@@ -174,7 +177,7 @@ def forecast(
     x: Any,
     likelihood: str | Likelihood | None = None,
     kl_weight: float | Sequence[float] | None = None,
-    latent_dim: int = 20,
+    latent_dim: int | None = None,
     *,
     loss: Loss | None = None,
     binarize: Binarize = "none",
@@ -191,7 +194,7 @@ def forecast(
             DataLoader. Bytes are divided by 255.
         likelihood: a name, as ``"bernoulli"``, or :func:`likelihood` with settings. Not with ``loss``.
         kl_weight: the weight in nats, or several. None: 1. Not with ``loss``.
-        latent_dim: how many units the code has.
+        latent_dim: how many units the code has. None: 20; a loss whose KL is averaged over units needs their number.
         loss: the loss as your code writes it, by :func:`from_loss`: it is likelihood and KL weight at once.
         binarize: ``"dynamic"`` where each grey value is the probability of a bit that is drawn anew.
 
@@ -205,20 +208,30 @@ def forecast(
         >>> int(f.active_units), float(f.kl_weight), f"{float(f.kl_ceiling):.3f}"
         (0, 192.0, '0.083')
     """
-    if not isinstance(latent_dim, int) or isinstance(latent_dim, bool) or latent_dim < 1:
-        raise UserError(f"latent_dim={latent_dim!r}: must be a whole number from 1 on", Code.INVALID, ["latent_dim"])
+    n_units = N_UNITS if latent_dim is None else whole_number("latent_dim", latent_dim, least=1)
     if binarize not in get_args(Binarize):
         message = f"binarize={binarize!r}: {did_you_mean(str(binarize), get_args(Binarize))}"
         raise UserError(message, Code.INVALID, ["binarize"])
     likelihood = given(likelihood, kl_weight, loss)
     weights = checked_weights(1.0 if kl_weight is None else kl_weight, "kl_weight")
     rows = rows_of(x, MOST_ROWS, bytes_are_counts=likelihood.needs_counts)
-    read = None if loss is None else loss.in_nats(rows.values[0].numel(), latent_dim)
-    found = foretold(rows, likelihood, latent_dim, binarize)
+    read = None if loss is None else loss.in_nats(rows.values[0].numel(), None if latent_dim is None else n_units)
+    found = foretold(rows, likelihood, n_units, binarize)
     weights = weights if read is None else read.kl_weight
     return DataForecast(
-        weights, latent_dim, likelihood, found, tuple(rows.values.shape), read, (*rows.faults, *rows.notes)
+        weights, n_units, likelihood, found, tuple(rows.values.shape), read, (*rows.faults, *rows.notes)
     )
+
+
+def whole_number(name: str, value: Any, *, least: int) -> int:
+    """Return a whole number, also one of numpy's. Raises UserError of anything else, or below the least."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise UserError(f"{name}={value!r}: must be a whole number from {least} on", Code.INVALID, [name])
+    return number
 
 
 def given(
@@ -252,7 +265,11 @@ def foretold(rows: Rows, likelihood: Likelihood, latent_dim: int, binarize: Bina
         message = f"x: values up to {most:g}; this likelihood is of counts up to {likelihood.largest_count}"
         raise UserError(message, Code.INCOMPATIBLE, ["x", "likelihood"])
     images = Images(pixels, as_labels(None, len(pixels), "x"))
-    found = theory.forecast(pixel_moments(images, binarize), likelihood, latent_dim)
+    try:
+        found = theory.forecast(pixel_moments(images, binarize), likelihood, latent_dim)
+    except RuntimeError as error:  # of torch's linear algebra
+        message = f"x: values from {least:.3g} to {most:.3g} are too large for their covariance; scale them"
+        raise UserError(message, Code.INCOMPATIBLE, ["x"]) from error
     if isinstance(found, NoForecast):
         raise UserError(found.reason, Code.INCOMPATIBLE, ["likelihood"])
     return found

@@ -39,6 +39,8 @@ class Measured:
     noise: Float[Tensor, "1 rows latent"]
     code_shape: tuple[int, ...]
     distortion: Float[Tensor, " rows"]
+    mean_squared_error: float
+    """Mean over values and codes of (x - E[x|z])^2."""
     kl: Float[Tensor, "rows latent"]
     residuals: Residuals
     residual: ResidualSpectrum
@@ -54,13 +56,6 @@ class Measured:
     def n_positions(self) -> int:
         """How many positions each unit has: 1 unless codes are spatial, channels first."""
         return math.prod(self.code_shape[1:])
-
-    @property
-    def mean_squared_error(self) -> float:
-        """Mean over values and codes of (x - E[x|z])^2, by the distortion of a Gaussian of one variance."""
-        variance, n_values = self.readout.likelihood.variance or 1.0, self.rows.values[0].numel()
-        of_density = 0.5 * math.log(2 * math.pi * variance)
-        return 2 * variance * (float(self.distortion.double().mean()) / n_values - of_density)
 
     @property
     def codes(self) -> Codes:
@@ -86,8 +81,9 @@ def measured(model: Model, rows: Rows, readout: Readout, seed: int) -> Measured:
     )
     first, few = posterior.sample(noise)[0], at_once(rows.values[0].numel())
     with torch.no_grad():
+        model.check_decoder_at_rest(first)
         notes = readout.check(model.decoded(first[:few]), rows.pixels[:few])
-    distortion, residuals = _pass(model, rows, readout, posterior, first, more)
+    distortion, squared_error, residuals = _pass(model, rows, readout, posterior, first, more)
     residual = residual_spectrum(residuals)
     n_positions = int(posterior.mean[0].numel() // encoded.mean.shape[1])
     read, output_variance_ratio = _read(model, rows, readout, residual, latent_dim, n_positions, seed)
@@ -98,6 +94,7 @@ def measured(model: Model, rows: Rows, readout: Readout, seed: int) -> Measured:
         noise=noise,
         code_shape=model.code_shape,
         distortion=distortion,
+        mean_squared_error=squared_error,
         kl=posterior.kl_per_unit(),
         residuals=residuals,
         residual=residual,
@@ -108,29 +105,31 @@ def measured(model: Model, rows: Rows, readout: Readout, seed: int) -> Measured:
     )
 
 
-def _values(model: Model, readout: Readout, codes: Codes, n_places: int) -> Tensor:
+def _values(model: Model, readout: Readout, codes: Codes, rows: Rows) -> Tensor:
     """Return the likelihood's values of some codes, back where the data are."""
-    return readout.values(model.decoded(codes).cpu(), n_places)
+    return readout.values(model.decoded(codes).cpu(), tuple(rows.values.shape[1:]))
 
 
 @torch.no_grad()
 def _pass(
     model: Model, rows: Rows, readout: Readout, posterior: LocationScale, first: Codes, more: Tensor
-) -> tuple[Float[Tensor, " rows"], Residuals]:
-    """Return the distortion of one code of each row, and the residuals of several."""
+) -> tuple[Float[Tensor, " rows"], float, Residuals]:
+    """Return the distortion of one code of each row, their mean squared error, and the residuals of several codes."""
     pixels, likelihood = rows.pixels, readout.likelihood
     n, n_places = len(pixels), pixels[0].numel()
     kept = kept_images(n_places * likelihood.values_per_pixel, n)
-    distortion, residuals = [], []
+    distortion, residuals, squares = [], [], 0.0
     for these in torch.arange(n).split(at_once(n_places)):
         shown = pixels[these]
-        distortion.append(-likelihood.log_prob(shown, _values(model, readout, first[these], n_places)))
+        values = _values(model, readout, first[these], rows)
+        distortion.append(-likelihood.log_prob(shown, values))
+        squares += float((shown - likelihood.mean(values)).square().sum(dtype=torch.float64))
         mean, log_squared_scale = posterior.mean[these], posterior.log_squared_scale[these]
         codes = LocationScale(mean, log_squared_scale, posterior.standard).sample(more[:, these])
-        found = [likelihood.score_and_curvature(shown, _values(model, readout, each, n_places)) for each in codes]
+        found = [likelihood.score_and_curvature(shown, _values(model, readout, each, rows)) for each in codes]
         scores, curvatures = (torch.stack(of_samples) for of_samples in zip(*found, strict=True))
         residuals.append(residuals_of_batch(these, scores, curvatures, likelihood.values_per_pixel, kept))
-    return torch.cat(distortion), joined(residuals, n)
+    return torch.cat(distortion), squares / pixels.numel(), joined(residuals, n)
 
 
 @torch.no_grad()
@@ -151,7 +150,7 @@ def _read(
     n_codes = min(N_PRIOR, max(100, MOST_NUMBERS // (latent_dim // n_positions * n_places)))
 
     def values(some: Codes) -> Tensor:
-        return torch.cat([_values(model, readout, piece, n_places) for piece in some.split(at_once(n_places))])
+        return torch.cat([_values(model, readout, piece, rows) for piece in some.split(at_once(n_places))])
 
     def means(some: Codes) -> Tensor:
         return likelihood.mean(values(some))
@@ -179,7 +178,7 @@ def _balance(
         with torch.enable_grad():
             codes = (posterior.mean[these] + offsets).requires_grad_()
             try:
-                values = _values(model, readout, codes.flatten(0, 1), n_places).unflatten(0, codes.shape[:2])
+                values = _values(model, readout, codes.flatten(0, 1), rows).unflatten(0, codes.shape[:2])
                 distortion = -readout.likelihood.log_prob(pixels[these], values)
                 found.append(balance(distortion, codes, offsets, squared, posterior.standard.variance))
             except (UserError, RuntimeError):  # it gives no derivatives: through numpy, under no_grad, or by integers

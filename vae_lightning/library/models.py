@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from types import ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +22,8 @@ RECONSTRUCTIONS = ("reconstruction", "sample", "recon_x", "logits", "mean")
 SAME = 1e-3
 """Of the size of the means: by how much two calls with the same rows may differ."""
 CHECKED = 16
+DEPTH = 4
+"""Of functions and containers in one another, in which modules are looked for."""
 NUMBERS_AT_ONCE = 4_000_000
 """Of the rows of a batch: convolutions hold many times as many."""
 MOST_AT_ONCE = 500
@@ -75,6 +77,8 @@ class Model(NamedTuple):
     encode: Encode
     decode: Decode
     device: torch.device
+    dtype: torch.dtype = torch.float32
+    """Of its weights: rows and codes are given in it."""
     code_shape: tuple[int, ...] = ()
     """Of one row's code; known once rows are encoded."""
 
@@ -85,26 +89,39 @@ class Model(NamedTuple):
             return joined([self._encoded(piece) for piece in x.split(size)])
 
     def _encoded(self, x: Float[Tensor, "rows *shape"]) -> Encoded:
-        return encoded(_called("encode", self.encode, x.to(self.device)), len(x))
+        return encoded(_called("encode", self.encode, self._own(x)), len(x))
+
+    def _own(self, x: Tensor) -> Tensor:
+        """Return a copy where the weights lie: a network that works in place must not change what it was given."""
+        return x.to(self.device, self.dtype, copy=True)
 
     def decoded(self, codes: Float[Tensor, "rows latent"]) -> Tensor:
         """Return what the decoder gives for flat codes, differentiably if it is."""
-        shaped = codes.to(self.device).unflatten(1, self.code_shape)
+        shaped = self._own(codes).unflatten(1, self.code_shape)
         return _tensor_of(_called("decode", self.decode, shaped), len(codes))
 
     def check_at_rest(self, x: Float[Tensor, "rows *shape"]) -> None:
         """Raise UserError where the encoder's answer depends on chance, or on what else is in the batch."""
         x = x[:CHECKED]
         with torch.no_grad():
-            first, again, half = (self._encoded(some).mean for some in (x, x, x[: len(x) // 2 or 1]))
-        size = SAME * float(first.abs().max().clamp_min(1e-6))
-        if float((again - first).abs().max()) > size:
-            what = "answers differently when asked again: drop-out is on, or it gives draws in the place of means"
-        elif float((half - first[: len(half)]).abs().max()) > size:
-            what = "answers differently for other rows in the batch: batch normalisation is training"
-        else:
-            return
-        raise UserError(f"encode: {what}; call eval() on the model first", Code.INVALID, ["encode"])
+            _check_same("encode", *(self._encoded(some).mean for some in (x, x, x[: len(x) // 2 or 1])))
+
+    def check_decoder_at_rest(self, codes: Float[Tensor, "rows latent"]) -> None:
+        """Raise UserError where the decoder's answer depends on chance, or on what else is in the batch."""
+        z = codes[:CHECKED]
+        with torch.no_grad():
+            _check_same("decode", *(self.decoded(some).float().cpu() for some in (z, z, z[: len(z) // 2 or 1])))
+
+
+def _check_same(name: str, first: Tensor, again: Tensor, half: Tensor) -> None:
+    size = SAME * float(first.abs().max().clamp_min(1e-6))
+    if float((again - first).abs().max()) > size:
+        what = "answers differently when asked again: drop-out is on, or it gives draws in the place of means"
+    elif float((half - first[: len(half)]).abs().max()) > size:
+        what = "answers differently for other rows in the batch: batch normalisation is training"
+    else:
+        return
+    raise UserError(f"{name}: {what}; call eval() on the model first", Code.INVALID, [name])
 
 
 def _called(name: str, function: Callable[[Tensor], Any], x: Tensor) -> Any:
@@ -147,12 +164,13 @@ def at_rest(encode: Encode, decode: Decode) -> Iterator[Model]:
     """Give the model with its modules in evaluation mode; afterwards each is in the mode it was in."""
     modules = {id(module): module for function in (encode, decode) for module in _modules_of(function)}
     modes = [(each, each.training) for module in modules.values() for each in module.modules()]
-    device = next((weight.device for module in modules.values() for weight in module.parameters()), None)
+    weights = (each for module in modules.values() for each in module.parameters() if each.is_floating_point())
+    first = next(weights, torch.empty(0))
     with ExitStack() as stack:
         for module in modules.values():
             module.eval()
         stack.callback(_restore, modes)
-        yield Model(encode, decode, device or torch.device("cpu"))
+        yield Model(encode, decode, first.device, first.dtype)
 
 
 def _restore(modes: list[tuple[nn.Module, bool]]) -> None:
@@ -160,21 +178,26 @@ def _restore(modes: list[tuple[nn.Module, bool]]) -> None:
         module.training = training
 
 
-def _modules_of(function: Any) -> list[nn.Module]:
-    """Return the modules that a function is, is a method of, or names."""
+def _modules_of(function: Any, depth: int = DEPTH) -> list[nn.Module]:
+    """Return the modules that a function is, is a method of, holds or names; also by way of other functions."""
     if isinstance(function, nn.Module):
         return [function]
-    if isinstance(function, partial):
-        return [each for part in (function.func, *function.args) for each in _modules_of(part)]
-    owner = getattr(function, "__self__", None)
-    if owner is not None and not isinstance(owner, ModuleType):
-        return [owner] if isinstance(owner, nn.Module) else _held_by(owner)
-    try:
-        seen = inspect.getclosurevars(function)
-    except TypeError:
-        return _held_by(function)
-    return [value for value in (*seen.nonlocals.values(), *seen.globals.values()) if isinstance(value, nn.Module)]
+    if depth == 0 or isinstance(function, ModuleType | type | Tensor | str | int | float):
+        return []
+    return [each for part in _parts_of(function) for each in _modules_of(part, depth - 1)]
 
 
-def _held_by(owner: Any) -> list[nn.Module]:
-    return [value for value in getattr(owner, "__dict__", {}).values() if isinstance(value, nn.Module)]
+def _parts_of(thing: Any) -> list[Any]:
+    """Return what a function, a container or an object of the user's is made of."""
+    if isinstance(thing, Mapping):
+        return list(thing.values())
+    if isinstance(thing, list | tuple):
+        return list(thing)
+    if isinstance(thing, partial):
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    if isinstance(thing, MethodType):
+        return [thing.__self__]
+    if isinstance(thing, FunctionType):
+        seen = inspect.getclosurevars(thing)
+        return [*seen.nonlocals.values(), *seen.globals.values()]
+    return list(getattr(thing, "__dict__", {}).values())

@@ -43,7 +43,8 @@ def encoded(given: Any, n_rows: int) -> Encoded:
     if not (mean.isfinite().all() and log_squared_scale.isfinite().all()):
         message = "encode: gives means or log variances that are not finite (NaN or infinite)"
         raise UserError(message, Code.NOT_FINITE, ["encode"])
-    return Encoded(mean.detach().float(), log_squared_scale.detach().float(), standard)
+    # Codes are drawn where the data are: the same on every device.
+    return Encoded(mean.detach().float().cpu(), log_squared_scale.detach().float().cpu(), standard)
 
 
 def _parts(given: Any) -> tuple[Tensor, Tensor, StandardNoise]:

@@ -18,6 +18,8 @@ NAMES_OF_VALUES = ("x", "data", "input", "inputs", "image", "images", "pixel_val
 """Under which a dict, or a batch that is one, has its values."""
 FEW_VALUES = 50
 """A column of whole numbers with fewer different ones is one of labels."""
+FEW_STEPS = 100
+"""Between neighbouring numbers of single precision: what varies by fewer is known badly."""
 DOMINANT = 0.9
 """Share of all variance from which one column is the only one that a squared error sees."""
 
@@ -55,11 +57,12 @@ def rows_of(x: Any, most: int, *, bytes_are_counts: bool = False, name: str = "x
     found, n_in_all = _tensor_of(x, most, name)
     values = _floats(found, bytes_are_counts)
     _check(values, found, name)
-    notes = [f"{len(values):,} of {n_in_all:,} rows, evenly spread"] if n_in_all > len(values) else []
-    if found.dtype is torch.uint8 and not bytes_are_counts:
+    which = "the first of the DataLoader" if _is_loader(x) else "evenly spread"
+    notes = [f"{len(values):,} of {n_in_all:,} rows, {which}"] if n_in_all > len(values) else []
+    if _are_bytes(found) and not bytes_are_counts:
         notes.append("bytes, divided by 255")
     variance = _variance(values)
-    return Rows(values, (*notes, *_constant(variance)), (*_dominant(variance),))
+    return Rows(values, (*notes, *_constant(variance)), (*_dominant(variance), *_far_off(values, variance)))
 
 
 def spread(n: int, most: int) -> Tensor:
@@ -72,8 +75,8 @@ def _tensor_of(x: Any, most: int, name: str) -> tuple[Tensor, int]:
     if isinstance(x, TensorDataset):
         x = x.tensors[0]
     if isinstance(x, Mapping):
-        x = _values_of_item(x, name)
-    if hasattr(x, "dataset") and hasattr(x, "__iter__"):
+        x = values_of_item(x, name)
+    if _is_loader(x):
         return _of_batches(x, most, name)
     if hasattr(x, "toarray"):  # sparse
         x = x[spread(x.shape[0], most).numpy()].toarray() if x.shape[0] > most else x.toarray()
@@ -81,7 +84,7 @@ def _tensor_of(x: Any, most: int, name: str) -> tuple[Tensor, int]:
         x = x.to_numpy()
     elif not isinstance(x, Tensor | np.ndarray | list | tuple) and hasattr(x, "__getitem__") and hasattr(x, "__len__"):
         chosen = spread(len(x), most).tolist()
-        items = [_as_tensor(_values_of_item(x[index], name), name) for index in chosen]
+        items = [_as_tensor(values_of_item(x[index], name), name) for index in chosen]
         return _stacked(items, name), len(x)
     if isinstance(x, str):
         raise UserError(f"{name}: a text; if {x!r} is a file, load it first", Code.INVALID, [name])
@@ -89,6 +92,10 @@ def _tensor_of(x: Any, most: int, name: str) -> tuple[Tensor, int]:
     n = len(tensor) if tensor.ndim else 0
     affordable = min(most, max(2, NUMBERS // max(1, tensor[0].numel()))) if n else most
     return (tensor, n) if n <= affordable else (tensor[spread(n, affordable)], n)
+
+
+def _is_loader(x: Any) -> bool:
+    return hasattr(x, "dataset") and hasattr(x, "__iter__")
 
 
 def _of_batches(loader: Iterable[Any], most: int, name: str) -> tuple[Tensor, int]:
@@ -107,22 +114,28 @@ def _of_batches(loader: Iterable[Any], most: int, name: str) -> tuple[Tensor, in
 def _until(loader: Iterable[Any], most: int, name: str) -> Iterator[Tensor]:
     n = 0
     for batch in loader:
-        values = _as_tensor(_values_of_item(batch, name), name)
+        values = _as_tensor(values_of_item(batch, name), name)
         yield values
         n += len(values)
         if n >= min(most, max(2, NUMBERS // max(1, values[0].numel()))):
             return
 
 
-def _values_of_item(item: Any, name: str) -> Any:
-    """Return the values of an item or a batch that may have labels or names beside them."""
+def values_of_item(item: Any, name: str) -> Any:
+    """Return the values of an item or a batch that may have labels or names beside them, at any depth.
+
+    Raises:
+        UserError: a dict has them under none of the usual names.
+    """
     if isinstance(item, Mapping):
         for key in NAMES_OF_VALUES:
             if key in item:
-                return item[key]
+                return values_of_item(item[key], name)
         message = f"{name}: a dict with the keys {', '.join(map(str, item))}; the values are looked for under one of "
         raise UserError(message + ", ".join(NAMES_OF_VALUES), Code.INVALID, [name])
-    return item[0] if isinstance(item, tuple | list) else item
+    if isinstance(item, tuple | list) and item and not isinstance(item[0], int | float):
+        return values_of_item(item[0], name)
+    return item
 
 
 def _stacked(items: list[Tensor], name: str) -> Tensor:
@@ -153,9 +166,12 @@ def _as_tensor(values: Any, name: str) -> Tensor:
 
 
 def _floats(values: Tensor, bytes_are_counts: bool) -> Tensor:
-    if values.dtype is torch.uint8 and not bytes_are_counts:
-        return values.float().div_(255)
-    return values.float()
+    return values.float().div_(255) if _are_bytes(values) and not bytes_are_counts else values.float()
+
+
+def _are_bytes(values: Tensor) -> bool:
+    """Say whether values are pixels of 0 to 255: bytes of 0 and 1 alone are binary."""
+    return values.dtype is torch.uint8 and bool((values > 1).any())
 
 
 def _check(values: Tensor, found: Tensor, name: str) -> None:
@@ -195,6 +211,16 @@ def _dominant(variance: Tensor) -> Iterator[str]:
         column = int(share.argmax())
         what = f"column {column} has {float(share[column]):.0%} of the variance"
         yield f"{what}, so that a squared error sees little else: standardise the columns"
+
+
+def _far_off(values: Tensor, variance: Tensor) -> Iterator[str]:
+    """Say which column lies so far from 0 that single precision hardly knows how it varies."""
+    size = values.flatten(1).mean(0, dtype=torch.float64).abs()
+    lost = (variance > 0) & (variance.sqrt() < FEW_STEPS * torch.finfo(torch.float32).eps * size)
+    if bool(lost.any()):
+        column = int(lost.nonzero()[0])
+        what = f"column {column} lies near {float(size[column]):.3g} and varies by {float(variance[column]) ** 0.5:.3g}"
+        yield f"{what}, which single precision hardly knows: subtract an offset"
 
 
 def _variance(values: Tensor) -> Tensor:
