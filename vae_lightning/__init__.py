@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vae_lightning import plots
     from vae_lightning.callbacks.collapse_monitor import CollapseMonitor
-    from vae_lightning.diagnostics.metrics import ActiveUnits, KLPerUnit
+    from vae_lightning.diagnostics.unit_metrics import ActiveUnits, KLPerUnit
     from vae_lightning.errors import UserError
     from vae_lightning.library.diagnosing import diagnose
     from vae_lightning.library.diagnosis import Diagnosis
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 __version__ = version("vae-lightning")
 
 _PLACES = {
-    "ActiveUnits": "diagnostics.metrics",
+    "ActiveUnits": "diagnostics.unit_metrics",
     "CollapseMonitor": "callbacks.collapse_monitor",
     "DataForecast": "library.forecasts",
     "Diagnosis": "library.diagnosis",
     "EncodeDecode": "library.models",
-    "KLPerUnit": "diagnostics.metrics",
+    "KLPerUnit": "diagnostics.unit_metrics",
     "Loss": "theory.conventions",
     "UserError": "errors",
     "diagnose": "library.diagnosing",

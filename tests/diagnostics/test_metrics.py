@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Independent, Laplace, Normal, kl_divergence
 from torchmetrics import MetricCollection
 
-from vae_lightning.diagnostics.metrics import ActiveUnits, KLPerUnit
+from vae_lightning.diagnostics.unit_metrics import ActiveUnits, KLPerUnit
 from vae_lightning.errors import Code, UserError
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -117,7 +117,7 @@ def test_two_metrics_merge_to_one_of_all_rows() -> None:
 ON_TWO_RANKS = """
 import sys, torch
 from torch import distributed
-from vae_lightning.diagnostics.metrics import ActiveUnits, KLPerUnit
+from vae_lightning.diagnostics.unit_metrics import ActiveUnits, KLPerUnit
 rank = int(sys.argv[1])
 distributed.init_process_group("gloo", init_method=f"file://{sys.argv[2]}", rank=rank, world_size=2)
 means, log_variances = torch.load(sys.argv[3])
@@ -132,6 +132,8 @@ if rank == 0:
     torch.save(found, sys.argv[3])
 else:
     [metric.compute() for metric in (active, kl, of_one, late)]
+distributed.barrier()  # who leaves first would take the other's connection along
+distributed.destroy_process_group()
 """
 
 
