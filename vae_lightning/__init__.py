@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from vae_lightning.callbacks.collapse_monitor import CollapseMonitor
     from vae_lightning.diagnostics.unit_metrics import ActiveUnits, KLPerUnit
     from vae_lightning.errors import UserError
+    from vae_lightning.library.data_forecast import DataForecast
     from vae_lightning.library.diagnosing import diagnose
     from vae_lightning.library.diagnosis import Diagnosis
-    from vae_lightning.library.forecasts import DataForecast, forecast
+    from vae_lightning.library.forecasts import forecast
     from vae_lightning.library.likelihoods import likelihood
     from vae_lightning.library.models import EncodeDecode, encode_decode
     from vae_lightning.runs.loading import load_runs
@@ -26,7 +27,7 @@ __version__ = version("vae-lightning")
 _PLACES = {
     "ActiveUnits": "diagnostics.unit_metrics",
     "CollapseMonitor": "callbacks.collapse_monitor",
-    "DataForecast": "library.forecasts",
+    "DataForecast": "library.data_forecast",
     "Diagnosis": "library.diagnosis",
     "EncodeDecode": "library.models",
     "KLPerUnit": "diagnostics.unit_metrics",

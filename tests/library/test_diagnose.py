@@ -93,6 +93,18 @@ def test_log_variances_that_cannot_move_accuse_nobody(how: str) -> None:
     assert found.implied_kl_weight.value == pytest.approx(0.05, rel=0.25)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_networks_that_are_not_trained_accuse_nobody(seed: int) -> None:
+    torch.manual_seed(seed)
+    back = nn.Linear(2, 5)
+    found = vl.diagnose(
+        lambda x: (x[:, :2], 0 * x[:, :2] - 1), back, X[:400], loss=vl.from_loss("mse_mean", weight=0.01)
+    )
+    with pytest.raises(vl.UserError):
+        _ = found.implied_kl_weight
+    assert not any("as one trained" in cause for cause in found.causes)
+
+
 def test_where_no_unit_lives_nothing_tells_the_weight() -> None:
     with pytest.raises(vl.UserError):
         _ = diagnosed(linear(13.0, 2), kl_weight=13.0).implied_kl_weight

@@ -12,7 +12,7 @@ from torch import Tensor
 from vae_lightning.diagnostics.active_units import THRESHOLD
 from vae_lightning.distributions import GaussianLikelihood
 from vae_lightning.errors import Code, UserError
-from vae_lightning.library.forecasts import DataForecast
+from vae_lightning.library.data_forecast import DataForecast
 from vae_lightning.library.likelihoods import DecoderGives, Readout, as_likelihood
 from vae_lightning.library.models import Model, at_once
 from vae_lightning.library.rows import Rows

@@ -14,7 +14,7 @@ from vae_lightning.callbacks.collapse_look import Floats, Look, Reader, log_look
 from vae_lightning.callbacks.collapse_rows import values_of_batch
 from vae_lightning.callbacks.collapse_subject import Subject, WeightInForce
 from vae_lightning.errors import Code, UserError
-from vae_lightning.library.forecasts import DataForecast
+from vae_lightning.library.data_forecast import DataForecast
 from vae_lightning.library.likelihoods import DecoderGives
 from vae_lightning.library.models import Decode, Encode
 from vae_lightning.library.rows import Rows

@@ -9,7 +9,7 @@ import torch
 
 from vae_lightning.callbacks.collapse_look import Look, Reader, look_at
 from vae_lightning.errors import Code, UserError
-from vae_lightning.library.forecasts import DataForecast
+from vae_lightning.library.data_forecast import DataForecast
 from vae_lightning.library.models import Decode, Encode, Model, at_rest, encode_decode
 from vae_lightning.library.rows import Rows, rows_of
 from vae_lightning.library.undisturbed import undisturbed

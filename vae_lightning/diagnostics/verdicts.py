@@ -148,58 +148,112 @@ def evidence(
     )
 
 
-def verdict(found: Evidence) -> Verdict:  # noqa: PLR0911, PLR0912
+def verdict(found: Evidence) -> Verdict:
     """Judge a model by the nats at stake: more than ``MATTERS``, beyond two standard errors."""
-    price, latent_dim = found.price, len(found.written)
-    margin, spread = found.residual.largest / price, found.residual.error / price
-    gain, at_most = _gain(found), _at_most(found)
-    spare = latent_dim - found.directions
+    word, stake, why = next(filter(None, (rule(found) for rule in RULES)))
+    margin, spread = _margin(found)
+    return Verdict(word, margin, spread, stake, _at_most(found), f"{word}: {_units(found)}{why}")
 
-    def as_word(word: Word, stake: Mean, why: str) -> Verdict:
-        return Verdict(word, margin, spread, stake, at_most, f"{word}: {_units(found)}{why}")
 
-    if found.cause:
-        return as_word("undecided", Mean(0.0, float("inf")), f"; first mend what is wrong: {found.cause}")
-    if (ignored := _ignored(found)) is not None:
-        unit, net = ignored
-        why = f"; the decoder ignores unit {unit}, which would earn {_told(net)} beyond its KL: train the decoder on"
-        return as_word("collapsed", net, why)
-    if math.isinf(gain.error):
-        return as_word("undecided", gain, "; these are too few images to tell what one more unit would earn")
-    if found.blind and gain.surely_above(MATTERS):
-        blind = "the encoder gives the same for every image, as if it did not see its input"
-        return as_word("collapsed", gain, f", though one more unit would earn {_told(gain)}: {blind}")
+Said = tuple[Word, Mean, str]
+"""A word, the nats at stake, and why."""
+
+
+def _margin(found: Evidence) -> tuple[float, float]:
+    return found.residual.largest / found.price, found.residual.error / found.price
+
+
+def _spare(found: Evidence) -> int:
+    return len(found.written) - found.directions
+
+
+def _to_mend_first(found: Evidence) -> Said | None:
+    if not found.cause:
+        return None
+    return "undecided", Mean(0.0, float("inf")), f"; first mend what is wrong: {found.cause}"
+
+
+def _ignored_unit(found: Evidence) -> Said | None:
+    if (ignored := _ignored(found)) is None:
+        return None
+    unit, net = ignored
+    why = f"; the decoder ignores unit {unit}, which would earn {_told(net)} beyond its KL: train the decoder on"
+    return "collapsed", net, why
+
+
+def _too_few_images(found: Evidence) -> Said | None:
+    if math.isfinite((gain := _gain(found)).error):
+        return None
+    return "undecided", gain, "; these are too few images to tell what one more unit would earn"
+
+
+def _blind_encoder(found: Evidence) -> Said | None:
+    if not (found.blind and (gain := _gain(found)).surely_above(MATTERS)):
+        return None
+    blind = "the encoder gives the same for every image, as if it did not see its input"
+    return "collapsed", gain, f", though one more unit would earn {_told(gain)}: {blind}"
+
+
+def _told_the_same(found: Evidence) -> Said | None:
     coming = _coming(found)
-    if found.twice and coming is not None and coming[0].value >= found.price * found.idle.value > MATTERS:
-        return as_word("undertrained", coming[0], f"; {_same(found)}, and {coming[1]}: train on")
-    if gain.surely_above(MATTERS):
-        earns = f"one more unit would earn {_told(gain)}"
-        enough = gain.value * (ON_ITS_WAY_BESIDE_DEAD if spare else ON_ITS_WAY)
-        if coming is not None and coming[0].surely_above(enough):
-            return as_word("undertrained", coming[0], f"; {earns}, and {coming[1]}: train on, then ask again")
-        if spare and bool((found.written & found.read).all()):
-            same = f", so that {spare} of them tell{'s' if spare == 1 else ''} what others do"
-            return as_word("collapsed", gain, f"{same}, though {earns}: the model ignores what it should tell")
-        if spare:
-            return as_word("collapsed", gain, f", though {earns}: the model ignores what it should tell")
-        return as_word("starved", gain, f", and {earns}: latent_dim is too small")
-    if (waste := _waste(found)) is not None:
-        return as_word("undertrained", waste[0], f"; {waste[1]}: train on")
-    if unpriced := found.residual.unpriced:
-        why = f"; {unpriced} changes of pixels' values have no curvature and could pay at any weight"
-        return as_word("undecided", gain, f"{why}: the likelihood does not fit yet")
-    possible = _possible(found)
-    if not (Mean(MATTERS, 0.0).surely_above(gain) and possible < MATTERS):
-        most = max(at_most, possible)
-        return as_word("undecided", gain, f"; one more unit would earn {_told(gain)}, at most {most:.2f}")
+    if not found.twice or coming is None or not coming[0].value >= found.price * found.idle.value > MATTERS:
+        return None
+    return "undertrained", coming[0], f"; {_same(found)}, and {coming[1]}: train on"
+
+
+def _would_pay(found: Evidence) -> Said | None:
+    """Judge a model to which one more unit would surely be worth its price."""
+    gain, spare, coming = _gain(found), _spare(found), _coming(found)
+    if not gain.surely_above(MATTERS):
+        return None
+    earns = f"one more unit would earn {_told(gain)}"
+    if coming is not None and coming[0].surely_above(gain.value * (ON_ITS_WAY_BESIDE_DEAD if spare else ON_ITS_WAY)):
+        return "undertrained", coming[0], f"; {earns}, and {coming[1]}: train on, then ask again"
+    if not spare:
+        return "starved", gain, f", and {earns}: latent_dim is too small"
+    same = ""
+    if bool((found.written & found.read).all()):
+        same = f", so that {spare} of them tell{'s' if spare == 1 else ''} what others do"
+    return "collapsed", gain, f"{same}, though {earns}: the model ignores what it should tell"
+
+
+def _wasteful(found: Evidence) -> Said | None:
+    return None if (waste := _waste(found)) is None else ("undertrained", waste[0], f"; {waste[1]}: train on")
+
+
+def _without_curvature(found: Evidence) -> Said | None:
+    if not (unpriced := found.residual.unpriced):
+        return None
+    why = f"; {unpriced} changes of pixels' values have no curvature and could pay at any weight"
+    return "undecided", _gain(found), f"{why}: the likelihood does not fit yet"
+
+
+def _unsure(found: Evidence) -> Said | None:
+    gain, possible = _gain(found), _possible(found)
+    if Mean(MATTERS, 0.0).surely_above(gain) and possible < MATTERS:
+        return None
+    most = max(_at_most(found), possible)
+    return "undecided", gain, f"; one more unit would earn {_told(gain)}, at most {most:.2f}"
+
+
+def _enough(found: Evidence) -> Said:
+    """Judge a model to which one more unit is worth nothing."""
+    gain, at_most, (margin, spread) = _gain(found), _at_most(found), _margin(found)
     more = f"one more unit would earn {_told(gain)} ({margin:.2f} ± {spread:.2f} times its price)"
     if at_most > MATTERS:
         more += f", an ideally gated one up to {at_most:.2f}"
-    if not spare:
-        return as_word("healthy", gain, f", and there is no need of more: {more}")
+    if not _spare(found):
+        return "healthy", gain, f", and there is no need of more: {more}"
     nothing = found.directions == 0 and found.residual.largest > 0
     first = f"; below a kl_weight of {found.residual.largest:.3g} a first one could live" if nothing else ""
-    return as_word("pruned", gain, f", and that is no loss: {more}{first}")
+    return "pruned", gain, f", and that is no loss: {more}{first}"
+
+
+RULES = (
+    _to_mend_first, _ignored_unit, _too_few_images, _blind_encoder, _told_the_same, _would_pay, _wasteful,
+    _without_curvature, _unsure, _enough,
+)  # fmt: skip
+"""The first that has something to say is right."""
 
 
 def _units(found: Evidence) -> str:

@@ -1,8 +1,9 @@
 """What ``import vae_lightning`` offers: forecast and diagnosis of anyone's data, loss and model."""
 
+from vae_lightning.library.data_forecast import DataForecast
 from vae_lightning.library.diagnosing import diagnose
 from vae_lightning.library.diagnosis import Diagnosis
-from vae_lightning.library.forecasts import DataForecast, forecast
+from vae_lightning.library.forecasts import forecast
 from vae_lightning.library.likelihoods import likelihood
 from vae_lightning.library.models import EncodeDecode, encode_decode
 from vae_lightning.theory.conventions import Loss, from_loss

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 from vae_lightning.diagnostics.verdicts import MATTERS
 from vae_lightning.errors import UserError
+from vae_lightning.library.data_forecast import DataForecast
 from vae_lightning.library.diagnosis import Diagnosis
-from vae_lightning.library.forecasts import DataForecast
 
 APART = 2.0
 """Times as large as it looks that a weight must be to be told of."""

@@ -15,9 +15,11 @@ from vae_lightning.distributions.gaussian import Mean as Squash
 from vae_lightning.errors import Code, UserError
 from vae_lightning.estimates import Mean
 from vae_lightning.library.advice import advice_on
+from vae_lightning.library.arguments import given, whole_number
+from vae_lightning.library.data_forecast import DataForecast
 from vae_lightning.library.diagnosis import Diagnosis
 from vae_lightning.library.faults import causes_of, fault_of
-from vae_lightning.library.forecasts import DataForecast, foretold, given, whole_number
+from vae_lightning.library.forecasts import foretold
 from vae_lightning.library.likelihoods import DecoderGives, Readout, tells_means
 from vae_lightning.library.measuring import Measured, measured
 from vae_lightning.library.models import Decode, Encode, at_rest

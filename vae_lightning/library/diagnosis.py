@@ -11,13 +11,19 @@ import torch
 
 from vae_lightning.diagnostics import Evidence, MutualInformation, Verdict, active_directions, mutual_information
 from vae_lightning.diagnostics.active_units import THRESHOLD
-from vae_lightning.diagnostics.implied_weight import NOBODY_LIVES, at_a_bound, implied_kl_weight, kl_weight_by_means
+from vae_lightning.diagnostics.implied_weight import (
+    NOBODY_LIVES,
+    NOT_AT_REST,
+    at_a_bound,
+    implied_kl_weight,
+    kl_weight_by_means,
+)
 from vae_lightning.diagnostics.unread import by_position
 from vae_lightning.diagnostics.verdicts import Word
 from vae_lightning.distributions import LocationScale
 from vae_lightning.errors import Code, UserError
 from vae_lightning.estimates import Mean
-from vae_lightning.library.forecasts import DataForecast
+from vae_lightning.library.data_forecast import DataForecast
 from vae_lightning.library.measuring import Measured
 from vae_lightning.library.optional import needed
 from vae_lightning.theory.conventions import LossInNats
@@ -190,7 +196,7 @@ class Diagnosis:
         weight = implied_kl_weight(self.found.balance)
         by_means = kl_weight_by_means(self.found.balance)
         if by_means is not None and weight != NOBODY_LIVES and at_a_bound(self.found.posterior.log_squared_scale):
-            weight = by_means
+            weight = by_means if by_means.surely_above(0.0) else NOT_AT_REST
         if isinstance(weight, str):
             raise UserError(f"implied_kl_weight: {weight}", Code.INCOMPATIBLE, ["encode"])
         return Mean(weight.value, math.hypot(weight.error, OFF * weight.value))

@@ -79,7 +79,11 @@ def _other_weight(diagnosis: Diagnosis) -> Iterator[str]:
     if diagnosis.loss is not None and not math.isclose(diagnosis.loss.factor, 1):
         told += f" ({diagnosis.loss.weight_for(implied.value):.3g} in your loss)"
     ratio = Mean(implied.value / diagnosis.kl_weight, implied.error / diagnosis.kl_weight)
-    yield f"{told}, not {diagnosis.kl_weight:.3g}: {ratio.value:.3g} times, {_reason(diagnosis, ratio)}"
+    yield f"{told}, not {diagnosis.kl_weight:.3g}: {_times(ratio.value)}, {_reason(diagnosis, ratio)}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f} times" if ratio >= 100 else f"{ratio:.3g} times"
 
 
 def _range(weight: Mean | None) -> list[tuple[float, float]]:

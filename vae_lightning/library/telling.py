@@ -7,8 +7,8 @@ import numpy as np
 
 from vae_lightning.errors import UserError
 from vae_lightning.estimates import Mean
+from vae_lightning.library.data_forecast import DataForecast
 from vae_lightning.library.diagnosis import Diagnosis
-from vae_lightning.library.forecasts import DataForecast
 from vae_lightning.theory import lives
 
 N_LISTED = 10
