@@ -1,6 +1,6 @@
 """What the data let live: the answer of :func:`forecast`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,7 @@ N_POINTS = 400
 """Of the curve that is drawn."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DataForecast:
     """What the data let live. Arrays of one number for each KL weight have the shape of ``kl_weight`` as it was given.
 
@@ -42,7 +42,7 @@ class DataForecast:
     """In nats: what multiplies the KL where the reconstruction is -log p(x|z) of a row."""
     latent_dim: int
     likelihood: Likelihood
-    found: theory.Forecast = field(repr=False)
+    found: theory.Forecast
     """What theory says, of which this is a view."""
     shape: tuple[int, ...]
     """Of the data: rows, and a row's own."""
@@ -159,3 +159,5 @@ class DataForecast:
         from vae_lightning.library.telling import forecast_lines
 
         return "\n".join(forecast_lines(self))
+
+    __repr__ = __str__  # what a notebook shows

@@ -1,7 +1,7 @@
 """What became of a model's latent units: the answer of :func:`diagnose`, from one pass over some rows."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ MOST_PAIRS = 80_000_000
 """Of rows, times units, that the mutual information compares: 2,000 rows of 20 units."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Diagnosis:
     """What became of a model's latent units, in nats per row. ``print`` it to read it.
 
@@ -59,13 +59,13 @@ class Diagnosis:
     kl_weight: float
     """In nats: what the loss charges for a nat of KL."""
     loss: LossInNats | None
-    found: Measured = field(repr=False)
+    found: Measured
     """The model's answers, of which this is a view."""
-    judged: Verdict = field(repr=False)
-    evidence: Evidence = field(repr=False)
+    judged: Verdict
+    evidence: Evidence
     notes: tuple[str, ...]
     """How the rows were read."""
-    data_forecast: DataForecast | str = field(repr=False)
+    data_forecast: DataForecast | str
     """Of the rows that were given, or why there is none."""
     causes: tuple[str, ...] = ()
     """What is wrong before any word about units, in sentences: a loss, a scale, a shape."""
@@ -242,3 +242,5 @@ class Diagnosis:
         from vae_lightning.library.telling import diagnosis_lines
 
         return "\n".join(diagnosis_lines(self))
+
+    __repr__ = __str__  # what a notebook shows
