@@ -23,7 +23,7 @@ N_BALANCED = 1_000
 """Rows by which the weight of the training is told."""
 N_PRIOR = 1_000
 """Codes from the prior on which the decoder is measured."""
-MOST_NUMBERS = 78_400_000
+MOST_NUMBERS = 20_000_000
 """Of what is decoded for one question."""
 Codes = Float[Tensor, "rows latent"]
 PerUnit = Float[Tensor, " units"]
