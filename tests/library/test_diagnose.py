@@ -56,8 +56,8 @@ def test_the_linear_optimum_has_its_numbers_and_its_word(kl_weight: float, n_uni
 @pytest.mark.parametrize("kl_weight", [0.02, 0.3, 1.0, 4.0])
 def test_the_weight_of_a_training_is_told_by_the_model(kl_weight: float) -> None:
     implied = diagnosed(linear(kl_weight, 4), kl_weight=1.0).implied_kl_weight
-    assert implied.value == pytest.approx(kl_weight, abs=2 * implied.error)
-    assert 0.1 * kl_weight < implied.error < 0.25 * kl_weight  # of which real trainings are off a tenth
+    assert implied.value == pytest.approx(kl_weight, rel=0.1)
+    assert 0.18 * kl_weight < implied.error < 0.3 * kl_weight  # most of it is what real trainings are off
 
 
 def test_a_model_of_another_weight_than_is_said_is_told_so() -> None:
@@ -103,6 +103,22 @@ def test_networks_that_are_not_trained_accuse_nobody(seed: int) -> None:
     with pytest.raises(vl.UserError):
         _ = found.implied_kl_weight
     assert not any("as one trained" in cause for cause in found.causes)
+
+
+def test_a_loss_that_is_told_as_averaged_is_not_called_averaged_once_more() -> None:
+    """At a weight of 4 two directions live, at 5 values times that none."""
+    model = linear(13.0, 2)
+
+    def encode(x: Tensor) -> tuple[Tensor, Tensor]:
+        return 0.01 * x[:, :2], torch.full((len(x), 2), -1e-3)
+
+    by_mean, by_sum = (
+        vl.diagnose(encode, model.decode, X, loss=vl.from_loss(name, weight=weight))
+        for name, weight in (("mse_mean", 0.8), ("mse_sum", 4.0))
+    )
+    assert by_mean.kl_weight == by_sum.kl_weight == pytest.approx(4.0)
+    assert by_mean.verdict == by_sum.verdict == "collapsed"
+    assert (len(by_mean.causes), len(by_sum.causes)) == (0, 1)
 
 
 def test_where_no_unit_lives_nothing_tells_the_weight() -> None:

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Floats = npt.NDArray[np.float64]
-OFF = 0.1
-"""Relative error of the implied weight beside that of the rows, as of real trainings."""
+OFF = 0.2
+"""Relative error of the implied weight beside that of the rows: networks that had overfitted told 0.0755 and 0.0732 on
+test rows, and were trained at 0.0625 and 0.05."""
 MOST_PAIRS = 80_000_000
 """Of rows, times units, that the mutual information compares: 2,000 rows of 20 units."""
 

@@ -109,7 +109,7 @@ def _reason(diagnosis: Diagnosis, ratio: Mean) -> str:
         if max(number, 1 / number) > FAR and abs(math.log(ratio.value / number)) < math.log1p(within)
     ]
     if near:
-        return ", or ".join(near)
+        return f"{', or '.join(near)}; another coefficient near that would look the same"
     size, of_batch = max(ratio.value, 1 / ratio.value), ""
     if BATCHES[0] <= size <= BATCHES[1]:
         one, other = ("error", "KL") if ratio.value < 1 else ("KL", "error")
@@ -123,6 +123,8 @@ def _averaged(diagnosis: Diagnosis) -> Iterator[str]:
     forecast = diagnosis.data_forecast
     if isinstance(forecast, str) or diagnosis.evidence.blind or diagnosis.living_units or not forecast.active_units:
         return
+    if diagnosis.loss is not None and diagnosis.loss.loss.reconstruction.endswith("_mean"):
+        return  # that it is averaged is told already
     n_values = math.prod(diagnosis.found.rows.values.shape[1:])
     averaged = diagnosis.kl_weight * n_values
     if forecast.found.active_units(averaged) == 0:

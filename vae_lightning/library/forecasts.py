@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
+import torch
+
 from vae_lightning import theory
 from vae_lightning.data import Images
 from vae_lightning.data.accepted import as_labels
@@ -87,7 +89,7 @@ def foretold(rows: Rows, likelihood: Likelihood, latent_dim: int, binarize: Bina
     images = Images(pixels, as_labels(None, len(pixels), "x"))
     try:
         found = theory.forecast(pixel_moments(images, binarize), likelihood, latent_dim)
-    except RuntimeError as error:  # of torch's linear algebra
+    except torch.linalg.LinAlgError as error:  # type: ignore[attr-defined]  # it is there all the same
         message = f"x: values from {least:.3g} to {most:.3g} are too large for their covariance; scale them"
         raise UserError(message, Code.INCOMPATIBLE, ["x"]) from error
     if isinstance(found, NoForecast):
