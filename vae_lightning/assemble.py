@@ -19,9 +19,11 @@ from vae_lightning.data.content import digest_of_files, digest_of_splits
 from vae_lightning.data.node import CONTENT, is_ours, nested
 from vae_lightning.data.own_data import own
 from vae_lightning.data.preparation import Prepared
+from vae_lightning.data.scale import IN_UNIT_INTERVAL
 from vae_lightning.data.splits import Splits
 from vae_lightning.distributions import Likelihood, PosteriorFamily, Prior
 from vae_lightning.errors import Code, UserError, first_line
+from vae_lightning.networks import initialise, set_output_bias
 from vae_lightning.networks.layers import joined
 from vae_lightning.objectives import Estimator, Objective
 from vae_lightning.optimizers import OptimizerFactory, optimizer_of
@@ -33,6 +35,7 @@ from vae_lightning.schedules import Controller, Schedule
 
 PAIR = 2
 """A mean and a log variance."""
+MEAN_OFF_EDGE = 1e-3
 
 if TYPE_CHECKING:
     import lightning.pytorch
@@ -201,6 +204,12 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_li
         # Here, because layers that wait for their first input draw their weights at it.
         _check_network("model.encoder", encoder, image_shape, (posterior.n_parameters,))
         _check_network("model.decoder", decoder, (latent_dim,), output_shape)
+        initialise(encoder, config.model.init)
+        initialise(decoder, config.model.init)
+    if config.model.output_bias == "pixel_means":
+        set_output_bias(
+            decoder, torch.zeros(output_shape)
+        )  # until the images are there; where it cannot be, refused now
     return VAE(
         encoder=encoder,
         decoder=decoder,
@@ -216,6 +225,26 @@ def build_model(config: RunConfig, image_shape: tuple[int, int, int]) -> "vae_li
         seed=config.seed,
         gradient_clip_val=config.trainer["gradient_clip_val"],
     )
+
+
+def begin_at_mean_image(model: "vae_lightning.module.VAE", data: "vae_lightning.data.module.ImageDataModule") -> None:
+    """Let a new decoder give the mean of the training images whatever the code, but for what its weights add.
+
+    Means of pixels in [0, 1] are kept ``MEAN_OFF_EDGE`` away from the ends, where logits would be infinite (Burda et
+    al. 2015). Raises UserError where the likelihood's values do not follow from a mean.
+    """
+    from vae_lightning.data.module import mean_image
+
+    means = data.once(mean_image)
+    if data.scale in IN_UNIT_INTERVAL:
+        means = means.clamp(MEAN_OFF_EDGE, 1 - MEAN_OFF_EDGE)
+    values = model.likelihood.values_of_mean(means)
+    if values is None:
+        reason = (
+            "model.output_bias=pixel_means: of this likelihood a mean does not tell the decoder's values; take torch"
+        )
+        raise UserError(reason, Code.INCOMPATIBLE, ["model.output_bias", "likelihood"])
+    set_output_bias(model.decoder, values)
 
 
 @torch.no_grad()

@@ -15,7 +15,16 @@ from vae_lightning.callbacks import RunFigures
 from vae_lightning.combinations import kl_coefficient
 from vae_lightning.config import checked
 from vae_lightning.errors import Code, UserError
-from vae_lightning.evaluation import OWN, Effort, Evaluator, Metric, check_keys, forecast_of, metric_of
+from vae_lightning.evaluation import (
+    OWN,
+    RESIDUAL_SAMPLES,
+    Effort,
+    Evaluator,
+    Metric,
+    check_keys,
+    forecast_of,
+    metric_of,
+)
 from vae_lightning.files import write_json
 from vae_lightning.module import VAE
 from vae_lightning.runs import directory
@@ -29,7 +38,6 @@ from vae_lightning.runs.trainer import last_step, precision_plugins, quieten_lig
 from vae_lightning.runs.upgrade import upgraded
 from vae_lightning.terminal import print_line
 
-RESIDUAL_SAMPLES = 8
 IMAGES_AT_ONCE = 100
 """So that the progress bar moves; it changes no result."""
 
@@ -79,7 +87,7 @@ def evaluate(
     print_line(console, f"evaluating {checkpoint_path} on {len(data.splits['test'].pixels):,} test images")
     last = last_step(config, data)
     kl_weight = model.kl_weight_in_force_at(last._replace(step=min(checkpoint["global_step"] - 1, last.step)))
-    effort = Effort(n_importance_samples, RESIDUAL_SAMPLES, thorough=True)
+    effort = Effort(n_importance_samples, RESIDUAL_SAMPLES[True], thorough=True)
     falling = falling_of(run_directory, kl_weight, kl_coefficient(model.objective, kl_weight))
     evaluation = Evaluator(model, data, kl_weight, effort, forecast_of(model, data), own, falling)
     _tester(config, run_directory).test(evaluation, datamodule=data, verbose=False)

@@ -31,6 +31,7 @@ class Stream(IntEnum):
     RANDOM_ENCODER = 15
     TEST_SPLIT = 16
     MODULES = 17
+    GRADIENT_NOISE = 18
 
 
 def seed_for(seed: int, stream: Stream, *position: int) -> int:

@@ -14,13 +14,20 @@ from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
-from vae_lightning.assemble import build_callbacks, build_data, build_metrics, build_model, build_trainer
+from vae_lightning.assemble import (
+    begin_at_mean_image,
+    build_callbacks,
+    build_data,
+    build_metrics,
+    build_model,
+    build_trainer,
+)
 from vae_lightning.callbacks import EpochProgress, Interruption, RunFigures, Saving, UnitMonitor
 from vae_lightning.combinations import batch_conflicts, check_together, kl_coefficient, pixel_conflicts
 from vae_lightning.config import checked
 from vae_lightning.data import ImageDataModule
 from vae_lightning.errors import Code, Interrupted, UserError
-from vae_lightning.evaluation import AFTER_TRAINING, Evaluator, Metric, forecast_of
+from vae_lightning.evaluation import RESIDUAL_SAMPLES, Effort, Evaluator, Metric, forecast_of
 from vae_lightning.module import VAE
 from vae_lightning.runs import directory
 from vae_lightning.runs.curve_logger import JsonLinesLogger
@@ -114,6 +121,8 @@ def _train_and_test(
 def _build(config: RunConfig, console: Console) -> _Parts:
     data = build_data(config)
     model = build_model(config, data.image_shape)
+    if config.model.output_bias == "pixel_means":
+        begin_at_mean_image(model, data)
     check_together(pixel_conflicts(model.likelihood, data.scale, data.binarize, data.splits))
     check_together(batch_conflicts(model.objective, model.posterior, data.smallest_batch))
     timer = Timer(interval="epoch", verbose=False)  # its state is in the checkpoint: a resumed run counts all its time
@@ -156,7 +165,9 @@ def _results(config: RunConfig, parts: _Parts) -> Results:
     how_long: dict[str, float] = {"epochs": trainer.current_epoch, "steps": trainer.global_step}
     kl_weight = model.kl_weight_in_force_at(last_step(config, data))
     falling = falling_of(config.directory, kl_weight, kl_coefficient(model.objective, kl_weight))
-    evaluation = Evaluator(model, data, kl_weight, AFTER_TRAINING, model_forecast, metrics, falling)
+    asked = config.evaluation
+    effort = Effort(asked.importance_samples, RESIDUAL_SAMPLES[asked.thorough], asked.thorough)
+    evaluation = Evaluator(model, data, kl_weight, effort, model_forecast, metrics, falling)
     with _signals_told(trainer):
         trainer.test(evaluation, datamodule=data, verbose=False)
     how_long["seconds"] = round(timer.time_elapsed("train"), 3)

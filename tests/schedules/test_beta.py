@@ -61,6 +61,14 @@ LOGISTIC_6 = 1 / (1 + math.exp(6))
             },
         ),
         (partial(cyclical, shape="linear", n_cycles=1, ramp=1.0), {0: 0, 50: 0.5, 99: 0.99, 100: 0}),
+        (  # two cycles in the first half; then the weight is held, past the end too
+            partial(cyclical, shape="linear", n_cycles=2, ramp=0.5, length=0.5),
+            {0: 0, 5: 0.4, 13: 1, 24: 1, 25: 0, 30: 0.4, 49: 1, 50: 1, 75: 1, 99: 1, 100: 1, 105: 1},
+        ),
+        (
+            partial(cyclical, shape="linear", n_cycles=2, ramp=0.5, length="5 epochs"),
+            {0: 0, 5: 0.4, 24: 1, 25: 0, 49: 1, 50: 1, 100: 1},
+        ),
         (
             partial(cyclical, shape="linear", n_cycles=3, ramp=0.5),
             {0: 0, 10: 0.6, 33: 1, 34: 0.04, 66: 1, 67: 0.02, 99: 1},

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vae_lightning.callbacks.collapse_monitor import CollapseMonitor
     from vae_lightning.callbacks.figures import RunFigures
+    from vae_lightning.callbacks.gradient_noise import GradientNoise
     from vae_lightning.callbacks.interruption import Interruption
     from vae_lightning.callbacks.monitor import UnitMonitor
     from vae_lightning.callbacks.progress import EpochProgress
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _FILES = {
     "CollapseMonitor": "collapse_monitor",
     "EpochProgress": "progress",
+    "GradientNoise": "gradient_noise",
     "Interruption": "interruption",
     "RunFigures": "figures",
     "Saving": "saving",
@@ -30,4 +32,4 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["CollapseMonitor", "EpochProgress", "Interruption", "RunFigures", "Saving", "UnitMonitor"]
+__all__ = ["CollapseMonitor", "EpochProgress", "GradientNoise", "Interruption", "RunFigures", "Saving", "UnitMonitor"]

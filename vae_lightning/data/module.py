@@ -33,6 +33,13 @@ _shared: dict[str, Shared] = {}
 """What :meth:`ImageDataModule.share` has kept in this process, by what decides the images."""
 
 
+def mean_image(data: "ImageDataModule") -> Float[Tensor, "channels height width"]:
+    """Return the mean of the training images."""
+    pixels = data.splits["train"].pixels
+    # In pieces: all of them as floats would take four times the memory of bytes.
+    return sum((as_floats(piece).sum(0) for piece in pixels.split(1000)), torch.zeros(pixels.shape[1:])) / len(pixels)
+
+
 class ImageDataModule(LightningDataModule):
     """Holds the data in memory, on the device of the run, and serves them in global batches.
 

@@ -11,6 +11,7 @@ from vae_lightning.diagnostics.active_units import (
     share_collapsed,
 )
 from vae_lightning.diagnostics.classes import NearestNeighbourClassifier, linear_probe
+from vae_lightning.diagnostics.gradients import GradientMoments, gradient_moments
 from vae_lightning.diagnostics.information import MutualInformation, log_px, mutual_information
 from vae_lightning.diagnostics.latent_space import (
     NearTheData,
@@ -46,11 +47,10 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "MORE_REGIONS", "SOME_REGIONS",
-    "Evidence", "MeanMoments", "MutualInformation", "NearTheData", "NearestNeighbourClassifier", "PerImageMetric",
-    "PosteriorMeanMoments", "RateDistortion", "RateDistortionMetric", "RegionalGain", "ResidualRows",
-    "ResidualSpectrum", "Residuals", "Sensitivity", "Verdict",
-    "active_directions", "active_units", "collapse_epsilon", "continuity", "decoder_sensitivity", "evidence",
-    "frechet_distance_to_prior", "linear_probe", "log_px", "mutual_information", "read_in_nats", "regional_gains",
-    "residual_spectrum", "share_collapsed", "still_falling", "verdict",
+    "MORE_REGIONS", "SOME_REGIONS", "Evidence", "GradientMoments", "MeanMoments", "MutualInformation",
+    "NearTheData", "NearestNeighbourClassifier", "PerImageMetric", "PosteriorMeanMoments", "RateDistortion",
+    "RateDistortionMetric", "RegionalGain", "ResidualRows", "ResidualSpectrum", "Residuals", "Sensitivity",
+    "Verdict", "active_directions", "active_units", "collapse_epsilon", "continuity", "decoder_sensitivity",
+    "evidence", "frechet_distance_to_prior", "gradient_moments", "linear_probe", "log_px", "mutual_information",
+    "read_in_nats", "regional_gains", "residual_spectrum", "share_collapsed", "still_falling", "verdict",
 ]  # fmt: skip

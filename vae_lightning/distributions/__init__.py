@@ -11,7 +11,12 @@ from vae_lightning.distributions.gaussian import (
 )
 from vae_lightning.distributions.gaussian_per_pixel import GaussianPerPixelLikelihood
 from vae_lightning.distributions.likelihood import Likelihood, LikelihoodFacts
-from vae_lightning.distributions.location_scale import BatchNormPosterior, LocationScale, LocationScalePosterior
+from vae_lightning.distributions.location_scale import (
+    BatchNormPosterior,
+    ConstantVariancePosterior,
+    LocationScale,
+    LocationScalePosterior,
+)
 from vae_lightning.distributions.negative_binomial import NegativeBinomialLikelihood
 from vae_lightning.distributions.point import Point, PointPosterior
 from vae_lightning.distributions.poisson import PoissonLikelihood
@@ -27,10 +32,11 @@ from vae_lightning.distributions.standard_noise import (
 from vae_lightning.distributions.student_t import StudentTLikelihood
 
 __all__ = [
-    "BatchNormPosterior", "BernoulliLikelihood", "CategoricalLikelihood", "ContinuousBernoulliLikelihood",
-    "DiscretizedLogisticLikelihood", "FullCovariancePosterior", "FullGaussian", "GaussianLearnedLikelihood",
-    "GaussianLikelihood", "GaussianOptimalLikelihood", "GaussianPerPixelLikelihood", "Likelihood", "LikelihoodFacts",
-    "LocationScale", "LocationScalePosterior", "NegativeBinomialLikelihood", "Point", "PointPosterior",
-    "PoissonLikelihood", "Posterior", "PosteriorFamily", "Prior", "StandardNoise", "StandardNormalPrior",
-    "StudentTLikelihood", "gaussian_noise", "laplace_noise", "logistic_noise", "student_t_noise",
+    "BatchNormPosterior", "BernoulliLikelihood", "CategoricalLikelihood", "ConstantVariancePosterior",
+    "ContinuousBernoulliLikelihood", "DiscretizedLogisticLikelihood", "FullCovariancePosterior", "FullGaussian",
+    "GaussianLearnedLikelihood", "GaussianLikelihood", "GaussianOptimalLikelihood", "GaussianPerPixelLikelihood",
+    "Likelihood", "LikelihoodFacts", "LocationScale", "LocationScalePosterior", "NegativeBinomialLikelihood",
+    "Point", "PointPosterior", "PoissonLikelihood", "Posterior", "PosteriorFamily", "Prior", "StandardNoise",
+    "StandardNormalPrior", "StudentTLikelihood", "gaussian_noise", "laplace_noise", "logistic_noise",
+    "student_t_noise",
 ]  # fmt: skip

@@ -79,6 +79,30 @@ class LocationScalePosterior:
         return LocationScale(mean, log_squared_scale, self.standard)
 
 
+class ConstantVariancePosterior:
+    """Reads an encoder's outputs as the means; the variance is the same for every image and unit.
+
+    The noise-regularised autoencoder (CV-VAE: Ghosh et al. 2020, section 3.1): its KL to N(0, 1) is |mean|^2 / 2 and a
+    constant, a penalty that keeps the codes from running away from the noise.
+    """
+
+    has_density = True
+    has_closed_form_kl = True
+    is_gaussian = False
+    least_batch_size = 1
+    least_variance_of_mean = 0.0
+    noise = staticmethod(standard_normal)
+
+    def __init__(self, latent_dim: int, *, variance: Positive) -> None:
+        self.n_parameters = latent_dim
+        self.log_variance = math.log(variance)
+        self.least_kl_per_unit = 0.5 * (variance - 1 - self.log_variance)
+
+    def __call__(self, parameters: Outputs) -> LocationScale:
+        mean = at_least_float32(parameters)
+        return LocationScale(mean, torch.full_like(mean, self.log_variance), gaussian_noise())
+
+
 class BatchNormPosterior(nn.Module):
     """BN-VAE: a diagonal Gaussian whose mean of unit i has mean b_i and standard deviation ``gamma`` over the batch.
 

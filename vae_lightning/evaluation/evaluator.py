@@ -40,7 +40,8 @@ IMAGES_AT_ONCE = 100
 """Importance samples are drawn and decoded in blocks of so many codes for so many images: memory does not know K."""
 ALSO_REPORTED = (1, 50)
 FAILED = "the residual test failed"
-AFTER_TRAINING = Effort(importance_samples=10, residual_samples=2, thorough=False)
+RESIDUAL_SAMPLES = {False: 2, True: 8}
+"""Codes per image of the residual test, by whether the evaluation is thorough."""
 
 
 class Evaluator(LightningModule):

@@ -1,5 +1,7 @@
 """What a run was, for its results: who it is, what was chosen, what made it."""
 
+import os
+import platform
 from typing import Any
 
 import lightning
@@ -31,5 +33,14 @@ def description(config: RunConfig, model: VAE, kl_weight: float) -> dict[str, An
         "settings": settings(config.plain()),
         "latent_dim": config.latent_dim,
         "seed": config.seed,
+        "machine": _machine(model),
         "versions": {"vae-lightning": __version__, "torch": torch.__version__, "lightning": lightning.__version__},
     }
+
+
+def _machine(model: VAE) -> str:
+    """Return what a run's seconds are seconds of."""
+    if model.device.type == "cuda":
+        return torch.cuda.get_device_name(model.device)
+    n_threads, n_cores = torch.get_num_threads(), os.cpu_count()
+    return f"{platform.machine()}, {n_threads} of {n_cores} cores"

@@ -361,6 +361,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(EPOCHS, "epochs", "d", type=int, required=True, views=REPORTED | {View.SUMMARY}),
     Column("steps", "steps", "d", type=int, views=frozenset({View.SUMMARY, View.WANDB})),
     Column("seconds", "seconds", ".0f", required=True, views=REPORTED | {View.SUMMARY}),
+    Column("machine", "machine", type=str, views=LISTED),
 )  # fmt: skip
 """Every value that a table shows, in the order of the tables."""
 

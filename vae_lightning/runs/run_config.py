@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vae_lightning.networks.initialisation import Initialisation, OutputBias
 from vae_lightning.runs.identity import RunIdentity, identify
 
 Node = dict[str, Any]
@@ -38,6 +39,13 @@ class WandbSettings(Section):
     log_checkpoint: bool
 
 
+class EvaluationSettings(Section):
+    """The ``evaluation`` section: how much is computed of the finished model. It decides nothing of the training."""
+
+    importance_samples: Annotated[int, Field(ge=1)] = 10
+    thorough: bool = False
+
+
 class Part(Section):
     """The section of a part: a name for people, the ``_target_`` to build, and its settings by their keys."""
 
@@ -53,11 +61,13 @@ class Part(Section):
 
 
 class Model(Section):
-    """The ``model`` section: a name for people and the two networks."""
+    """The ``model`` section: a name for people, the two networks, and how they begin."""
 
     name: Name
     encoder: Node
     decoder: Node
+    init: Initialisation = "torch"
+    output_bias: OutputBias = "torch"
 
 
 class Derived(Section):
@@ -94,6 +104,7 @@ class RunConfig(Section):
     optimizer: Part
     lr_schedule: Part
     trainer: Node
+    evaluation: EvaluationSettings = EvaluationSettings()
     metrics: list[Node] = []
     callbacks: list[Node] = []
 

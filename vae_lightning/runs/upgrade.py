@@ -24,7 +24,14 @@ ADDED: dict[str, Any] = {
     # 0.5.0
     "data": {"scale": "auto", "drop_last": False},
     "callbacks": [],
-    "model": {"encoder": {"depth": None}, "decoder": {"depth": None}},
+    "model": {
+        "encoder": {"depth": None},
+        "decoder": {"depth": None},
+        # 0.8.0
+        "init": "torch",
+        "output_bias": "torch",
+    },
+    "beta_schedule": {"length": None},
 }
 """Keys that an earlier version did not have, each with the value that stands for what that version did. Below the top
 level a part takes that value by itself."""

@@ -48,14 +48,18 @@ def sigmoid(at: TrainingStep, *, midpoint: Length, width: Length) -> float:
     return logistic(12 * (at.step - t0) / extent)
 
 
-def cyclical(at: TrainingStep, *, shape: Shape, n_cycles: Count, ramp: Length) -> float:
+def cyclical(at: TrainingStep, *, shape: Shape, n_cycles: Count, ramp: Length, length: Length | None = None) -> float:
     """Rise from 0 to 1 over ``ramp`` of each of ``n_cycles`` equal cycles, stay, restart (Fu et al. 2019, eq. 6-7).
 
-    The ``ramp`` is a share of a cycle, or epochs: the paper's R, as ``n_cycles`` is its M.
+    The ``ramp`` is a share of a cycle, or epochs: the paper's R, as ``n_cycles`` is its M. The cycles fill the run, or
+    a ``length`` of it, after which the multiplier stays 1.
     """
+    total = at.total_steps if length is None else steps_of(length, at.steps_per_epoch, at.total_steps)
+    if length is not None and at.step >= total:
+        return 1.0
     # Whole numbers first: a cycle may be no whole number of steps, and its start must still be exactly 0.
-    position = (at.step * n_cycles % at.total_steps) / n_cycles
-    v = position / steps_of(ramp, at.steps_per_epoch, at.total_steps / n_cycles)
+    position = (at.step * n_cycles % total) / n_cycles
+    v = position / steps_of(ramp, at.steps_per_epoch, total / n_cycles)
     return SHAPES[shape](v) if v <= 1 else 1.0
 
 
