@@ -11,14 +11,25 @@ def main() -> None:
 
 
 def report() -> None:
-    """Print the table and write the page; write ``NOTEBOOK/<study>/README.md`` where ``--notebook`` asks for it."""
+    """Print the table and write the page; write ``NOTEBOOK/<study>/README.md`` where ``--notebook`` asks for it.
+
+    With ``--paper`` DIR is a lab notebook, and what a paper published is printed beside what its studies obtained.
+    """
     parser = parser_for(f"{__doc__} Also while a sweep is still running; from local files only.")
     parser.add_argument("directories", type=Path, nargs="+", metavar="DIR", help="a run, a study or a whole runs_dir")
     parser.add_argument("--output", type=Path, help="where report.html and results.csv go (default: the first DIR)")
     parser.add_argument("--notebook", type=Path, help="also write NOTEBOOK/<study>/: page, results.csv, figures")
+    parser.add_argument("--paper", metavar="NAME", help="print what a paper (or all) published beside what DIR, a lab "
+                        "notebook, obtained")  # fmt: skip
     options = parser.parse_args()
 
     from rich.console import Console
+
+    if options.paper:
+        from vae_lightning.report.papers import compared, paper_table
+
+        Console().print(paper_table(compared(options.directories[0], options.paper)))
+        return
 
     from vae_lightning.report.page import NOT_OURS, write_report
     from vae_lightning.report.run_table import run_table
@@ -43,9 +54,12 @@ def report() -> None:
     if options.notebook and not finished:
         print_line(console, "no page of the notebook: no run is finished")
     elif options.notebook:
+        from vae_lightning.report.contents import write_contents
         from vae_lightning.report.notebook import write_page
 
         for study in dict.fromkeys(run.results.study for run in finished):
             pages = [run for run in finished if run.results.study == study]
             print_line(console, f"wrote {write_page(pages, options.notebook / study)}")
+        if contents := write_contents(options.notebook):
+            print_line(console, f"wrote {contents}")
     print_line(console, f"wrote {write_report(found, options.output or options.directories[0])}")

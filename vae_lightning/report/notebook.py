@@ -1,4 +1,7 @@
-"""A page of the lab notebook, written from finished runs and never by hand: question, command, result, figures."""
+"""A page of the lab notebook, written from finished runs: question, command, result, figures.
+
+A folder that has a ``page.md`` gets the page that its words ask for: :mod:`vae_lightning.report.study_page`.
+"""
 
 import io
 from collections import Counter
@@ -10,11 +13,12 @@ from vae_lightning.files import write_atomically
 from vae_lightning.report.charts import phase_diagram
 from vae_lightning.report.differences import what_differs
 from vae_lightning.report.frame import charted, csv_text, spread, spread_of_bounds
+from vae_lightning.report.study_page import TEMPLATE, write_study
+from vae_lightning.report.words import markdown
 from vae_lightning.runs.directory import CONFIG, FIGURES, RESULTS, read_config
 from vae_lightning.runs.results import CHOICES, FORECAST_UNITS, KL_WEIGHT, NONE, Results, View, columns_of
 from vae_lightning.runs.status import FoundRun
 
-FINDING = "finding.md"
 PHASES = "phase_diagram.png"
 DPI = 110
 MISSING_BELOW = 0.01
@@ -24,10 +28,11 @@ MISSING_BELOW = 0.01
 def write_page(runs: Sequence[FoundRun], folder: Path) -> Path:
     """Write README.md, results.csv and the figures of one study's runs into ``folder``; return the page.
 
-    The figures shown are those of the first run where there is one run only. Where the folder has a ``finding.md``, its
-    words, the only ones of the page by hand, stand before the numbers.
+    The figures shown are those of the first run where there is one run only.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / TEMPLATE).exists():
+        return write_study(folder, runs)
     write_atomically(folder / "results.csv", csv_text(runs, with_state=False).encode())
     directory = runs[0].directory
     figures = sorted((directory / FIGURES).glob("*.png")) if len(runs) == 1 else []
@@ -40,12 +45,11 @@ def write_page(runs: Sequence[FoundRun], folder: Path) -> Path:
         write_atomically(folder / PHASES, picture.getvalue())
         names = [PHASES, *names]
     page = folder / "README.md"
-    finding = (folder / FINDING).read_text(encoding="utf-8").strip() if (folder / FINDING).exists() else ""
-    write_atomically(page, _page(runs, read_config(directory), names, finding).encode())
+    write_atomically(page, _page(runs, read_config(directory), names).encode())
     return page
 
 
-def _page(runs: Sequence[FoundRun], config: dict[str, Any], figures: Sequence[str], finding: str) -> str:
+def _page(runs: Sequence[FoundRun], config: dict[str, Any], figures: Sequence[str]) -> str:
     results = [run.results for run in runs]
     commands = dict.fromkeys(found.command for found in results if found.command)
     versions = ", ".join(f"{name} {version}" for name, version in (results[0].versions or {}).items())
@@ -54,7 +58,6 @@ def _page(runs: Sequence[FoundRun], config: dict[str, Any], figures: Sequence[st
         f"# {results[0].study}",
         f"**Question.** {config['study']['question']}",
         "**Command.**\n\n" + "\n".join(f"    {command}" for command in commands),
-        f"**Finding.** {finding}" if finding else "",
         "**Result.** Test images, nats per image.",
         *(pictures if len(results) > 1 else []),
         _table(results) if len({found.seed for found in results}) == 1 else _tables_over_seeds(results),
@@ -73,7 +76,7 @@ def _table(results: Sequence[Results]) -> str:
         [", ".join(words) if column.name == CHOICES else column.text(found) for column in columns]
         for found, words in zip(results, told, strict=True)
     ]
-    return _markdown([column.label for column in columns], rows)
+    return markdown([column.label for column in columns], rows)
 
 
 def _tables_over_seeds(results: Sequence[Results]) -> str:
@@ -90,14 +93,10 @@ def _tables_over_seeds(results: Sequence[Results]) -> str:
             words = ", ".join(f"{count} {word}" for word, count in verdicts.items())
             bounds = "; ".join(spread_of_bounds(runs, ".2f")) or NONE
             rows.append((weight, [f"{weight:g}", ", ".join(forecasts), str(name), *means, bounds, words]))
-        parts += [f"*{title}*", _markdown(head, [row for _, row in sorted(rows, key=lambda pair: pair[0])])]
+        parts += [f"*{title}*", markdown(head, [row for _, row in sorted(rows, key=lambda pair: pair[0])])]
     if old := sum(not found.settings for found in results):
         parts.append(f"Of {old} runs, which an earlier version made, `results.csv` alone tells.")
     return "\n\n".join(parts)
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *rows))
 
 
 def _classes_shown(found: Results) -> str:

@@ -119,6 +119,16 @@ def unusual_choices(config: Config) -> list[str]:
     return [name for name, ordinary in names if name != ordinary]
 
 
+def shown_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's flat settings as people read them: a class of a user's own gives its part's name, and no import
+    path is left."""
+    shown = {key: value for key, value in settings.items() if key.rpartition(".")[2] not in (TARGET, MECHANICS)}
+    parts = (key.removesuffix(f".{TARGET}") for key in settings if key.endswith(f".{TARGET}"))
+    nodes = {part: {"name": settings.get(f"{part}.name"), TARGET: settings[f"{part}.{TARGET}"]} for part in parts}
+    names = {f"{part}.name": _shown_name(node) for part, node in nodes.items() if node["name"]}
+    return shown | names
+
+
 def _shown_name(node: Config) -> str:
     target: str = node[TARGET]
     return node["name"] if is_ours(target) or target.startswith("torch.") else target.rpartition(".")[2]
