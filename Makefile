@@ -7,10 +7,16 @@ PEERS := .venv-peers
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train sweep test test-all check format docs bench truth clean
+# The studies of the lab notebook: each has its commands in run.sh.
+STUDIES := $(patsubst %/run.sh,%,$(wildcard experiments/*/run.sh))
+ifdef paper
+.DEFAULT_GOAL := paper
+endif
+.PHONY: help setup train sweep paper test test-all check format docs bench truth clean $(STUDIES)
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  make experiments/NAME   a study of the lab notebook, from where it was stopped, and its page"
 
 setup: $(READY) ## make .venv and install the package into it (the other targets do this by themselves)
 
@@ -27,6 +33,13 @@ train: $(READY) ## a short real run on MNIST, under a minute
 sweep: $(READY) ## ten KL weights, two schedules, two seeds on MNIST, about three minutes on two cores; ends in a report
 	@$(BIN)/vae-train -m experiment=sweep kl_weight=0.01,0.1,0.5,1,2,4,7,10,20,100 \
 		beta_schedule=constant,cyclical_linear seed=0,1; status=$$?; $(BIN)/vae-report runs/sweep && exit $$status
+
+$(STUDIES): experiments/%: $(READY)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh -e $@/run.sh; status=$$?; \
+		$(BIN)/vae-report runs/$* --notebook experiments && exit $$status
+
+paper: $(READY) ## what a paper published beside what the studies obtained: make paper=burda2015
+	@$(BIN)/vae-report experiments --paper '$(or $(paper),all)'
 
 test: $(READY) ## all tests but the slow ones, five minutes at most on two cores
 	@$(PYTEST) -m "not slow"

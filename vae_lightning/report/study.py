@@ -1,6 +1,6 @@
 """A study's runs as one table, ``results.csv`` of its folder: whatever its page says is computed from it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,25 @@ from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically
 from vae_lightning.runs.curves import read_curves
 from vae_lightning.runs.identity import shown_settings
-from vae_lightning.runs.results import COLUMNS, KL_WEIGHT, RUN, SEED, Column, Results, View
+from vae_lightning.runs.results import (
+    ACTIVE_DIRECTIONS,
+    COLUMNS,
+    CRITICAL_WEIGHTS,
+    FORECAST_UNITS,
+    KL_CEILING,
+    KL_WEIGHT,
+    RUN,
+    SEED,
+    Column,
+    Results,
+    View,
+)
 from vae_lightning.runs.status import FoundRun
 
 RESULTS, CURVES = "results.csv", "curves.csv"
 DIGITS = "%.7g"
-ONSET, PLAIN_LOSS, OWN_LOSS = "onset", "plain_loss", "own_loss"
+ONSET, PLAIN_LOSS, OWN_LOSS, KL_OVER_CEILING = "onset", "plain_loss", "own_loss", "kl_over_ceiling"
+SHORTFALL = "off_forecast"
 EPOCH = "epoch"
 
 
@@ -29,10 +42,24 @@ def _plain_loss(found: Results) -> float | None:
     return found.distortion + found.kl_weight_at_the_end * found.kl
 
 
+def _shortfall(found: Results) -> int | None:
+    """Return by how many directions the forecast is off."""
+    forecast, active = found.get(FORECAST_UNITS), found.get(ACTIVE_DIRECTIONS)
+    return None if forecast is None or active is None else abs(forecast - active)
+
+
+def _kl_over_ceiling(found: Results) -> float | None:
+    """Return the KL as a share of what no optimum of the loss exceeds."""
+    ceiling = found.get(KL_CEILING)
+    return None if found.kl is None or not ceiling else found.kl / ceiling
+
+
 DERIVED = (
     Column(ONSET, "onset", ".3g", derived=lambda found: found.critical_weights[0] if found.critical_weights else None),
     Column(PLAIN_LOSS, "distortion + w KL", ".2f", "nats", needs_density=True,
            derived=_plain_loss),
+    Column(SHORTFALL, "off forecast", "d", type=int, derived=_shortfall),
+    Column(KL_OVER_CEILING, "KL / ceiling", ".2f", derived=_kl_over_ceiling),
 )  # fmt: skip
 """What studies compare beside what every run's results have."""
 OF_CURVES = Column(OWN_LOSS, "own loss", ".2f", "nats", meaning="what the run minimises, mean of its last epoch")
@@ -42,6 +69,8 @@ LISTS = {
     "samples/count_per_class": 10, "manifold/count_per_class": 10,
 }  # fmt: skip
 """Lists of so many elements at most become a column for each: ``test/kl_per_unit/0``; longer ones are left out."""
+N_CRITICAL = 12
+"""Critical weights that are kept, the largest first."""
 ALSO = ("kl_weight_at_the_end", "decoder_variance", "kinds/accuracy_on_test_images", "test/mutual_information_error")
 """Stored values that no other table shows, or not in results.csv."""
 
@@ -68,6 +97,9 @@ def _found(found: Results) -> dict[str, Any]:
     wanted = [column for column in COLUMNS if any(view in column.views for view in shown) and not column.per_unit]
     scalar = [column for column in (*wanted, *DERIVED) if column.type in {float, int, str} and column.name != RUN]
     values = {column.name: column.value(found) for column in scalar} | {name: found.get(name) for name in ALSO}
+    values |= {
+        f"{CRITICAL_WEIGHTS}/{index}": w for index, w in enumerate(found.critical_weights or []) if index < N_CRITICAL
+    }
     for name, most in LISTS.items():
         elements = found.get(name) or []
         values |= {f"{name}/{index}": value for index, value in enumerate(elements) if len(elements) <= most}
@@ -91,6 +123,9 @@ def curves_of(runs: Sequence[FoundRun], names: Sequence[str]) -> pd.DataFrame:
 
 def _numbers(line: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: line.get(name) for name in names}
+
+
+Add = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -126,14 +161,24 @@ class Study:
         """Return the runs for which all conditions hold: see :func:`chosen`."""
         return chosen(self.frame, conditions)
 
+    def points(
+        self, column: str, x: str, by: str, runs: pd.DataFrame | None = None
+    ) -> dict[str, dict[float, list[float]]]:
+        """Return the values of all seeds by ``x``, for each value of ``by``, in the order of the table."""
+        frame = (self.frame if runs is None else runs).dropna(subset=[column])
+        return {
+            str(name): {float(at): list(group[column]) for at, group in series.groupby(x)}
+            for name, series in frame.groupby(by, sort=False, dropna=False)
+        }
+
 
 def _read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path) if path.exists() else pd.DataFrame()
 
 
-def write_tables(folder: Path, runs: Sequence[FoundRun], curves: Sequence[str]) -> None:
-    """Write the two tables of a study."""
-    tables = {RESULTS: table_of(runs)} | ({CURVES: curves_of(runs, curves)} if curves else {})
+def write_tables(folder: Path, runs: Sequence[FoundRun], curves: Sequence[str], add: Add = lambda frame: frame) -> None:
+    """Write the two tables of a study; ``add`` may give the first one columns more."""
+    tables = {RESULTS: add(table_of(runs))} | ({CURVES: curves_of(runs, curves)} if curves else {})
     for name, table in tables.items():
         text = table.to_csv(index=False, lineterminator="\n", float_format=DIGITS)
         write_atomically(folder / name, text.encode())

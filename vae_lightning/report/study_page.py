@@ -27,15 +27,15 @@ Draw = Callable[[Study], Figure]
 def write_study(folder: Path, runs: Sequence[FoundRun]) -> Path:
     """Write tables, figures and page of a study from its finished runs; return the page.
 
-    The folder's ``figures.py`` has ``FIGURES``, a function of the :class:`Study` for each name of a file; ``CURVES``,
-    names of curves to keep for each epoch; and ``PICTURES``, for the name of a file the conditions of one run and the
-    name of the figure in its directory that is copied.
+    The folder's ``figures.py`` may have ``FIGURES``, a function of the :class:`Study` for each name of a file;
+    ``PICTURES``, for the name of a file the conditions of one run and the name of the figure in its directory that is
+    copied; ``CURVES``, names of curves to keep for each epoch; and ``with_theory``, which gives the table more columns.
 
     Raises:
         UserError: the page claims what the runs do not bear, or asks for what is not there.
     """
     drawn = _figures(folder)
-    write_tables(folder, runs, getattr(drawn, "CURVES", ()))
+    write_tables(folder, runs, getattr(drawn, "CURVES", ()), getattr(drawn, "with_theory", lambda frame: frame))
     study = Study.read(folder)
     for name, draw in getattr(drawn, "FIGURES", {}).items():
         write_atomically(folder / name, _png(draw(study)))

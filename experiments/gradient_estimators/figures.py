@@ -1,0 +1,36 @@
+"""Variance of the encoder's gradient and the bound, along the training."""
+
+from matplotlib.figure import Figure
+
+from vae_lightning.plots import panels
+from vae_lightning.report.study import Study
+
+CURVES = ["train/gradient_variance", "train/gradient_signal", "test/elbo", "test/kl"]
+ELBO, IWAE = "objective.name=elbo ", "objective.name=iwae "
+SERIES = {
+    "REINFORCE": ELBO + "estimator.name=score_function estimator.baseline=none",
+    "REINFORCE, leave-one-out": ELBO + "estimator.name=score_function estimator.baseline=leave_one_out",
+    "pathwise": ELBO + "estimator.name=pathwise",
+    "sticking the landing": ELBO + "estimator.name=sticking_the_landing",
+    "L₅: VIMCO": IWAE + "estimator.name=vimco",
+    "L₅: pathwise": IWAE + "estimator.name=pathwise",
+    "L₅: DReG": IWAE + "estimator.name=dreg",
+}
+
+
+def along_training(study: Study) -> Figure:
+    figure, [[variance, bound]] = panels(2, height=4.6)
+    for index, (name, conditions) in enumerate(SERIES.items()):
+        logged = study.curves[study.curves["run"].isin(study.runs(conditions)["run"])]
+        style = "--" if name.startswith("L") else "-"
+        for axes, column in ((variance, "train/gradient_variance"), (bound, "test/elbo")):
+            means = logged.groupby("epoch")[column].mean()
+            axes.plot(means.index + 1, means, color=f"C{index}", linestyle=style, label=name)
+            axes.grid(alpha=0.3)
+    variance.set(xlabel="epoch", ylabel="variance of the encoder's gradient", yscale="log")
+    bound.set(xlabel="epoch", ylabel="ELBO [nats], test images")
+    variance.legend(fontsize=8)
+    return figure
+
+
+FIGURES = {"along_training.png": along_training}
