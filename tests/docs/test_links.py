@@ -11,9 +11,10 @@ from vae_lightning.composing import config_folder
 
 REPOSITORY = Path(__file__).parents[2]
 PAGES = [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), REPOSITORY / "conf" / "README.md"]
+PAGES += REPOSITORY.glob("experiments/**/README.md")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_every_relative_link_leads_to_a_file(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
     relative = [target for target in targets if not target.startswith(("http://", "https://"))]
@@ -38,7 +39,7 @@ def test_the_table_of_rooms_is_the_one_that_imports_follow() -> None:
     assert [name.removesuffix("/").removesuffix(".py") for name in names] == [*HOUSE, "__main__"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
 def test_every_command_and_option_of_a_page_is_one(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     commands = set(re.findall(r"(?<![\w/-])vae-([a-z][a-z-]*)(?= |`)", text)) - {"lightning"}

@@ -8,6 +8,8 @@ import pandas as pd
 from scipy import stats
 
 CONFIDENCE = 0.95
+SAME = 1e-6
+"""Of a mean: an error below is rounding."""
 
 
 class OverSeeds(NamedTuple):
@@ -27,16 +29,15 @@ class OverSeeds(NamedTuple):
         return float(stats.t.ppf(0.5 + CONFIDENCE / 2, self.degrees)) * self.error
 
     def text(self, style: str) -> str:
-        """Return value and error as text; the error has as many digits as the value."""
+        """Return value and error as text; no error where all seeds agree, or where there is one alone.
+
+        The error has as many places as the value, or more where it would be 0.
+        """
         value = format(self.value, style)
-        if math.isnan(self.error):
+        if math.isnan(self.error) or self.error <= SAME * abs(self.value):
             return value
-        return f"{value} ± {format(self.error, _error_style(style))}"
-
-
-def _error_style(style: str) -> str:
-    """Return the style of an error: as many places as the value has, two digits where those are not fixed."""
-    return style if style.endswith(("f", "%")) else ".2g"
+        error = format(self.error, style if style.endswith(("f", "%")) else ".2g")
+        return f"{value} ± {error if float(error.rstrip('%')) else format(self.error, '.1g')}"
 
 
 def over_seeds(values: Sequence[float] | pd.Series) -> OverSeeds:

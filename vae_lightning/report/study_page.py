@@ -97,7 +97,8 @@ def _time(study: Study) -> str:
     machines = ", ".join(dict.fromkeys(frame["machine"].dropna())) or "not told"
     return (
         f"## Time and machine\n\n{len(frame)} runs, {told} of training in all, one beside the other; machine: "
-        f"{machines}. Means are over seeds, ± the standard error of the mean; test images, nats per image."
+        f"{machines}. Means are over seeds, ± the standard error of the mean (none where all seeds agree); test images, "
+        "nats per image."
     )
 
 

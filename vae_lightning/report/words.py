@@ -31,7 +31,7 @@ class Words:
 
     def mean(self, column: str, runs: str = "", style: str | None = None) -> str:
         """Return the mean over seeds and its standard error."""
-        return self._mean(column, runs).text(style or _style(column))
+        return self._mean(column, runs).text(style or _of_means(_style(column), self._values(column, runs)))
 
     def least(self, column: str, runs: str = "", style: str | None = None) -> str:
         """Return the least value of any run."""
@@ -122,7 +122,12 @@ def _cell(values: pd.Series, name: str) -> str:
     if values.isna().all():
         return NONE
     style = _style(name)
-    return over_seeds(values).text(".1f" if style == "d" else style)
+    return over_seeds(values).text(_of_means(style, values))
+
+
+def _of_means(style: str, values: pd.Series) -> str:
+    """Return the style of a mean: of counts with one place, unless all are the same."""
+    return style if style != "d" else ".0f" if values.nunique() == 1 else ".1f"
 
 
 def _counted(values: pd.Series) -> str:
