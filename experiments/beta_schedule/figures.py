@@ -1,5 +1,6 @@
 """What annealing saves at its end, and what is left of it after its last weight was held for as long again."""
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from vae_lightning.plots import bars_with_errors, panels
@@ -9,6 +10,13 @@ CURVES = ["test/active_units", "test/kl", "test/elbo", "train/kl_weight"]
 END = 9
 """The last epoch of the schedules, from 0; the run ends with epoch 19."""
 WEIGHTS = (4, 7)
+
+
+def with_more(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Add active units, KL and ELBO as they were when the schedules had ended, before their last weight was held."""
+    ended = curves[curves["epoch"] == END].set_index("run")
+    names = {"test/active_units": "ended/active_units", "test/kl": "ended/kl", "test/elbo": "ended/elbo"}
+    return frame.join(ended[list(names)].rename(columns=names), on="run")
 
 
 def over_time(study: Study) -> Figure:

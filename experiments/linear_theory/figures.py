@@ -16,11 +16,15 @@ SPECTRUM = torch.tensor([8.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 0.0625], dtype=to
 FIXED, LEARNED = "likelihood.name=gaussian", "likelihood.name=gaussian_learned"
 
 
-def with_theory(frame: pd.DataFrame) -> pd.DataFrame:
+def with_more(frame: pd.DataFrame, _: pd.DataFrame) -> pd.DataFrame:
     """Add what the optimum has: its loss, its KL and its variance, and how far the trained loss is above it."""
     rows = [_exact(row["likelihood.name"], row["kl_weight"], int(row["latent_dim"])) for _, row in frame.iterrows()]
     exact = pd.DataFrame(rows, index=frame.index)
-    return pd.concat([frame, exact], axis=1).assign(gap=lambda table: table["own_loss"] - table["exact/loss"])
+    return pd.concat([frame, exact], axis=1).assign(
+        gap=lambda table: table["own_loss"] - table["exact/loss"],
+        gap_size=lambda table: table["gap"].abs(),
+        units_off=lambda table: (table["test/active_directions"] - table["exact/units"]).abs(),
+    )
 
 
 def _exact(likelihood: str, kl_weight: float, latent_dim: int) -> dict[str, float]:

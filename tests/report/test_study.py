@@ -69,7 +69,8 @@ def test_the_table_has_what_differs_and_what_was_found(study: Study) -> None:
     assert row["plain_loss"] == pytest.approx(100.75 + 5 * 0.9)
     assert row["own_loss"] == 12.0
     assert row["onset"] == 10.0
-    assert "model.name" not in study.frame  # in which no two runs differ
+    assert row["model.name"] == "mlp"
+    assert "data.binarize" not in study.frame  # in which no two runs differ
 
 
 def test_curves_are_kept_for_each_epoch_with_the_settings(study: Study) -> None:
@@ -93,6 +94,7 @@ def test_a_claim_that_the_runs_do_not_bear_is_an_error(study: Study) -> None:
     assert words.above("test/distortion", "kl_weight=5", "kl_weight=1") == "4.00"
     assert words.below("test/elbo", "kl_weight=5", "kl_weight=1") == "4.00 ± 0.82"
     assert words.alike("own_loss", "kl_weight=5", "kl_weight=1") == "0.00 ± 0.82"
+    assert words.equal("test/elbo", -101, "kl_weight=1") == "-102.25 ± 0.58"
     for claim in (lambda: words.above("test/elbo", "kl_weight=5", "kl_weight=1"),
                   lambda: words.above("own_loss", "kl_weight=5", "kl_weight=1"),
                   lambda: words.above("test/elbo", "kl_weight=1 seed=0", "kl_weight=5 seed=0"),
@@ -100,6 +102,14 @@ def test_a_claim_that_the_runs_do_not_bear_is_an_error(study: Study) -> None:
         with pytest.raises(UserError) as fault:
             claim()
         assert fault.value.code is Code.NOT_SAME
+
+
+def test_a_mean_never_mixes_two_settings(study: Study) -> None:
+    for mixed in (lambda: Words(study).mean("test/kl"), lambda: Words(study).table("test/kl", "model.name")):
+        with pytest.raises(UserError) as fault:
+            mixed()
+        assert fault.value.code is Code.INVALID
+        assert "kl_weight" in fault.value.about
 
 
 def test_tables_have_a_row_for_each_group(study: Study) -> None:

@@ -81,10 +81,11 @@ def columns() -> dict[str, Column]:
 
 
 def table_of(runs: Sequence[FoundRun]) -> pd.DataFrame:
-    """Return a row for each run: the settings in which they differ, and what they found."""
+    """Return a row for each run: its parts by name, the other settings in which the runs differ, what they found."""
     chosen = [shown_settings(run.results.settings or {}) for run in runs]
     keys = dict.fromkeys([KL_WEIGHT, SEED, *(key for settings in chosen for key in settings)])
-    differing = [key for key in keys if len({str(settings.get(key)) for settings in chosen}) > 1]
+    several = [key for key in keys if len({str(settings.get(key)) for settings in chosen}) > 1]
+    differing = [key for key in keys if key in several or key.endswith(".name")]
     rows = []
     for run, settings in sorted(zip(runs, chosen, strict=True), key=lambda pair: pair[0].name):
         told = {key: settings.get(key) for key in dict.fromkeys([KL_WEIGHT, SEED, *differing])}
@@ -125,7 +126,7 @@ def _numbers(line: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: line.get(name) for name in names}
 
 
-Add = Callable[[pd.DataFrame], pd.DataFrame]
+Add = Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -176,11 +177,12 @@ def _read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path) if path.exists() else pd.DataFrame()
 
 
-def write_tables(folder: Path, runs: Sequence[FoundRun], curves: Sequence[str], add: Add = lambda frame: frame) -> None:
-    """Write the two tables of a study; ``add`` may give the first one columns more."""
-    tables = {RESULTS: add(table_of(runs))} | ({CURVES: curves_of(runs, curves)} if curves else {})
-    for name, table in tables.items():
-        text = table.to_csv(index=False, lineterminator="\n", float_format=DIGITS)
+def write_tables(folder: Path, runs: Sequence[FoundRun], curves: Sequence[str], add: Add | None = None) -> None:
+    """Write the two tables of a study; ``add`` takes both and gives the first one with more columns."""
+    table, kept = table_of(runs), curves_of(runs, curves) if curves else pd.DataFrame()
+    tables = {RESULTS: add(table, kept) if add else table} | ({CURVES: kept} if curves else {})
+    for name, each in tables.items():
+        text = each.to_csv(index=False, lineterminator="\n", float_format=DIGITS)
         write_atomically(folder / name, text.encode())
 
 

@@ -29,13 +29,14 @@ def write_study(folder: Path, runs: Sequence[FoundRun]) -> Path:
 
     The folder's ``figures.py`` may have ``FIGURES``, a function of the :class:`Study` for each name of a file;
     ``PICTURES``, for the name of a file the conditions of one run and the name of the figure in its directory that is
-    copied; ``CURVES``, names of curves to keep for each epoch; and ``with_theory``, which gives the table more columns.
+    copied; ``CURVES``, names of curves to keep for each epoch; and ``with_more``, which gets the tables of runs and of
+    curves and returns the first one with more columns.
 
     Raises:
         UserError: the page claims what the runs do not bear, or asks for what is not there.
     """
     drawn = _figures(folder)
-    write_tables(folder, runs, getattr(drawn, "CURVES", ()), getattr(drawn, "with_theory", lambda frame: frame))
+    write_tables(folder, runs, getattr(drawn, "CURVES", ()), getattr(drawn, "with_more", None))
     study = Study.read(folder)
     for name, draw in getattr(drawn, "FIGURES", {}).items():
         write_atomically(folder / name, _png(draw(study)))
@@ -97,8 +98,8 @@ def _time(study: Study) -> str:
     machines = ", ".join(dict.fromkeys(frame["machine"].dropna())) or "not told"
     return (
         f"## Time and machine\n\n{len(frame)} runs, {told} of training in all, one beside the other; machine: "
-        f"{machines}. Means are over seeds, ± the standard error of the mean (none where all seeds agree); test images, "
-        "nats per image."
+        f"{machines}. Means are over seeds, ± the standard error of the mean (none where all seeds agree); test "
+        "images, nats per image."
     )
 
 

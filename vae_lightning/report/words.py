@@ -3,6 +3,7 @@
 A claim that the runs do not bear is an error when the page is written, not a sentence on it.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ import pandas as pd
 from vae_lightning.errors import Code, UserError
 from vae_lightning.report.seeds import OverSeeds, difference, over_seeds
 from vae_lightning.report.study import Study, columns
-from vae_lightning.runs.results import NONE
+from vae_lightning.runs.results import ELBO, NONE, RUN, SEED
 
 STYLE = ".3g"
 LABELS = {"model.name": "model", "likelihood.name": "likelihood", "beta_schedule.name": "schedule"}
@@ -26,7 +27,7 @@ class Words:
 
     def functions(self) -> dict[str, object]:
         """Return them by name."""
-        names = ("mean", "least", "most", "above", "below", "alike", "table", "verdicts", "count", "where")
+        names = ("mean", "least", "most", "above", "below", "alike", "equal", "table", "verdicts", "count", "where")
         return {name: getattr(self, name) for name in names}
 
     def mean(self, column: str, runs: str = "", style: str | None = None) -> str:
@@ -59,6 +60,13 @@ class Words:
             raise _unborne(column, runs, "like", others, gap)
         return gap.text(style or _style(column))
 
+    def equal(self, column: str, value: float | int, runs: str = "", style: str | None = None) -> str:
+        """Return a mean that should be ``value``. Raises UserError where its 95 % interval does not hold it."""
+        gap = difference(self._mean(column, runs), OverSeeds(float(value), 0.0, math.inf))
+        if abs(gap.value) > gap.reach:
+            raise _unborne(column, runs, "equal to", f"{value:g}", gap)
+        return self.mean(column, runs, style)
+
     def count(self, runs: str = "") -> int:
         """Return how many runs there are."""
         return len(self.study.runs(runs))
@@ -81,6 +89,7 @@ class Words:
         frame = self.study.runs(runs)
         rows = []
         for values, group in frame.groupby(keys, dropna=False):
+            check_one_setting(group)
             cells = [_cell(group[name], name) for name in shown]
             rows.append([*(_key_text(value) for value in values), *cells])
         told = {**LABELS, **{label.replace("__", "."): text for label, text in labels.items()}}
@@ -93,10 +102,26 @@ class Words:
         return frame[column]
 
     def _mean(self, column: str, runs: str) -> OverSeeds:
-        return over_seeds(self._values(column, runs))
+        values = self._values(column, runs)
+        check_one_setting(self.study.runs(runs))
+        return over_seeds(values)
 
     def _gap(self, column: str, runs: str, others: str) -> OverSeeds:
         return difference(self._mean(column, runs), self._mean(column, others))
+
+
+def check_one_setting(runs: pd.DataFrame) -> None:
+    """Raise UserError where runs differ in more than the seed: a mean over them would mix two settings."""
+    again = runs[SEED].duplicated()
+    if again.any():
+        settings = list(runs.columns)[: list(runs.columns).index(ELBO)]
+        differing = [key for key in settings if key not in (RUN, SEED) and runs[key].astype(str).nunique() > 1]
+        reason = (
+            f"{len(runs)} runs have a seed in common and differ in {', '.join(differing)}: narrow the conditions, or "
+        )
+        raise UserError(
+            f"{reason}remove runs of an earlier recipe, as {runs[RUN][again].iloc[0]}", Code.INVALID, differing
+        )
 
 
 def _unborne(column: str, runs: str, how: str, others: str, gap: OverSeeds) -> UserError:
