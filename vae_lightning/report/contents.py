@@ -6,15 +6,22 @@ from jinja2 import Environment, StrictUndefined
 
 from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically
-from vae_lightning.report.study_page import COMMANDS, PAGE, finding_of
+from vae_lightning.report.study import Study
+from vae_lightning.report.study_page import COMMANDS, PAGE, finding_of, page_text
 
 TEMPLATE = "contents.md"
 
 
 def write_contents(notebook: Path) -> Path | None:
-    """Write the contents page of a notebook that has a ``contents.md``; return it, None where there is none."""
+    """Write the contents page of a notebook that has a ``contents.md``; return it, None where there is none.
+
+    A study without a page gets one that says it was not run.
+    """
     if not (notebook / TEMPLATE).exists():
         return None
+    for study in (commands.parent for commands in notebook.glob(f"*/{COMMANDS}")):
+        if not (study / PAGE).exists():
+            write_atomically(study / PAGE, page_text(Study.read(study)).encode())
     write_atomically(notebook / PAGE, contents_text(notebook).encode())
     return notebook / PAGE
 

@@ -44,7 +44,7 @@ def compared(notebook: Path, paper: str) -> list[Compared]:
     path = notebook / PUBLISHED
     if not path.exists():
         raise UserError(f"{path}: there is no list of published numbers", Code.NOT_FOUND, [path])
-    table = pd.read_csv(path, keep_default_na=False)
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
     papers = sorted(set(table["paper"]))
     rows = table if paper == ALL else table[table["paper"] == paper]
     if rows.empty:

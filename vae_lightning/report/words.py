@@ -5,7 +5,7 @@ A claim that the runs do not bear is an error when the page is written, not a se
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -83,7 +83,7 @@ class Words:
         """Return how many runs have which verdict."""
         return _counted(self.study.runs(runs)["verdict"])
 
-    def table(self, show: str, by: str, runs: str = "", **labels: str) -> str:
+    def table(self, show: str, by: str, runs: str = "", labels: Mapping[str, str] | None = None) -> str:
         """Return a table of means: a row for each combination of values of ``by``, a column for each of ``show``."""
         keys, shown = by.split(), show.split()
         frame = self.study.runs(runs)
@@ -92,7 +92,7 @@ class Words:
             check_one_setting(group)
             cells = [_cell(group[name], name) for name in shown]
             rows.append([*(_key_text(value) for value in values), *cells])
-        told = {**LABELS, **{label.replace("__", "."): text for label, text in labels.items()}}
+        told = LABELS | dict(labels or {})
         return markdown([told.get(name) or _label(name) for name in (*keys, *shown)], rows)
 
     def _values(self, column: str, runs: str) -> pd.Series:
