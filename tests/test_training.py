@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,21 @@ def test_active_units_of_real_mnist_fall_from_all_to_none_across_the_onset(confi
     assert n_units > active[2] > active[3] > 0
     assert active[4:] == [0, 0]
     assert kl == sorted(kl, reverse=True)
+
+
+def test_what_is_measured_at_the_end_is_a_choice_that_changes_no_run(tiny: Callable[..., Config]) -> None:
+    plain = tiny()
+    asked = tiny("evaluation.thorough=true", "evaluation.importance_samples=20")
+    assert checked(plain).fingerprint == checked(asked).fingerprint
+    found = train(asked)
+    assert found.log_px_samples == 20
+    low, high = found["test/mutual_information"]
+    assert 0 <= low <= high
+    with pytest.raises(UserError) as fault:
+        checked(tiny("evaluation.importance_samples=0"))
+    assert fault.value.about == ("evaluation.importance_samples",)
+
+
+def test_the_results_say_on_what_machine_the_seconds_were(finished: Callable[..., Config]) -> None:
+    found = train(finished())
+    assert f"of {os.cpu_count()} cores" in found["machine"]

@@ -22,6 +22,7 @@ from torch.distributions import (
 
 from vae_lightning.distributions import (
     BatchNormPosterior,
+    ConstantVariancePosterior,
     FullCovariancePosterior,
     FullGaussian,
     LocationScale,
@@ -279,3 +280,16 @@ def test_a_point_is_its_mean_and_costs_nothing() -> None:
     noise = family.noise((2, 6, 3), torch.Generator())
     assert torch.equal(posterior.sample(noise), torch.stack([MEAN, MEAN]))
     assert (posterior.kl_per_unit() == 0).all()
+
+
+@pytest.mark.parametrize("variance", [0.1, 1.0, 3.0])
+def test_a_constant_variance_is_a_normal_and_its_least_kl_is_at_mean_zero(variance: float) -> None:
+    family = ConstantVariancePosterior(3, variance=variance)
+    posterior, reference = family(MEAN), Normal(MEAN, variance**0.5)
+    torch.testing.assert_close(posterior.kl_per_unit(), kl_divergence(reference, Normal(0.0, 1.0)).double())
+    noise = family.noise((4, 6, 3), torch.Generator().manual_seed(0)).double()
+    codes, log_q = posterior.sample_with_log_prob(noise)
+    torch.testing.assert_close(codes, MEAN + variance**0.5 * noise)
+    torch.testing.assert_close(log_q, reference.log_prob(codes))
+    assert float(family(torch.zeros(1, 3)).kl_per_unit()[0, 0]) == pytest.approx(family.least_kl_per_unit, abs=1e-6)
+    assert family.n_parameters == 3

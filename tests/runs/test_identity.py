@@ -13,7 +13,7 @@ from vae_lightning.config import checked
 from vae_lightning.evaluating import evaluate
 from vae_lightning.runs import upgrade
 from vae_lightning.runs.directory import read_config
-from vae_lightning.runs.identity import RunIdentity, identify
+from vae_lightning.runs.identity import RunIdentity, identify, shown_settings
 from vae_lightning.runs.status import find_runs
 from vae_lightning.runs.upgrade import part_name, upgraded
 
@@ -177,3 +177,15 @@ def test_runs_of_0_3_are_read(folder: Path, tmp_path: Path, data_dir: Path) -> N
         "test/active_units",
     ):
         assert found[key] == pytest.approx(run.results[key], rel=1e-5)
+
+
+def test_shown_settings_have_names_of_own_classes_and_no_import_paths() -> None:
+    shown = shown_settings({
+        "kl_weight": 1.0,
+        "optimizer.name": "separate", "optimizer._target_": "experiments.mistakes.Forgotten", "optimizer._partial_": True,
+        "model.name": "mlp", "model.encoder._target_": "vae_lightning.networks.MLPEncoder",
+        "posterior.name": "diagonal", "posterior._target_": "vae_lightning.distributions.LocationScalePosterior",
+    })  # fmt: skip
+    assert shown == {
+        "kl_weight": 1.0, "optimizer.name": "Forgotten", "model.name": "mlp", "posterior.name": "diagonal"
+    }  # fmt: skip
