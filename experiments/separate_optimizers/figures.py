@@ -7,6 +7,7 @@ from vae_lightning.plots import panels
 from vae_lightning.report.study import Study
 
 CURVES = ["test/elbo", "test/kl", "test/distortion"]
+LABELS = {"test/distortion": "distortion", "test/kl": "KL"}
 SERIES = {
     "one Adam": "optimizer.name=adam estimator.name=pathwise",
     "two Adams, one loss": "optimizer.name=separate",
@@ -35,7 +36,7 @@ def training_curves(study: Study) -> Figure:
             means = logged.groupby("epoch")[column].mean()
             style = "--" if name == "two Adams, one loss" else "-"
             axes.plot(means.index + 1, means, color=f"C{index}", linestyle=style, label=name)
-            axes.set(xlabel="epoch", ylabel=f"{column.removeprefix('test/')} [nats], test images")
+            axes.set(xlabel="epoch", ylabel=f"{LABELS[column]} [nats], test images")
             axes.grid(alpha=0.3)
     kl.set_yscale("symlog", linthresh=1)
     kl.legend(fontsize=8)

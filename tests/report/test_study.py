@@ -13,8 +13,9 @@ from scipy import stats
 from vae_lightning.errors import Code, UserError
 from vae_lightning.report.papers import NOT, NOT_RUN, ONE_SEED, REPRODUCED, compared
 from vae_lightning.report.seeds import OverSeeds, difference, over_seeds
-from vae_lightning.report.study import Study, chosen, write_tables
+from vae_lightning.report.study import Study, chosen
 from vae_lightning.report.study_page import page_text
+from vae_lightning.report.study_tables import write_tables
 from vae_lightning.report.words import Words
 from vae_lightning.runs.status import FoundRun, RunStatus
 

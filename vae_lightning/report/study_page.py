@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from vae_lightning.errors import Code, UserError
 from vae_lightning.files import write_atomically
-from vae_lightning.report.study import Study, write_tables
+from vae_lightning.report.study import Study
+from vae_lightning.report.study_tables import write_tables
 from vae_lightning.report.words import Words
 from vae_lightning.runs.status import FoundRun
 

@@ -11,7 +11,8 @@ import pandas as pd
 
 from vae_lightning.errors import Code, UserError
 from vae_lightning.report.seeds import OverSeeds, difference, over_seeds
-from vae_lightning.report.study import Study, columns
+from vae_lightning.report.study import Study
+from vae_lightning.report.study_tables import columns
 from vae_lightning.runs.results import ELBO, NONE, RUN, SEED
 
 STYLE = ".3g"
