@@ -17,6 +17,7 @@ from vae_lightning.training import train
 
 NOTEBOOK = Path(__file__).parents[2] / "experiments"
 STUDIES = sorted(path.parent for path in NOTEBOOK.glob("*/run.sh"))
+WITH_WORDS = [study for study in STUDIES if (study / TEMPLATE).exists()]
 SMALL_DATA = ["data.source._target_=small_digits.small_digits", "data=digits"]
 
 
@@ -67,7 +68,7 @@ def test_the_sweeps_of_a_recipe_run_with_smoke(
         assert found.steps > 0
 
 
-@pytest.mark.parametrize("study", STUDIES, ids=named)
+@pytest.mark.parametrize("study", WITH_WORDS, ids=named)
 def test_the_page_is_what_its_words_and_results_make(study: Path) -> None:
     page = (study / "README.md").read_text(encoding="utf-8")
     assert page == page_text(Study.read(study))
@@ -75,7 +76,7 @@ def test_the_page_is_what_its_words_and_results_make(study: Path) -> None:
     assert [name for name in pictures if not (study / name).exists()] == []
 
 
-@pytest.mark.parametrize("study", [study for study in STUDIES if (study / TEMPLATE).exists()], ids=named)
+@pytest.mark.parametrize("study", WITH_WORDS, ids=named)
 def test_a_page_has_no_number_by_hand_in_its_finding(study: Path) -> None:
     """What is measured is computed; by hand are only the choices of the study (weights, seeds, epochs, shares)."""
     finding = re.split(r"^## ", (study / TEMPLATE).read_text(encoding="utf-8"), flags=re.MULTILINE)
