@@ -1,5 +1,6 @@
 """Latent planes of an autoencoder, of two with noise, and of two VAEs, and what is drawn from the prior."""
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from vae_lightning.plots import bars_with_errors, panels
@@ -19,6 +20,12 @@ COLUMNS = {
     "test/completeness": "completeness",
     "test/frechet_distance_to_prior": "Fréchet distance of codes to N(0, I)",
 }
+
+
+def with_more(frame: pd.DataFrame, _: pd.DataFrame) -> pd.DataFrame:
+    """Add how many of the ten kinds of digits are among the 100 samples, by nearest neighbours; one alone counts."""
+    counts = frame.filter(like="samples/count_per_class/")
+    return frame.assign(samples_kinds=(counts > 0).sum(axis=1).astype(float))
 
 
 def numbers(study: Study) -> Figure:

@@ -1,5 +1,6 @@
 """Variance of the encoder's gradient and the bound, along the training."""
 
+import pandas as pd
 from matplotlib.figure import Figure
 
 from vae_lightning.plots import panels
@@ -16,6 +17,18 @@ SERIES = {
     "L₅: pathwise": IWAE + "estimator.name=pathwise",
     "L₅: DReG": IWAE + "estimator.name=dreg",
 }
+
+
+def with_more(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Add the gradient's variance in the first epoch (mean of before and after it) and its moments after the last."""
+    logged = curves.set_index("run")
+    first, last = logged["epoch"] == curves["epoch"].min(), logged["epoch"] == curves["epoch"].max()
+    more = {
+        "variance/at_start": logged.loc[first, "train/gradient_variance"],
+        "variance/at_end": logged.loc[last, "train/gradient_variance"],
+        "signal/at_end": logged.loc[last, "train/gradient_signal"],
+    }
+    return frame.join(pd.DataFrame(more), on="run")
 
 
 def along_training(study: Study) -> Figure:
