@@ -1,5 +1,6 @@
 """``vae-train``: one run; with ``-m`` a sweep, by the launcher that is chosen."""
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -8,9 +9,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from vae_lightning.cli.run_command import explain, run_command
+from vae_lightning.cli.swept_settings import with_settings_swept
 from vae_lightning.composing import resolved
 from vae_lightning.conf_folder import config_folder
 from vae_lightning.errors import Code, UserError
+from vae_lightning.runs.command import COMMAND, this_command
 from vae_lightning.sweeps.plugins import register
 
 if TYPE_CHECKING:
@@ -68,6 +71,10 @@ def run_and_summarise() -> None:
 
 def main() -> None:
     register()
+    arguments = with_settings_swept(sys.argv[1:])
+    if arguments != sys.argv[1:]:
+        os.environ.setdefault(COMMAND, this_command())  # runs are told as they were typed
+        sys.argv[1:] = arguments
     run_command(run_and_summarise)
 
 
