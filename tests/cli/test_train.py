@@ -92,7 +92,8 @@ def test_bad_input_is_refused_in_a_few_lines(
     message = refuses(*arguments)
     assert [word for word in named if word not in message] == []
     assert "Traceback" not in message
-    assert len(message.strip().splitlines()) <= 16
+    lines = [line for line in message.strip().splitlines() if not line.startswith("\t")]  # of options Hydra lists each
+    assert len(lines) <= 10
     assert "HYDRA_FULL_ERROR=1" in message
 
 
