@@ -20,7 +20,8 @@ SERIES = {
 
 
 def with_more(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
-    """Add the gradient's variance in the first epoch (mean of before and after it) and its moments after the last."""
+    """Add the gradient's variance in the first epoch (mean of before and after it) and its moments after the last, and
+    how far the ELBO is below the pathwise gradient's."""
     logged = curves.set_index("run")
     first, last = logged["epoch"] == curves["epoch"].min(), logged["epoch"] == curves["epoch"].max()
     more = {
@@ -28,7 +29,9 @@ def with_more(frame: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
         "variance/at_end": logged.loc[last, "train/gradient_variance"],
         "signal/at_end": logged.loc[last, "train/gradient_signal"],
     }
-    return frame.join(pd.DataFrame(more), on="run")
+    plain = (frame["objective.name"] == "elbo") & (frame["estimator.name"] == "pathwise")
+    lost = frame.loc[plain, "test/elbo"].mean() - frame["test/elbo"]
+    return frame.assign(elbo_lost=lost).join(pd.DataFrame(more), on="run")
 
 
 def along_training(study: Study) -> Figure:
