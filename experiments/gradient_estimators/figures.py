@@ -44,7 +44,7 @@ def along_training(study: Study) -> Figure:
             axes.plot(means.index + 1, means, color=f"C{index}", linestyle=style, label=name)
             axes.grid(alpha=0.3)
     variance.set(xlabel="epoch", ylabel="variance of the encoder's gradient", yscale="log")
-    bound.set(xlabel="epoch", ylabel="ELBO [nats], test images")
+    bound.set(xlabel="epoch", ylabel="ELBO [nats], test images", ylim=(-190, -110))
     variance.legend(fontsize=8)
     return figure
 
